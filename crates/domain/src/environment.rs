@@ -1,0 +1,161 @@
+//! An environment: a stable address with settings of its own (semantics: Environments).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AutoscalingSettings, DeploymentId, EnvironmentName, Invalid, ModelId, Promotion, Strategy, Timestamp,
+};
+
+/// What becomes of the previous deployment when a promotion succeeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CleanupStrategy {
+    /// Its replicas stay.
+    Keep,
+    /// It drains and sleeps; a request to its own address wakes it.
+    #[default]
+    ScaleToZero,
+    /// It becomes inactive.
+    Deactivate,
+}
+
+/// Settings of the rolling strategy; kept so that clients read back what they wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollingConfig {
+    pub max_surge_percent: u32,
+    pub max_unavailable_percent: u32,
+    pub stabilization_time_seconds: u32,
+    pub replica_overhead_percent: u32,
+}
+
+impl Default for RollingConfig {
+    fn default() -> Self {
+        Self {
+            max_surge_percent: 25,
+            max_unavailable_percent: 0,
+            stabilization_time_seconds: 0,
+            replica_overhead_percent: 0,
+        }
+    }
+}
+
+/// How promotions into an environment go, under the public names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionSettings {
+    /// Each promotion starts a fresh copy.
+    pub redeploy_on_promotion: bool,
+    pub rolling_deploy: bool,
+    pub promotion_cleanup_strategy: CleanupStrategy,
+    pub rolling_deploy_config: Option<RollingConfig>,
+    /// The canary.
+    pub ramp_up_while_promoting: bool,
+    /// Length of the canary's ten stages together, 0 to 604,800 seconds.
+    pub ramp_up_duration_seconds: u32,
+}
+
+impl Default for PromotionSettings {
+    fn default() -> Self {
+        Self {
+            redeploy_on_promotion: false,
+            rolling_deploy: false,
+            promotion_cleanup_strategy: CleanupStrategy::default(),
+            rolling_deploy_config: None,
+            ramp_up_while_promoting: false,
+            ramp_up_duration_seconds: 600,
+        }
+    }
+}
+
+/// A partial update: what is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionPatch {
+    pub redeploy_on_promotion: Option<bool>,
+    pub rolling_deploy: Option<bool>,
+    pub promotion_cleanup_strategy: Option<CleanupStrategy>,
+    pub ramp_up_while_promoting: Option<bool>,
+    pub ramp_up_duration_seconds: Option<i64>,
+}
+
+/// The longest window of a canary: a week.
+const LONGEST_RAMP: i64 = 604_800;
+
+impl PromotionSettings {
+    /// The settings after a partial update, or the field that is out of range.
+    pub fn patched(&self, patch: &PromotionPatch) -> Result<Self, Invalid> {
+        if patch.rolling_deploy == Some(true) {
+            return Err(Invalid::new(
+                "rolling_deploy",
+                "the rolling strategy is not available; use ramp_up_while_promoting for a canary in ten stages",
+            ));
+        }
+        let ramp = match patch.ramp_up_duration_seconds {
+            None => self.ramp_up_duration_seconds,
+            Some(seconds) if (0..=LONGEST_RAMP).contains(&seconds) => seconds as u32,
+            Some(seconds) => {
+                return Err(Invalid::new(
+                    "ramp_up_duration_seconds",
+                    format!("{seconds} is not within 0 to {LONGEST_RAMP}"),
+                ));
+            }
+        };
+        Ok(Self {
+            redeploy_on_promotion: patch.redeploy_on_promotion.unwrap_or(self.redeploy_on_promotion),
+            rolling_deploy: patch.rolling_deploy.unwrap_or(self.rolling_deploy),
+            promotion_cleanup_strategy: patch
+                .promotion_cleanup_strategy
+                .unwrap_or(self.promotion_cleanup_strategy),
+            rolling_deploy_config: self.rolling_deploy_config.clone(),
+            ramp_up_while_promoting: patch.ramp_up_while_promoting.unwrap_or(self.ramp_up_while_promoting),
+            ramp_up_duration_seconds: ramp,
+        })
+    }
+
+    /// How a promotion under these settings carries traffic.
+    pub fn strategy(&self) -> Strategy {
+        if self.ramp_up_while_promoting && self.ramp_up_duration_seconds > 0 {
+            Strategy::Canary { window_ms: i64::from(self.ramp_up_duration_seconds) * 1000 }
+        } else {
+            Strategy::Direct
+        }
+    }
+}
+
+/// A named slot: it serves its current deployment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    pub model: ModelId,
+    pub name: EnvironmentName,
+    pub created_at: Timestamp,
+    /// Nothing was promoted here yet if `None`.
+    pub current: Option<DeploymentId>,
+    pub autoscaling: AutoscalingSettings,
+    pub promotion: PromotionSettings,
+    /// Version of the shares, kept so that counts per version survive a restart.
+    pub shares_version: u64,
+    /// Written only over the version that was read.
+    pub version: u64,
+}
+
+impl Environment {
+    pub fn new(model: ModelId, name: EnvironmentName, now: Timestamp) -> Self {
+        Self {
+            model,
+            name,
+            created_at: now,
+            current: None,
+            autoscaling: AutoscalingSettings::default(),
+            promotion: PromotionSettings::default(),
+            shares_version: 0,
+            version: 0,
+        }
+    }
+}
+
+/// Whether an environment may be deleted; `Err` says why not and the way out.
+pub fn may_delete_environment(environment: &Environment, running: Option<&Promotion>) -> Result<(), String> {
+    if environment.name.is_production() {
+        return Err("`production` stays as long as its model; delete the model to delete it".into());
+    }
+    let _ = running; // a running promotion is canceled by the deletion, so it does not stand in the way
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! The record of what was done, and the nudge to browsers to read again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Actor, DeploymentId, EnvironmentName, EventId, ModelId, Timestamp};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EventKind {
+    ModelCreated,
+    ModelRenamed,
+    ModelDeleted,
+    ModelDeployed,
+    ModelDeploymentActive,
+    ModelDeploymentFailed,
+    ModelDeploymentRenamed,
+    ModelDeploymentActivated,
+    ModelDeploymentDeactivated,
+    ModelDeploymentRetried,
+    ModelDeploymentPromoted,
+    ModelDeploymentDeleted,
+    ModelDeploymentAutoscalingSettingsChanged,
+    ModelPromotionStep,
+    ModelPromotionControlAction,
+    ModelPromotionSucceeded,
+    ModelPromotionFailed,
+    ModelPromotionCanceled,
+    EnvironmentCreated,
+    EnvironmentUpdated,
+    EnvironmentDeleted,
+    ReplicaCrashed,
+    ReplicaTerminated,
+    ScalingDecision,
+    ApiKeyCreated,
+    ApiKeyDeleted,
+}
+
+/// One thing that was done or decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub id: EventId,
+    pub at: Timestamp,
+    pub kind: EventKind,
+    pub model: Option<ModelId>,
+    pub deployment: Option<DeploymentId>,
+    pub environment: Option<EnvironmentName>,
+    pub actor: Actor,
+    /// What happened, as one sentence.
+    pub sentence: String,
+    /// Machine-readable particulars: previous values, counts.
+    pub data: serde_json::Value,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    Model,
+    Models,
+    Usage,
+}
+
+/// Tells browsers that something they may show has changed. Carries no data.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Change {
+    pub kind: ChangeKind,
+    pub id: String,
+    pub generation: u64,
+}

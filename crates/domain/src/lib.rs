@@ -1,0 +1,48 @@
+//! Types and decisions of Slipway. Nothing here reads, writes, waits or asks the time.
+//!
+//! The product's rules are told in `docs/semantics.md`; docstrings cite its sections.
+
+mod access;
+mod autoscaling;
+mod deployment;
+mod environment;
+mod error;
+mod event;
+mod id;
+mod log;
+mod model;
+mod name;
+mod promotion;
+mod replica;
+mod rollout;
+mod routing;
+mod runtime;
+mod status;
+mod time;
+mod traffic;
+
+pub use access::{Action, Actor, Door, Role};
+pub use autoscaling::{AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for};
+pub use deployment::{Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_rename};
+pub use environment::{
+    CleanupStrategy, Environment, PromotionPatch, PromotionSettings, RollingConfig, may_delete_environment,
+};
+pub use error::Invalid;
+pub use event::{Change, ChangeKind, Event, EventKind};
+pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId, parse_id, token};
+pub use log::{LogLevel, LogLine, LogQuery, LogSource};
+pub use model::Model;
+pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION};
+pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
+pub use replica::{ObservedReplica, ReplicaState, Seen};
+pub use rollout::{Hold, Position, STAGES, Step, Strategy, next_step, stage_at};
+pub use routing::{
+    AppliedRoutes, Availability, DeploymentRoute, EnvironmentRoute, Exemption, ModelRoutes, ReplicaAddress, Rewrite,
+    Share, Weight,
+};
+pub use runtime::{
+    BuildFailure, BuildSpec, Endpoints, ReplicaSpec, Runtime, RuntimeError, StopReason, StorageUse,
+};
+pub use status::{DeploymentStatus, Standing, standing};
+pub use time::{Clock, ManualClock, Timestamp};
+pub use traffic::{Demand, DeploymentTraffic, Traffic, Wake};

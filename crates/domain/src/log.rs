@@ -1,0 +1,73 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{ReplicaId, Timestamp};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
+/// What wrote a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogSource {
+    Build,
+    /// Slipway itself: starts, stops, crashes.
+    Platform,
+    Replica,
+}
+
+/// One line of a deployment's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Nanoseconds since 1970; lines of one deployment never share one, so it also names the line.
+    pub nanos: i64,
+    pub message: String,
+    pub level: Option<LogLevel>,
+    pub source: LogSource,
+    pub replica: Option<ReplicaId>,
+    pub request_id: Option<String>,
+}
+
+/// Which lines to read (semantics: Logs).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogQuery {
+    pub start: Option<Timestamp>,
+    pub end: Option<Timestamp>,
+    /// Only lines after this nanosecond, for following.
+    pub after_nanos: Option<i64>,
+    /// 1 to 1000.
+    pub limit: usize,
+    /// Oldest first if true.
+    pub ascending: bool,
+    /// Drops lines below this level, and lines without one.
+    pub min_level: Option<LogLevel>,
+    pub replica: Option<String>,
+    pub request_id: Option<String>,
+    /// A regular expression a message must match.
+    pub search_pattern: Option<String>,
+    pub includes: Vec<String>,
+    pub excludes: Vec<String>,
+}
+
+impl Default for LogQuery {
+    fn default() -> Self {
+        Self {
+            start: None,
+            end: None,
+            after_nanos: None,
+            limit: 500,
+            ascending: false,
+            min_level: None,
+            replica: None,
+            request_id: None,
+            search_pattern: None,
+            includes: Vec::new(),
+            excludes: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{DeploymentId, ModelId, ReplicaId, Timestamp};
+
+/// What asking the machine gave: an answer, or the knowledge that there is none.
+///
+/// *We asked and could not tell* is not *nothing*: nobody scales down or advances on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Seen<T> {
+    Known(T),
+    Unknown,
+}
+
+/// Where one running copy is in its life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaState {
+    /// Its process was started and does not listen yet.
+    Starting,
+    /// It listens; its model is loading.
+    Loading,
+    /// It answers its health check.
+    Ready,
+    /// It was ready and fails its health check.
+    Unready,
+    /// It was told to stop and finishes what it has.
+    Stopping,
+    /// It is gone. `code` is unknown for a process that a former server started.
+    Exited { code: Option<i32>, signal: Option<i32>, reason: String },
+}
+
+/// One running copy of a deployment, as it was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObservedReplica {
+    pub id: ReplicaId,
+    pub model: ModelId,
+    pub deployment: DeploymentId,
+    pub state: ReplicaState,
+    /// The loopback port it was told to listen on.
+    pub port: u16,
+    pub pid: Option<u32>,
+    pub started_at: Timestamp,
+    pub ready_at: Option<Timestamp>,
+    /// When it left `Ready`, while it is `Unready`.
+    pub unready_since: Option<Timestamp>,
+}
+
+impl ObservedReplica {
+    pub fn is_ready(&self) -> bool {
+        self.state == ReplicaState::Ready
+    }
+
+    pub fn is_starting(&self) -> bool {
+        matches!(self.state, ReplicaState::Starting | ReplicaState::Loading)
+    }
+
+    /// Holds compute.
+    pub fn is_alive(&self) -> bool {
+        !matches!(self.state, ReplicaState::Exited { .. })
+    }
+
+    /// Counts towards what is wanted: alive and not on its way out.
+    pub fn is_serving_or_coming(&self) -> bool {
+        self.is_alive() && self.state != ReplicaState::Stopping
+    }
+}

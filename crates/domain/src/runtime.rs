@@ -1,0 +1,132 @@
+//! The trait of what starts and stops things. Declaring is not doing: drivers live in `runtime`.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::{
+    ArtifactId, DeploymentId, EnvironmentName, LogLine, LogQuery, ModelId, ObservedReplica, ReplicaId, Seen,
+};
+
+/// What to prepare before a deployment can start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildSpec {
+    pub model: ModelId,
+    pub deployment: DeploymentId,
+    /// The uploaded archive, already unpacked.
+    pub artifact: ArtifactId,
+    /// The full configuration as JSON, every default filled in.
+    pub config: serde_json::Value,
+}
+
+/// Why a build failed, as a sentence; the log has the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{reason}")]
+pub struct BuildFailure {
+    pub reason: String,
+}
+
+/// The paths that tell a replica's health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    pub readiness: String,
+    pub liveness: String,
+}
+
+/// One copy to start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaSpec {
+    pub id: ReplicaId,
+    pub model: ModelId,
+    pub deployment: DeploymentId,
+    pub artifact: ArtifactId,
+    pub config: serde_json::Value,
+    /// The environment it serves when it starts, told to the model's code where the host permits.
+    pub environment: Option<EnvironmentName>,
+    /// Values for the secrets the configuration declares.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// Why a process is stopped; written to its deployment's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    ScaleDown,
+    Deactivated,
+    Deleted,
+    Unhealthy,
+    Asked,
+    Shutdown,
+}
+
+impl StopReason {
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::ScaleDown => "fewer replicas are wanted",
+            Self::Deactivated => "the deployment was deactivated",
+            Self::Deleted => "the deployment was deleted",
+            Self::Unhealthy => "it failed its health check for too long",
+            Self::Asked => "a person asked for it",
+            Self::Shutdown => "the server is stopping",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuntimeError {
+    /// The machine could not do it now; the next look tries again.
+    #[error("{0}")]
+    Retryable(String),
+    /// It can't work as it is; a person has to change something.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Bytes a deployment holds on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StorageUse {
+    pub artifact: u64,
+    pub logs: u64,
+}
+
+/// Starts, watches and stops replicas, and prepares what they need.
+///
+/// Every call but [`Runtime::build`] returns at once. Whatever changes later (a process listens, is ready, exits)
+/// is told by waking the model; [`Runtime::observe`] then gives the facts.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// Prepares a deployment; long. Idempotent: a second call after a crash of the server finds what is done.
+    /// `progress` gets a short sentence for each step.
+    async fn build(
+        &self,
+        spec: &BuildSpec,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<(), BuildFailure>;
+
+    /// Starts a process. Idempotent by [`ReplicaSpec::id`].
+    async fn start(&self, spec: &ReplicaSpec) -> Result<(), RuntimeError>;
+
+    /// Asks a replica to stop: TERM, then KILL after `grace`. Unknown ids are fine.
+    async fn stop(&self, replica: &ReplicaId, grace: Duration, reason: StopReason);
+
+    /// Everything known of a model's replicas, exited ones included until they are forgotten.
+    fn observe(&self, model: &ModelId) -> Seen<Vec<ObservedReplica>>;
+
+    /// Drops an exited replica from what [`Runtime::observe`] reports, and its folder.
+    async fn forget(&self, replica: &ReplicaId);
+
+    /// Removes everything a deployment left: its files, its logs. Its replicas have exited.
+    async fn purge(&self, deployment: &DeploymentId) -> Result<(), RuntimeError>;
+
+    /// The lines of a deployment's log, of builds and replicas together.
+    async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, RuntimeError>;
+
+    /// Adds a line of Slipway's own to a deployment's log.
+    async fn note(&self, deployment: &DeploymentId, line: &str);
+
+    /// The last lines a deployment's process wrote before it exited, oldest first, at most `lines`.
+    async fn last_words(&self, deployment: &DeploymentId, lines: usize) -> Vec<String>;
+
+    async fn storage(&self, deployment: &DeploymentId) -> StorageUse;
+}

@@ -1,0 +1,54 @@
+//! Load as the gateway counts it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DeploymentId, EnvironmentName, ModelId, ReplicaId};
+
+/// Load on one address now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Demand {
+    /// Requests being served by replicas.
+    pub in_flight: u32,
+    /// Requests waiting for a replica.
+    pub held: u32,
+}
+
+impl Demand {
+    pub fn total(self) -> u32 {
+        self.in_flight + self.held
+    }
+}
+
+/// What the gateway counted for one deployment since it first saw it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct DeploymentTraffic {
+    pub demand: Demand,
+    /// Requests routed here, whatever came of them.
+    pub requests: u64,
+    /// Answers 500 to 599 and requests that broke off, counted at the gateway.
+    pub errors: u64,
+    /// Requests in flight on a replica when its process died.
+    pub lost: u64,
+    /// Microseconds of all finished requests together, for a mean.
+    pub total_micros: u64,
+    /// Median and 95th percentile of recent answers in microseconds; 0 when there were none.
+    pub p50_micros: u64,
+    pub p95_micros: u64,
+}
+
+/// Reads the gateway's counters. They live in memory; nothing in the request path writes to a database.
+pub trait Traffic: Send + Sync {
+    fn deployment(&self, deployment: &DeploymentId) -> DeploymentTraffic;
+
+    /// Requests that came by an environment's address, by the deployment they were routed to, since the
+    /// environment's shares last changed and in all.
+    fn routed(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, u64, u64)>;
+
+    /// Requests in flight on one replica.
+    fn in_flight(&self, replica: &ReplicaId) -> u32;
+}
+
+/// Asks for a look at a model, now. Carries nothing else; many wakes are one.
+pub trait Wake: Send + Sync {
+    fn wake(&self, model: &ModelId);
+}
