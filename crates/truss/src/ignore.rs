@@ -1,0 +1,184 @@
+//! `.truss_ignore`: which files of a Truss don't count, in the pattern language of `.gitignore`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use regex::Regex;
+
+/// The file in a Truss that replaces the default list.
+pub const FILE: &str = ".truss_ignore";
+
+/// Patterns in order; the last one that matches decides.
+#[derive(Clone, Debug, Default)]
+pub struct IgnoreRules {
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    ignores: bool,
+    pattern: Regex,
+}
+
+impl IgnoreRules {
+    /// Reads one pattern per line; blank lines and lines that start with `#` are comments. What can't be understood as a
+    /// pattern matches nothing.
+    pub fn parse(text: &str) -> Self {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Self { rules: lines.filter_map(rule).collect() }
+    }
+
+    /// The rules of a Truss: its own file, or the default list of the `truss` package (see [`crate::Wheel`]).
+    pub fn of_truss(truss: &Path, default: &str) -> io::Result<Self> {
+        match fs::read_to_string(truss.join(FILE)) {
+            Ok(text) => Ok(Self::parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::parse(default)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds the rule that leaves out what is in the data folder, as hashes do.
+    pub fn without_data(mut self, data_dir: &str) -> Self {
+        self.rules.extend(rule(&format!("{data_dir}/*")));
+        self
+    }
+
+    /// Whether a relative path (with `/`) is ignored. A folder's own path may be ignored by a pattern for folders only.
+    pub fn ignores(&self, path: &str, is_folder: bool) -> bool {
+        self.decides(path) || (is_folder && self.decides(&format!("{path}/")))
+    }
+
+    fn decides(&self, path: &str) -> bool {
+        self.rules.iter().rev().find(|rule| rule.pattern.is_match(path)).is_some_and(|rule| rule.ignores)
+    }
+}
+
+fn rule(line: &str) -> Option<Rule> {
+    let (ignores, pattern) = match line.strip_prefix('!') {
+        Some(rest) => (false, rest),
+        None => (true, line),
+    };
+    let pattern = Regex::new(&expression(pattern)?).ok()?;
+    Some(Rule { ignores, pattern })
+}
+
+/// A regular expression that matches the path itself and everything below it.
+fn expression(pattern: &str) -> Option<String> {
+    let only_folders = pattern.ends_with('/');
+    let body = pattern.strip_suffix('/').unwrap_or(pattern);
+    let anchored = body.contains('/');
+    let segments: Vec<&str> = body.split('/').skip_while(|segment| segment.is_empty()).collect();
+    if segments.is_empty() {
+        return None;
+    }
+    if segments.iter().all(|segment| matches!(*segment, "*" | "**")) && segments.len() == 1 {
+        return Some(if only_folders { "/".into() } else { "(?s:.)".into() });
+    }
+    let mut expression = String::from(if anchored { "^" } else { "^(?s:.+/)?" });
+    let last = segments.len() - 1;
+    let mut needs_slash = false;
+    for (index, segment) in segments.iter().enumerate() {
+        match *segment {
+            "**" if index == 0 => expression.push_str("(?s:.+/)?"),
+            "**" if index == last => {
+                expression.push('/');
+                return Some(expression);
+            }
+            "**" => expression.push_str("(?s:/.+)?"),
+            segment => {
+                if needs_slash {
+                    expression.push('/');
+                }
+                expression.push_str(&glob(segment));
+                needs_slash = true;
+            }
+        }
+    }
+    expression.push_str(if only_folders { "/" } else { "(?:/|$)" });
+    Some(expression)
+}
+
+fn glob(segment: &str) -> String {
+    if segment == "*" {
+        return "[^/]+".into();
+    }
+    let mut expression = String::new();
+    let mut rest = segment;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '*' => expression.push_str("[^/]*"),
+            '?' => expression.push_str("[^/]"),
+            '\\' => {
+                let escaped = rest.chars().next();
+                rest = escaped.map_or(rest, |c| &rest[c.len_utf8()..]);
+                expression.push_str(&regex::escape(&escaped.unwrap_or('\\').to_string()));
+            }
+            '[' => match class(rest) {
+                Some((class, after)) => {
+                    expression.push_str(&class);
+                    rest = after;
+                }
+                None => expression.push_str("\\["),
+            },
+            c => expression.push_str(&regex::escape(&c.to_string())),
+        }
+    }
+    expression
+}
+
+/// `[a-c]`, `[!x]`: what comes after the opening bracket, as a class, and what follows it.
+fn class(text: &str) -> Option<(String, &str)> {
+    let (negated, body) = match text.strip_prefix(['!', '^']) {
+        Some(body) => (true, body),
+        None => (false, text),
+    };
+    // A bracket right at the start is a member.
+    let end = body.char_indices().skip(1).find(|(_, c)| *c == ']').map(|(at, _)| at)?;
+    let members: String = body[..end]
+        .chars()
+        .map(|c| if matches!(c, '\\' | '[' | ']' | '&' | '~' | '^') { format!("\\{c}") } else { c.to_string() })
+        .collect();
+    Some((format!("[{}{members}]", if negated { "^/" } else { "" }), &body[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ignored(rules: &str, path: &str) -> bool {
+        IgnoreRules::parse(rules).ignores(path, false)
+    }
+
+    #[test]
+    fn names_match_at_any_depth_and_everything_below() {
+        assert!(ignored("__pycache__/", "a/__pycache__/x.pyc"));
+        assert!(ignored("*.so", "deep/er/lib.so"));
+        assert!(ignored(".git", ".git/config"));
+        assert!(!ignored("*.so", "lib.so.txt"));
+        assert!(!ignored("lib/", "lib"), "a pattern for folders spares a file of that name");
+        assert!(IgnoreRules::parse("lib/").ignores("lib", true));
+    }
+
+    #[test]
+    fn a_slash_anchors_and_stars_stay_within_a_name() {
+        assert!(ignored("docs/_build/", "docs/_build/index.html"));
+        assert!(!ignored("docs/_build/", "x/docs/_build/index.html"));
+        assert!(ignored("/top", "top/a") && !ignored("/top", "a/top"));
+        assert!(ignored("data/*", "data/a/b") && !ignored("data/*", "data"));
+        assert!(ignored("a/*/c", "a/b/c") && !ignored("a/*/c", "a/b/b/c"));
+        assert!(ignored("a/**/c", "a/c") && ignored("a/**/c", "a/b/b/c"));
+        assert!(ignored("**/c", "c") && ignored("**/c", "a/b/c"));
+        assert!(ignored("a/**", "a/b") && !ignored("a/**", "a"));
+    }
+
+    #[test]
+    fn classes_escapes_and_the_last_rule_wins() {
+        assert!(ignored("*.py[cod]", "m.pyc") && !ignored("*.py[cod]", "m.py"));
+        assert!(ignored("a[!b]c", "axc") && !ignored("a[!b]c", "abc"));
+        assert!(ignored("\\!x", "!x") && ignored("a[", "a["));
+        assert!(!ignored("*.log\n!keep.log", "keep.log") && ignored("*.log\n!keep.log", "other.log"));
+        assert!(!ignored("# *.log\n\n", "a.log"));
+    }
+}
