@@ -119,7 +119,8 @@ pub fn replicas_for(load: f64, settings: &AutoscalingSettings) -> u32 {
     if load <= 0.0 {
         return 0;
     }
-    let each = f64::from(settings.concurrency_target) * f64::from(settings.target_utilization_percentage) / 100.0;
+    let each =
+        f64::from(settings.concurrency_target) * f64::from(settings.target_utilization_percentage) / 100.0;
     (load / each - 1e-9).ceil().clamp(1.0, f64::from(u32::MAX)) as u32
 }
 

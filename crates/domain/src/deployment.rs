@@ -21,10 +21,19 @@ pub enum DeploymentKind {
 pub enum Build {
     Queued,
     /// `step` is a sentence for people.
-    Running { step: String, since: Timestamp },
-    Done { at: Timestamp },
-    Failed { reason: String },
-    Stopped { by: String },
+    Running {
+        step: String,
+        since: Timestamp,
+    },
+    Done {
+        at: Timestamp,
+    },
+    Failed {
+        reason: String,
+    },
+    Stopped {
+        by: String,
+    },
 }
 
 /// Whether a deployment may use compute.

@@ -9,9 +9,11 @@ mod environment;
 mod error;
 mod event;
 mod id;
+mod invariant;
 mod log;
 mod model;
 mod name;
+mod plan;
 mod promotion;
 mod replica;
 mod rollout;
@@ -22,7 +24,9 @@ mod time;
 mod traffic;
 
 pub use access::{Action, Actor, Door, Role};
-pub use autoscaling::{AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for};
+pub use autoscaling::{
+    AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
+};
 pub use deployment::{Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_rename};
 pub use environment::{
     CleanupStrategy, Environment, PromotionPatch, PromotionSettings, RollingConfig, may_delete_environment,
@@ -30,15 +34,17 @@ pub use environment::{
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
 pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId, parse_id, token};
+pub use invariant::{Violation, check as check_invariant};
 pub use log::{LogLevel, LogLine, LogQuery, LogSource};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION};
+pub use plan::{Memory, Moment, Plan, PlannedEvent, Snapshot, Start, Stop, plan};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
 pub use rollout::{Hold, Position, STAGES, Step, Strategy, next_step, stage_at};
 pub use routing::{
-    AppliedRoutes, Availability, DeploymentRoute, EnvironmentRoute, Exemption, ModelRoutes, ReplicaAddress, Rewrite,
-    Share, Weight,
+    AppliedRoutes, Availability, DeploymentRoute, EnvironmentRoute, Exemption, ModelRoutes, ReplicaAddress,
+    Rewrite, Share, Weight,
 };
 pub use runtime::{
     BuildFailure, BuildSpec, Endpoints, ReplicaSpec, Runtime, RuntimeError, StopReason, StorageUse,

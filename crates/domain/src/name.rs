@@ -87,7 +87,10 @@ impl DeploymentName {
             ));
         }
         if text == "development" || text == PRODUCTION {
-            return Err(Invalid::new("name", "`development` and `production` are reserved; choose another name"));
+            return Err(Invalid::new(
+                "name",
+                "`development` and `production` are reserved; choose another name",
+            ));
         }
         Ok(Self(text))
     }
@@ -127,7 +130,10 @@ impl EnvironmentName {
             ));
         }
         if text == "development" {
-            return Err(Invalid::new("name", "`development` is the development deployment's; choose another name"));
+            return Err(Invalid::new(
+                "name",
+                "`development` is the development deployment's; choose another name",
+            ));
         }
         Ok(Self(text))
     }

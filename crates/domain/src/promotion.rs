@@ -60,6 +60,8 @@ pub struct Promotion {
     pub cleanup: CleanupStrategy,
     pub phase: Phase,
     pub position: Position,
+    /// The moment `position` was counted up to; while nothing holds it, time goes on from here.
+    pub counted_at: Timestamp,
     pub started_at: Timestamp,
     pub started_by: String,
     /// When the gate was passed and traffic began to move.
@@ -139,7 +141,12 @@ pub enum Source {
 pub enum Begun {
     /// It is the current one already; nothing changes.
     AlreadyCurrent,
-    Promote { source: Source, strategy: Strategy, cleanup: CleanupStrategy, previous: Option<DeploymentId> },
+    Promote {
+        source: Source,
+        strategy: Strategy,
+        cleanup: CleanupStrategy,
+        previous: Option<DeploymentId>,
+    },
 }
 
 /// Decides how a promotion begins, or why it may not (semantics: Promotion, Reuse or copy).

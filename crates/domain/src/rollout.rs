@@ -71,7 +71,8 @@ impl Hold {
                 "holding the stage: the next share needs {needed} ready replicas and the candidate has {ready}"
             ),
             Self::CandidateDown => {
-                "holding: no replica of the candidate is ready, so its traffic went back to the current one".into()
+                "holding: no replica of the candidate is ready, so its traffic went back to the current one"
+                    .into()
             }
             Self::Paused => "paused; the split stays as it is".into(),
             Self::Unknown => "holding: the state of the replicas could not be read".into(),
@@ -183,9 +184,6 @@ mod tests {
         let short = |weight: Weight| {
             if weight > Weight::percent(30) { Err(Hold::Capacity { ready: 1, needed: 2 }) } else { Ok(()) }
         };
-        assert_eq!(
-            next_step(here, WINDOW, 500, short),
-            Step::Hold(Hold::Capacity { ready: 1, needed: 2 })
-        );
+        assert_eq!(next_step(here, WINDOW, 500, short), Step::Hold(Hold::Capacity { ready: 1, needed: 2 }));
     }
 }

@@ -1,0 +1,265 @@
+//! The one decision: from all that is known of a model to all that should follow.
+//!
+//! `plan` composes the smaller decisions in a fixed order. It reads nothing and changes nothing; ignorance is in the
+//! snapshot, and its answer to it is to leave everything as it is.
+
+mod lifecycle;
+mod promote;
+mod replicas;
+mod routes;
+mod scale;
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Demand, Deployment, DeploymentId, Environment, EnvironmentName, EventKind, Model, ModelRoutes,
+    ObservedReplica, Position, Promotion, PromotionId, ReplicaId, Scaler, Seen, StopReason, Timestamp,
+};
+
+/// Wall time for records and monotonic milliseconds for measuring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub now: Timestamp,
+    pub monotonic: i64,
+}
+
+/// Everything known about one model at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub model: Model,
+    /// Deleted ones are among them until everything they left is removed.
+    pub deployments: Vec<Deployment>,
+    pub environments: Vec<Environment>,
+    /// Running ones only.
+    pub promotions: Vec<Promotion>,
+    pub replicas: Seen<Vec<ObservedReplica>>,
+    /// What was measured at the gateway; absent means nothing was.
+    pub demand: BTreeMap<DeploymentId, Demand>,
+    pub in_flight: BTreeMap<ReplicaId, u32>,
+    /// The table the gateway serves now, if one was published since the server started.
+    pub published: Option<ModelRoutes>,
+}
+
+/// What is remembered from look to look. Losing it on a restart costs time, never correctness.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    pub scalers: BTreeMap<DeploymentId, Scaler>,
+    /// Replicas taken out of the routes, with the monotonic moment and the reason.
+    pub draining: BTreeMap<ReplicaId, (i64, StopReason)>,
+    /// Replicas that were told to stop; their exit is no crash.
+    pub stopping: std::collections::BTreeSet<ReplicaId>,
+    /// How far rollouts have counted since their last save.
+    pub counting: BTreeMap<PromotionId, Counting>,
+}
+
+/// The live position of a rollout between two saves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Counting {
+    pub position: Position,
+    /// When it was counted up to, monotonic.
+    pub counted_at: i64,
+    /// Whether time counted at that look.
+    pub running: bool,
+}
+
+/// Processes to start for a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    pub deployment: DeploymentId,
+    pub count: u32,
+    pub environment: Option<EnvironmentName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    pub replica: ReplicaId,
+    pub deployment: DeploymentId,
+    pub reason: StopReason,
+}
+
+/// Something the engine did by itself, to be recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedEvent {
+    pub kind: EventKind,
+    pub deployment: Option<DeploymentId>,
+    pub environment: Option<EnvironmentName>,
+    pub sentence: String,
+    pub data: serde_json::Value,
+}
+
+/// Everything that should follow, in the order in which it is safe: save, start, publish, stop.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Rows that changed, each to be written only over the version that was read.
+    pub deployments: Vec<Deployment>,
+    pub environments: Vec<Environment>,
+    pub promotions: Vec<Promotion>,
+    pub events: Vec<PlannedEvent>,
+    /// Deployments that need a build to be running.
+    pub builds: Vec<DeploymentId>,
+    pub start: Vec<Start>,
+    pub routes: ModelRoutes,
+    pub stop: Vec<Stop>,
+    /// Exited replicas that are accounted for.
+    pub forget: Vec<ReplicaId>,
+    /// Deleted deployments with nothing left running.
+    pub purge: Vec<DeploymentId>,
+    /// When to look again though nothing has happened; monotonic milliseconds.
+    pub look_at: Option<i64>,
+    pub memory: Memory,
+}
+
+/// The plan while it is made.
+struct Work<'a> {
+    seen: &'a Snapshot,
+    replicas: &'a [ObservedReplica],
+    at: Moment,
+    deployments: Vec<Deployment>,
+    environments: Vec<Environment>,
+    promotions: Vec<Promotion>,
+    events: Vec<PlannedEvent>,
+    memory: Memory,
+    look_at: Option<i64>,
+    stop: Vec<Stop>,
+    forget: Vec<ReplicaId>,
+    /// Replicas each deployment must have for the sake of a promotion.
+    floors: BTreeMap<DeploymentId, u32>,
+}
+
+/// Decides what should follow for one model.
+pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
+    let Seen::Known(replicas) = &seen.replicas else {
+        return wait_and_see(seen, memory, at);
+    };
+    let mut work = Work {
+        seen,
+        replicas,
+        at,
+        deployments: seen.deployments.clone(),
+        environments: seen.environments.clone(),
+        promotions: seen.promotions.clone(),
+        events: Vec::new(),
+        memory: memory.clone(),
+        look_at: None,
+        stop: Vec::new(),
+        forget: Vec::new(),
+        floors: BTreeMap::new(),
+    };
+    work.forget_the_gone();
+    work.follow_lifecycles();
+    work.give_production_to_the_first();
+    work.move_promotions();
+    work.autoscale();
+    let start = work.adjust_replicas();
+    let routes = work.routes();
+    let builds = work.builds();
+    let purge = work.purgeable();
+    Plan {
+        deployments: changed(&work.deployments, &seen.deployments),
+        environments: changed(&work.environments, &seen.environments),
+        promotions: changed(&work.promotions, &seen.promotions),
+        events: work.events,
+        builds,
+        start,
+        routes,
+        stop: work.stop,
+        forget: work.forget,
+        purge,
+        look_at: work.look_at,
+        memory: work.memory,
+    }
+}
+
+/// The answer to not knowing: nothing changes, and nothing of the time until now counts for a rollout.
+fn wait_and_see(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
+    let mut memory = memory.clone();
+    for counting in memory.counting.values_mut() {
+        counting.running = false;
+        counting.counted_at = at.monotonic;
+    }
+    let routes = seen.published.clone().unwrap_or_else(|| ModelRoutes {
+        model: seen.model.id.clone(),
+        name: seen.model.name.clone(),
+        generation: 0,
+        environments: Vec::new(),
+        deployments: Vec::new(),
+        development: None,
+    });
+    Plan {
+        deployments: Vec::new(),
+        environments: Vec::new(),
+        promotions: Vec::new(),
+        events: Vec::new(),
+        builds: Vec::new(),
+        start: Vec::new(),
+        routes,
+        stop: Vec::new(),
+        forget: Vec::new(),
+        purge: Vec::new(),
+        look_at: Some(at.monotonic + 500),
+        memory,
+    }
+}
+
+fn changed<T: PartialEq + Clone>(now: &[T], before: &[T]) -> Vec<T> {
+    now.iter().zip(before).filter(|(now, before)| now != before).map(|(now, _)| now.clone()).collect()
+}
+
+impl Work<'_> {
+    fn look_by(&mut self, monotonic: i64) {
+        self.look_at = Some(self.look_at.map_or(monotonic, |at| at.min(monotonic)));
+    }
+
+    /// Asks for a look at a wall-clock moment.
+    fn look_when(&mut self, when: Timestamp) {
+        let wait = when.since(self.at.now).max(0);
+        self.look_by(self.at.monotonic + wait);
+    }
+
+    fn deployment(&self, id: &DeploymentId) -> Option<&Deployment> {
+        self.deployments.iter().find(|deployment| &deployment.id == id)
+    }
+
+    fn deployment_mut(&mut self, id: &DeploymentId) -> Option<&mut Deployment> {
+        self.deployments.iter_mut().find(|deployment| &deployment.id == id)
+    }
+
+    fn name_of(&self, id: &DeploymentId) -> String {
+        self.deployment(id).map_or_else(|| id.to_string(), |deployment| deployment.name.to_string())
+    }
+
+    fn environment_mut(&mut self, name: &EnvironmentName) -> Option<&mut Environment> {
+        self.environments.iter_mut().find(|environment| &environment.name == name)
+    }
+
+    /// Replicas of a deployment that may get requests: ready and not on their way out.
+    fn ready(&self, id: &DeploymentId) -> u32 {
+        self.ready_replicas(id).count() as u32
+    }
+
+    fn ready_replicas<'b>(&'b self, id: &'b DeploymentId) -> impl Iterator<Item = &'b ObservedReplica> {
+        self.replicas.iter().filter(move |replica| {
+            &replica.deployment == id
+                && replica.is_ready()
+                && !self.memory.draining.contains_key(&replica.id)
+                && !self.memory.stopping.contains(&replica.id)
+        })
+    }
+
+    fn record(
+        &mut self,
+        kind: EventKind,
+        deployment: Option<&DeploymentId>,
+        environment: Option<&EnvironmentName>,
+        sentence: String,
+        data: serde_json::Value,
+    ) {
+        self.events.push(PlannedEvent {
+            kind,
+            deployment: deployment.cloned(),
+            environment: environment.cloned(),
+            sentence,
+            data,
+        });
+    }
+}

@@ -1,0 +1,108 @@
+//! Which processes to start and stop. Capacity leaves after traffic does, never with it.
+
+use super::{Start, Stop, Work};
+use crate::{Deployment, Lifecycle, ObservedReplica, ReplicaId, ReplicaState, StopReason};
+
+/// A replica out of the routes that still serves requests is stopped after this long, in milliseconds.
+const DRAIN_LIMIT: i64 = 30_000;
+/// How often a draining replica's last requests are looked at, in milliseconds.
+const DRAIN_LOOK: i64 = 100;
+/// A replica that was ready and then fails its health check this long is replaced, in milliseconds.
+const UNREADY_LIMIT: i64 = 1_800_000;
+
+impl Work<'_> {
+    pub(super) fn adjust_replicas(&mut self) -> Vec<Start> {
+        let mut starts = Vec::new();
+        for index in 0..self.deployments.len() {
+            let deployment = self.deployments[index].clone();
+            self.replace_unready(&deployment);
+            let wanted = if deployment.may_run() { deployment.target } else { 0 };
+            let serving = self.serving(&deployment);
+            let have = serving.len() as u32;
+            if have < wanted {
+                match deployment.retry_at {
+                    Some(at) if at > self.at.now => self.look_when(at),
+                    _ => starts.push(Start {
+                        deployment: deployment.id.clone(),
+                        count: wanted - have,
+                        environment: deployment.environment.clone(),
+                    }),
+                }
+            } else if have > wanted {
+                let reason = why_fewer(&deployment);
+                for id in victims(serving, (have - wanted) as usize) {
+                    self.memory.draining.insert(id, (self.at.monotonic, reason));
+                }
+            }
+        }
+        self.stop_drained();
+        starts
+    }
+
+    /// Alive replicas that are not on their way out.
+    fn serving(&self, deployment: &Deployment) -> Vec<&ObservedReplica> {
+        self.replicas
+            .iter()
+            .filter(|replica| {
+                replica.deployment == deployment.id
+                    && replica.is_serving_or_coming()
+                    && !self.memory.draining.contains_key(&replica.id)
+                    && !self.memory.stopping.contains(&replica.id)
+            })
+            .collect()
+    }
+
+    fn replace_unready(&mut self, deployment: &Deployment) {
+        for replica in self.replicas.iter().filter(|replica| replica.deployment == deployment.id) {
+            let Some(since) = replica.unready_since.filter(|_| replica.state == ReplicaState::Unready) else {
+                continue;
+            };
+            if self.at.now.since(since) < UNREADY_LIMIT {
+                self.look_when(since.plus(UNREADY_LIMIT));
+            } else if !self.memory.stopping.contains(&replica.id) {
+                let entry = (self.at.monotonic, StopReason::Unhealthy);
+                self.memory.draining.entry(replica.id.clone()).or_insert(entry);
+            }
+        }
+    }
+
+    /// Stops draining replicas that have nothing left to finish, or had long enough.
+    fn stop_drained(&mut self) {
+        let draining = std::mem::take(&mut self.memory.draining);
+        for (id, (since, reason)) in draining {
+            let Some(replica) = self.replicas.iter().find(|replica| replica.id == id && replica.is_alive())
+            else {
+                continue;
+            };
+            let busy = self.seen.in_flight.get(&id).copied().unwrap_or(0) > 0;
+            // What was ready at the last look may still get requests until the table made by this one is published.
+            let out_of_routes = since < self.at.monotonic || !replica.is_ready();
+            let over = self.at.monotonic - since >= DRAIN_LIMIT;
+            if out_of_routes && (!busy || over) {
+                self.stop.push(Stop { replica: id.clone(), deployment: replica.deployment.clone(), reason });
+                self.memory.stopping.insert(id);
+            } else {
+                self.memory.draining.insert(id, (since, reason));
+                self.look_by(self.at.monotonic + DRAIN_LOOK);
+            }
+        }
+    }
+}
+
+fn why_fewer(deployment: &Deployment) -> StopReason {
+    if deployment.deleted_at.is_some() {
+        StopReason::Deleted
+    } else if deployment.lifecycle == Lifecycle::Inactive {
+        StopReason::Deactivated
+    } else {
+        StopReason::ScaleDown
+    }
+}
+
+/// Chooses whom to stop: those that serve nothing yet, then the youngest.
+fn victims(mut replicas: Vec<&ObservedReplica>, count: usize) -> Vec<ReplicaId> {
+    replicas.sort_by_key(|replica| {
+        (replica.is_ready(), std::cmp::Reverse(replica.started_at), replica.id.clone())
+    });
+    replicas.into_iter().take(count).map(|replica| replica.id.clone()).collect()
+}

@@ -1,0 +1,79 @@
+//! How many replicas each deployment should have.
+
+use serde_json::json;
+
+use super::Work;
+use crate::status::count;
+use crate::{AutoscalingSettings, DeploymentKind, EventKind, Limit, decide};
+
+/// A fresh deployment is not put to sleep before a client that waits for it can have seen it active, in milliseconds.
+const SEEN_AFTER: i64 = 60_000;
+/// How often load is sampled while replicas run, in milliseconds.
+const SAMPLE_EVERY: i64 = 2_000;
+
+impl Work<'_> {
+    pub(super) fn autoscale(&mut self) {
+        let live: Vec<_> = self.deployments.iter().map(|deployment| deployment.id.clone()).collect();
+        self.memory.scalers.retain(|id, _| live.contains(id));
+        for index in 0..self.deployments.len() {
+            self.autoscale_one(index);
+        }
+    }
+
+    fn autoscale_one(&mut self, index: usize) {
+        let at = self.at;
+        let deployment = &self.deployments[index];
+        let id = deployment.id.clone();
+        let floor = self.floors.get(&id).copied().unwrap_or(0);
+        if !deployment.may_run() {
+            self.memory.scalers.remove(&id);
+            return;
+        }
+        let Some(active_since) = deployment.active_since else {
+            // Until it has served for the first time only a floor may raise it.
+            if floor > deployment.target {
+                self.deployments[index].target = floor;
+            }
+            return;
+        };
+        let settings = match deployment.kind {
+            DeploymentKind::Published => deployment.effective_autoscaling(&self.environments).clone(),
+            DeploymentKind::Development => {
+                AutoscalingSettings { min_replica: 0, max_replica: 1, ..deployment.autoscaling.clone() }
+            }
+        };
+        let load = self.seen.demand.get(&id).map_or(0, |demand| demand.total());
+        let current = deployment.target;
+        let scaler = self.memory.scalers.entry(id.clone()).or_default();
+        scaler.sample(at.monotonic, load, settings.autoscaling_window);
+        let mut decision = decide(scaler, &settings, current, floor, at.now, at.monotonic);
+        if decision.applied == 0 && current > 0 && at.now.since(active_since) < SEEN_AFTER {
+            decision.applied = 1;
+            decision.limit = Limit::Delay;
+            self.look_when(active_since.plus(SEEN_AFTER));
+        }
+        if let Some(again) = decision.look_again {
+            self.look_by(again);
+        }
+        if current > 0 || load > 0 {
+            self.look_by(at.monotonic + SAMPLE_EVERY);
+        }
+        if decision.applied == current {
+            return;
+        }
+        self.deployments[index].target = decision.applied;
+        let name = &self.deployments[index].name;
+        let sentence = match decision.applied {
+            0 => format!("{name} goes to sleep: no requests for {} s", settings.scale_down_delay),
+            n => format!(
+                "{name} goes from {current} to {}: {:.1} requests in flight on average, {} aimed at for each",
+                count(n, "replica"),
+                decision.average_load,
+                f64::from(settings.concurrency_target) * f64::from(settings.target_utilization_percentage)
+                    / 100.0
+            ),
+        };
+        let data = json!({ "decision": decision, "floor": floor, "settings": settings });
+        self.record(EventKind::ScalingDecision, Some(&id), None, sentence, data);
+    }
+}
