@@ -55,13 +55,19 @@ pub enum ArchiveError {
     Empty,
     #[error("the archive holds `{path}`, which {wrong}; a Truss holds only relative paths below its folder")]
     Path { path: String, wrong: &'static str },
-    #[error("the archive holds `{path}`, which is {kind}; a Truss holds only files, so put a copy of the file in its place")]
+    #[error(
+        "the archive holds `{path}`, which is {kind}; a Truss holds only files, so put a copy of the file in its place"
+    )]
     Kind { path: String, kind: &'static str },
     #[error("the archive holds `{path}` both as a file and as a folder; rename one of them")]
     Conflict { path: String },
-    #[error("the archive holds more than {limit} files and folders; add what the model doesn't need to .truss_ignore")]
+    #[error(
+        "the archive holds more than {limit} files and folders; add what the model doesn't need to .truss_ignore"
+    )]
     TooMany { limit: usize },
-    #[error("the archive's files are larger than {limit} bytes together; add what the model doesn't need to .truss_ignore")]
+    #[error(
+        "the archive's files are larger than {limit} bytes together; add what the model doesn't need to .truss_ignore"
+    )]
     TooLarge { limit: u64 },
     #[error("the folder `{dest}` for the unpacked archive already holds something")]
     Occupied { dest: PathBuf },
@@ -82,11 +88,13 @@ pub fn unpack(tar: impl Read, dest: &Path, limits: &Limits) -> Result<Unpacked, 
     if fs::read_dir(dest).is_ok_and(|mut items| items.next().is_some()) || dest.is_file() {
         return Err(ArchiveError::Occupied { dest: dest.to_owned() });
     }
-    let staging = tempfile::Builder::new().prefix(".unpack-").tempdir_in(parent).map_err(write_error(parent))?;
+    let staging =
+        tempfile::Builder::new().prefix(".unpack-").tempdir_in(parent).map_err(write_error(parent))?;
 
     let mut input = BufReader::with_capacity(64 * 1024, tar);
     let start = input.fill_buf().map_err(ArchiveError::Unreadable)?;
-    let mut unpacker = Unpacker { root: staging.path(), limits, nodes: HashMap::new(), done: Unpacked::default() };
+    let mut unpacker =
+        Unpacker { root: staging.path(), limits, nodes: HashMap::new(), done: Unpacked::default() };
     if start.starts_with(&[0x1f, 0x8b]) {
         unpacker.run(MultiGzDecoder::new(input))?;
     } else {
@@ -96,7 +104,8 @@ pub fn unpack(tar: impl Read, dest: &Path, limits: &Limits) -> Result<Unpacked, 
     if done.files == 0 {
         return Err(ArchiveError::Empty);
     }
-    fs::set_permissions(staging.path(), Permissions::from_mode(0o755)).map_err(write_error(staging.path()))?;
+    fs::set_permissions(staging.path(), Permissions::from_mode(0o755))
+        .map_err(write_error(staging.path()))?;
     fs::rename(staging.path(), dest).map_err(write_error(dest))?;
     // The folder carries the destination's name now: there is nothing left to remove.
     let _ = staging.keep();
@@ -210,7 +219,13 @@ impl Unpacker<'_> {
 }
 
 /// Copies the content, never writing past `left` bytes whatever the entry declared.
-fn copy(entry: &mut impl Read, file: &mut impl Write, left: u64, limit: u64, full: &Path) -> Result<u64, ArchiveError> {
+fn copy(
+    entry: &mut impl Read,
+    file: &mut impl Write,
+    left: u64,
+    limit: u64,
+    full: &Path,
+) -> Result<u64, ArchiveError> {
     let mut buffer = [0; 64 * 1024];
     let mut written = 0;
     loop {

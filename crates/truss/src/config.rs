@@ -10,13 +10,16 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 pub use settings::{
-    Accelerator, BaseImage, Build, DockerServer, ExternalData, HealthChecks, Resources, Runtime, Settings, Transport,
+    Accelerator, BaseImage, Build, DockerServer, ExternalData, HealthChecks, Resources, Runtime, Settings,
+    Transport,
 };
 
 /// Why a configuration could not be read at all. What it says may still be wrong: see [`crate::validate()`].
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    #[error("the Truss configuration must be a mapping of keys to values, and this is {found}; write `key: value` lines")]
+    #[error(
+        "the Truss configuration must be a mapping of keys to values, and this is {found}; write `key: value` lines"
+    )]
     NotAMapping { found: &'static str },
     #[error("config.yaml can't be read as YAML: {0}; correct that line")]
     Yaml(#[from] serde_norway::Error),

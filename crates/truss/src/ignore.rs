@@ -38,7 +38,10 @@ impl IgnoreRules {
         }
     }
 
-    /// Adds the rule that leaves out what is in the data folder, as hashes do.
+    /// Adds the rule that leaves out what is in the data folder, as the command line does for its own hashes.
+    ///
+    /// A signature that a server keeps should not use it: the command line leaves data out of what it compares only when
+    /// it was started inside the Truss, and takes files it finds no record of for a change that can't be patched.
     pub fn without_data(mut self, data_dir: &str) -> Self {
         self.rules.extend(rule(&format!("{data_dir}/*")));
         self
@@ -136,11 +139,14 @@ fn class(text: &str) -> Option<(String, &str)> {
     };
     // A bracket right at the start is a member.
     let end = body.char_indices().skip(1).find(|(_, c)| *c == ']').map(|(at, _)| at)?;
-    let members: String = body[..end]
-        .chars()
-        .map(|c| if matches!(c, '\\' | '[' | ']' | '&' | '~' | '^') { format!("\\{c}") } else { c.to_string() })
-        .collect();
-    Some((format!("[{}{members}]", if negated { "^/" } else { "" }), &body[end + 1..]))
+    let members: String =
+        body[..end]
+            .chars()
+            .map(|c| {
+                if matches!(c, '\\' | '[' | ']' | '&' | '~' | '^') { format!("\\{c}") } else { c.to_string() }
+            })
+            .collect();
+    Some((format!("[{}{members}]", if negated { "^" } else { "" }), &body[end + 1..]))
 }
 
 #[cfg(test)]
@@ -180,5 +186,21 @@ mod tests {
         assert!(ignored("\\!x", "!x") && ignored("a[", "a["));
         assert!(!ignored("*.log\n!keep.log", "keep.log") && ignored("*.log\n!keep.log", "other.log"));
         assert!(!ignored("# *.log\n\n", "a.log"));
+    }
+
+    /// Which paths each pattern matches was computed by the library that the `truss` package uses.
+    #[test]
+    fn patterns_match_what_they_match_for_the_package() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../fixtures/ignore.json")).unwrap();
+        let texts =
+            |value: &serde_json::Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
+        for row in golden["rows"].as_array().unwrap() {
+            let pattern = row["pattern"].as_str().unwrap();
+            let rules = IgnoreRules::parse(pattern);
+            let mut found = texts(&golden["paths"]);
+            found.retain(|path| rules.ignores(path, false));
+            assert_eq!(found, texts(&row["ignored"]), "{pattern}");
+        }
     }
 }

@@ -34,7 +34,9 @@ const SHARED: &str = "_truss_shared";
 pub enum LayoutError {
     #[error("`{field}: {value}` must be a path inside the Truss, without `..`")]
     Outside { field: &'static str, value: String },
-    #[error("the Truss has no folder `{folder}` for its model (`model_module_dir`); add it, or correct the name")]
+    #[error(
+        "the Truss has no folder `{folder}` for its model (`model_module_dir`); add it, or correct the name"
+    )]
     NoModel { folder: String },
     #[error("`{path}` is a symbolic link; put a copy of the file in its place")]
     Link { path: PathBuf },

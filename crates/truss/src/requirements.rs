@@ -23,7 +23,9 @@ pub enum RequirementsError {
     Python { found: String },
     #[error("`requirements_file: {file}` must be a path inside the Truss, without `..`")]
     Outside { file: String },
-    #[error("`requirements_file: {file}` can't be read: {source}; add the file to the Truss or correct the name")]
+    #[error(
+        "`requirements_file: {file}` can't be read: {source}; add the file to the Truss or correct the name"
+    )]
     Read {
         file: String,
         #[source]
@@ -75,7 +77,11 @@ pub enum Step {
 impl InstallPlan {
     /// The plan for an unpacked Truss. A package the user names replaces the server's own requirement of it; a custom
     /// server needs only what the user names.
-    pub fn of_truss(config: &Config, truss: &Path, server: ServerNeeds<'_>) -> Result<Self, RequirementsError> {
+    pub fn of_truss(
+        config: &Config,
+        truss: &Path,
+        server: ServerNeeds<'_>,
+    ) -> Result<Self, RequirementsError> {
         let found = || RequirementsError::Python { found: config.python_version.clone() };
         let python = config.python().ok_or_else(found)?;
         let mut key = blake3::Hasher::new();
@@ -128,13 +134,15 @@ pub(crate) fn file_lines(config: &Config, truss: &Path) -> Result<Vec<String>, R
     let Some(step) = file_step(config)? else { return Ok(Vec::new()) };
     let (path, text) = step.files(truss)?.swap_remove(0);
     Ok(match step {
-        Step::PipFile(_) => {
-            text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).map(str::to_owned).collect()
-        }
+        Step::PipFile(_) => text
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty() && !l.starts_with('#'))
+            .map(str::to_owned)
+            .collect(),
         _ => {
-            let document: toml::Table = text.parse().map_err(|error: toml::de::Error| RequirementsError::Toml {
-                file: path.display().to_string(),
-                message: error.to_string(),
+            let document: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+                RequirementsError::Toml { file: path.display().to_string(), message: error.to_string() }
             })?;
             let dependencies = document.get("project").and_then(|project| project.get("dependencies"));
             let items = dependencies.and_then(toml::Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -182,7 +190,12 @@ fn server_lines(text: &str, user: impl Iterator<Item = String>) -> Vec<String> {
 
 /// Lines without comments and surrounding space.
 fn cleaned<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
-    lines.flat_map(str::lines).map(line::without_comment).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    lines
+        .flat_map(str::lines)
+        .map(line::without_comment)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]

@@ -86,7 +86,9 @@ pub fn validate_files(config: &Config, truss: &Path) -> Validation {
     if let Some(file) = &config.requirements_file {
         let path = truss.join(file);
         if !path.is_file() {
-            found.error(format!("`requirements_file: {file}` is not in the Truss; add the file or correct the name"));
+            found.error(format!(
+                "`requirements_file: {file}` is not in the Truss; add the file or correct the name"
+            ));
         } else if file.ends_with("uv.lock") && !path.with_file_name("pyproject.toml").is_file() {
             found.error(format!("`requirements_file: {file}` needs a pyproject.toml beside it; add it"));
         }

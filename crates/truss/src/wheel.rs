@@ -14,7 +14,9 @@ impl Wheel {
     /// `root` is where the wheel was unpacked: the folder that holds `truss/`. Fails when a file that is needed is missing.
     pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
         let wheel = Self { root: root.into() };
-        for path in [wheel.server().join("main.py"), wheel.shared().join("secrets_resolver.py"), wheel.ignore_path()] {
+        for path in
+            [wheel.server().join("main.py"), wheel.shared().join("secrets_resolver.py"), wheel.ignore_path()]
+        {
             fs::metadata(&path).map_err(|error| named(&path, &error))?;
         }
         Ok(wheel)
@@ -58,6 +60,7 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
-    let text = format!("`{}` of the truss package can't be read: {error}; unpack the package again", path.display());
+    let text =
+        format!("`{}` of the truss package can't be read: {error}; unpack the package again", path.display());
     io::Error::new(error.kind(), text)
 }

@@ -38,7 +38,8 @@ pub(super) fn relative(raw: &[u8], longest: usize) -> Result<Option<PathBuf>, Ar
 /// The path as an error shows it: short, and without what could play with a terminal.
 pub(super) fn shown(raw: &[u8]) -> String {
     let text = String::from_utf8_lossy(raw);
-    let mut shown: String = text.chars().take(120).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut shown: String =
+        text.chars().take(120).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if text.chars().count() > 120 {
         shown.push('…');
     }

@@ -47,6 +47,8 @@ fn merge(value: &mut Value, defaults: Value) {
 fn legacy_transport(given: &mut Map<String, Value>) {
     if let Some(Value::Object(runtime)) = given.get_mut("runtime")
         && runtime.get("is_websocket_endpoint") == Some(&Value::Bool(true))
+        && runtime.get("transport").and_then(|transport| transport.get("kind"))
+            != Some(&Value::from("websocket"))
     {
         runtime.insert("transport".into(), json!({"kind": "websocket"}));
     }

@@ -131,7 +131,8 @@ pub struct Build {
     pub uses_secrets: bool,
 }
 
-const VENDOR_ONLY: [&str; 6] = ["trt_llm", "bis_llm", "model_cache", "weights", "training_checkpoints", "cache_internal"];
+const VENDOR_ONLY: [&str; 6] =
+    ["trt_llm", "bis_llm", "model_cache", "weights", "training_checkpoints", "cache_internal"];
 
 impl Settings {
     pub(super) fn read(full: &Map<String, Value>) -> Result<Self, ConfigError> {
@@ -156,8 +157,15 @@ impl Settings {
             model_class_name: root.text_or("model_class_name", "Model")?,
             data_dir: root.text_or("data_dir", "data")?,
             bundled_packages_dir: root.text_or("bundled_packages_dir", "packages")?,
-            external_data: root.sections("external_data")?.iter().map(ExternalData::read).collect::<Result<_, _>>()?,
-            docker_server: root.optional_section("docker_server")?.map(|r| DockerServer::read(&r)).transpose()?,
+            external_data: root
+                .sections("external_data")?
+                .iter()
+                .map(ExternalData::read)
+                .collect::<Result<_, _>>()?,
+            docker_server: root
+                .optional_section("docker_server")?
+                .map(|r| DockerServer::read(&r))
+                .transpose()?,
             base_image: root.optional_section("base_image")?.map(|r| BaseImage::read(&r)).transpose()?,
             system_packages: root.texts("system_packages")?,
             build_commands: root.texts("build_commands")?,

@@ -44,7 +44,14 @@ impl InstallPlan {
                 Step::Lock(path) => {
                     let file = work.join("locked.txt");
                     // The project itself is the model, which is no package to install.
-                    let export = ["export", "--frozen", "--no-emit-project", "--format", "requirements-txt", "--output-file"];
+                    let export = [
+                        "export",
+                        "--frozen",
+                        "--no-emit-project",
+                        "--format",
+                        "requirements-txt",
+                        "--output-file",
+                    ];
                     let mut args: Vec<OsString> = export.map(OsString::from).into();
                     args.push(file.clone().into());
                     let dir = truss.join(path).parent().unwrap_or(truss).to_owned();

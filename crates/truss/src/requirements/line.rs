@@ -33,7 +33,9 @@ pub(super) fn is_local(line: &str) -> bool {
 
 fn is_url(line: &str) -> bool {
     let schemes = ["http://", "https://", "file:", "git+", "hg+", "svn+", "bzr+"];
-    schemes.iter().any(|scheme| line.starts_with(scheme)) && line.len() > 8 && !line.contains(char::is_whitespace)
+    schemes.iter().any(|scheme| line.starts_with(scheme))
+        && line.len() > 8
+        && !line.contains(char::is_whitespace)
         || schemes.iter().any(|scheme| line.starts_with(scheme)) && line.contains(" ;")
 }
 
@@ -65,13 +67,18 @@ fn split_name(line: &str) -> Option<(&str, &str)> {
 fn parses_after_name(rest: &str) -> bool {
     let rest = match rest.strip_prefix('[') {
         Some(extras) => match extras.split_once(']') {
-            Some((extras, rest)) if extras.split(',').all(|e| e.trim().is_empty() || is_word(e.trim())) => rest.trim_start(),
+            Some((extras, rest)) if extras.split(',').all(|e| e.trim().is_empty() || is_word(e.trim())) => {
+                rest.trim_start()
+            }
             _ => return false,
         },
         None => rest,
     };
     if let Some(url) = rest.strip_prefix('@') {
-        return url.split_whitespace().next().is_some_and(|url| url.contains(':') || url.starts_with(['.', '/']));
+        return url
+            .split_whitespace()
+            .next()
+            .is_some_and(|url| url.contains(':') || url.starts_with(['.', '/']));
     }
     // Options of one requirement, such as hashes, follow it.
     let rest = rest.split(" --").next().unwrap_or_default();
@@ -81,7 +88,8 @@ fn parses_after_name(rest: &str) -> bool {
     };
     let versions = versions.strip_prefix('(').and_then(|v| v.strip_suffix(')')).unwrap_or(versions).trim();
     marker.is_none_or(|marker| !marker.is_empty())
-        && (versions.is_empty() || versions.trim_end_matches(',').split(',').all(|clause| is_clause(clause.trim())))
+        && (versions.is_empty()
+            || versions.trim_end_matches(',').split(',').all(|clause| is_clause(clause.trim())))
 }
 
 fn is_clause(clause: &str) -> bool {

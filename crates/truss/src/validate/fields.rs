@@ -36,7 +36,10 @@ pub(super) fn requirements(config: &Config, found: &mut Validation) {
 
 pub(super) fn environment(config: &Config, found: &mut Validation) {
     for (name, value) in &config.environment_variables {
-        let good = name.chars().enumerate().all(|(at, c)| c == '_' || c.is_ascii_alphabetic() || (at > 0 && c.is_ascii_digit()));
+        let good = name
+            .chars()
+            .enumerate()
+            .all(|(at, c)| c == '_' || c.is_ascii_alphabetic() || (at > 0 && c.is_ascii_digit()));
         if name.is_empty() || !good {
             found.error(format!(
                 "`environment_variables: {name}` is no name of a variable; use letters, digits and `_`, not starting with a digit"
@@ -50,12 +53,17 @@ pub(super) fn environment(config: &Config, found: &mut Validation) {
         }
     }
     for name in config.secrets.iter().filter(|name| !is_secret_name(name)) {
-        found.error(format!("`secrets: {name}` is no name of a secret; use letters, digits, `-`, `_` and `.`"));
+        found.error(format!(
+            "`secrets: {name}` is no name of a secret; use letters, digits, `-`, `_` and `.`"
+        ));
     }
 }
 
 fn is_secret_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && name != "." && name != ".."
+    !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && name != "."
+        && name != ".."
 }
 
 pub(super) fn paths(config: &Config, found: &mut Validation) {
@@ -110,15 +118,23 @@ pub(super) fn custom_server(config: &Config, found: &mut Validation) {
         ("liveness_endpoint", &server.liveness_endpoint),
     ] {
         match endpoint {
-            None => found.error(format!("`docker_server.{field}` is missing; write a path such as `/health`")),
-            Some(path) if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) => {
-                found.error(format!("`docker_server.{field}: {path}` is no path; start it with `/`, without spaces"));
+            None => {
+                found.error(format!("`docker_server.{field}` is missing; write a path such as `/health`"))
+            }
+            Some(path)
+                if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) =>
+            {
+                found.error(format!(
+                    "`docker_server.{field}: {path}` is no path; start it with `/`, without spaces"
+                ));
             }
             Some(_) => {}
         }
     }
     if let Some(id @ (0 | 60_000)) = server.run_as_user_id {
-        found.error(format!("`docker_server.run_as_user_id: {id}` is reserved; remove it or use another number"));
+        found.error(format!(
+            "`docker_server.run_as_user_id: {id}` is reserved; remove it or use another number"
+        ));
     }
 }
 
@@ -132,7 +148,10 @@ pub(super) fn resources(config: &Config, found: &mut Validation) {
     let unit = &resources.memory[digits.len()..];
     let units = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     if !units.contains(&unit) || !digits.parse::<f64>().is_ok_and(|size| size.is_finite() && size > 0.0) {
-        found.error(format!("`resources.memory: {}` is no amount of memory; write `2Gi` or `512Mi`", resources.memory));
+        found.error(format!(
+            "`resources.memory: {}` is no amount of memory; write `2Gi` or `512Mi`",
+            resources.memory
+        ));
     }
     if let Some(accelerator) = resources.accelerator.as_ref().filter(|a| a.count == 0 || a.name.is_empty()) {
         found.error(format!(
@@ -163,7 +182,8 @@ pub(super) fn runtime(config: &Config, found: &mut Validation) {
     }
     if runtime.egress_restricted {
         found.warning(
-            "`runtime.egress_restrictions` is ignored: the model can reach whatever this machine can reach".to_owned(),
+            "`runtime.egress_restrictions` is ignored: the model can reach whatever this machine can reach"
+                .to_owned(),
         );
     }
     if runtime.remote_ssh {
