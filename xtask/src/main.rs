@@ -1,6 +1,15 @@
 //! The workspace's own commands: `cargo xtask <command>`.
 
+mod build;
+mod check;
+mod files;
+mod run;
+mod setup;
+mod shell;
+mod simulate;
 mod site;
+mod tally;
+mod test;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -14,12 +23,30 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Install what building, running or testing needs and this machine lacks.
+    Setup(setup::Setup),
+    /// Build everything and serve it at http://localhost:8000, with its data in ./data.
+    Run(run::Run),
+    /// Build one binary that carries the dashboard: target/serve/slipway or target/release/slipway.
+    Build(build::Build),
     /// Build the dashboard's site (WASM, JavaScript, CSS) into target/site.
     Site(site::Site),
+    /// Check which crate imports which, and the length of files.
+    Check(check::Check),
+    /// Play simulated histories of rollouts and check that no promise is broken.
+    Simulate(simulate::Simulate),
+    /// Run every check and every test there is.
+    Test(test::Test),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
+        Command::Setup(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Build(command) => command.run(),
         Command::Site(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Simulate(command) => command.run(),
+        Command::Test(command) => command.run(),
     }
 }

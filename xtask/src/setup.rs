@@ -1,0 +1,147 @@
+//! `cargo xtask setup`: what the machine lacks, installed once. The other commands call it by themselves.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{self, on_path, root, say, tools};
+
+/// The clients that Slipway is tested with.
+const TRUSS: [&str; 2] = ["truss==0.18.35", "baseten==0.13.1"];
+
+#[derive(clap::Args)]
+pub struct Setup {
+    /// Also what the tests need: a browser, Postgres, Node's packages, the truss client.
+    #[arg(long)]
+    pub tests: bool,
+}
+
+impl Setup {
+    pub fn run(&self) -> Result<()> {
+        for_building()?;
+        for_running()?;
+        if self.tests {
+            for_testing()?;
+        }
+        say("everything is in place");
+        Ok(())
+    }
+}
+
+/// The compiler's target for the browser.
+pub fn for_building() -> Result<()> {
+    let sysroot = shell::output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()))?;
+    if Path::new(sysroot.trim()).join("lib/rustlib/wasm32-unknown-unknown").is_dir() {
+        return Ok(());
+    }
+    if on_path("rustup").is_none() {
+        bail!(
+            "the compiler in {} has no target wasm32-unknown-unknown, and there is no rustup to add it; \
+             install the target with whatever installed rustc",
+            sysroot.trim()
+        );
+    }
+    say("adding the compiler's target wasm32-unknown-unknown");
+    shell::run(Command::new("rustup").args(["target", "add", "wasm32-unknown-unknown"]).current_dir(root()))
+}
+
+/// `uv`, which builds the models' Python environments.
+pub fn for_running() -> Result<PathBuf> {
+    let ours = tools().join("uv/bin/uv");
+    if let Some(found) = on_path("uv").or_else(|| ours.is_file().then_some(ours.clone())) {
+        return Ok(found);
+    }
+    let Some(python) = on_path("python3") else {
+        bail!("models need Python 3.9 or later, and there is no python3 on PATH; on Debian: apt-get install python3");
+    };
+    say("installing uv into target/tools/uv");
+    let folder = tools().join("uv");
+    // A target folder needs neither root nor a virtual environment, and works where the system's Python is sealed.
+    shell::run(Command::new(python).args(["-m", "pip", "install", "--quiet", "--target"]).arg(&folder).arg("uv"))
+        .context("installing uv with pip; on Debian, pip is the package python3-pip; or install uv yourself")?;
+    Ok(ours)
+}
+
+/// A browser, Postgres, Node with its packages, and the clients that push models.
+pub fn for_testing() -> Result<()> {
+    let mut missing = Vec::new();
+    if chromium().is_none() {
+        missing.push("chromium");
+    }
+    if postgres().is_none() {
+        missing.push("postgresql");
+    }
+    if on_path("node").is_none() || on_path("npm").is_none() {
+        missing.extend(["nodejs", "npm"]);
+    }
+    debian(&missing)?;
+    node_packages()?;
+    clients()?;
+    Ok(())
+}
+
+/// The browser the tests drive.
+pub fn chromium() -> Option<PathBuf> {
+    env::var_os("CHROMIUM").map(PathBuf::from).or_else(|| on_path("chromium"))
+}
+
+/// The folder with Postgres' own programs, which Debian keeps off PATH.
+pub fn postgres() -> Option<PathBuf> {
+    if let Some(found) = on_path("initdb") {
+        return found.canonicalize().ok()?.parent().map(Path::to_path_buf);
+    }
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+    versions.flatten().map(|version| version.path().join("bin")).find(|bin| bin.join("initdb").is_file())
+}
+
+fn debian(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let line = format!("apt-get install --yes --no-install-recommends {}", packages.join(" "));
+    let root_user = shell::output(Command::new("id").arg("-u"))?.trim() == "0";
+    if !root_user || on_path("apt-get").is_none() {
+        bail!("the tests need {}; on Debian, as root: {line}", packages.join(", "));
+    }
+    say(format!("installing Debian's {}", packages.join(", ")));
+    let quiet = |command: &mut Command| shell::run(command.env("DEBIAN_FRONTEND", "noninteractive"));
+    quiet(Command::new("apt-get").args(["update", "-qq"]))?;
+    quiet(Command::new("apt-get").args(["install", "-qq", "--yes", "--no-install-recommends"]).args(packages))
+}
+
+fn node_packages() -> Result<()> {
+    let folder = root().join("end2end");
+    let installed = folder.join("node_modules/.package-lock.json");
+    let changed = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    if changed(&installed).is_some_and(|at| Some(at) >= changed(&folder.join("package-lock.json"))) {
+        return Ok(());
+    }
+    say("installing end2end's Node packages");
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder);
+    // The browser is the machine's own.
+    npm.env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1");
+    shell::run(&mut npm)
+}
+
+/// The folder with the clients' programs.
+pub fn clients() -> Result<PathBuf> {
+    let folder = tools().join("truss");
+    let bin = folder.join("bin");
+    let stamp = folder.join("installed");
+    let wanted = TRUSS.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(bin);
+    }
+    let uv = for_running()?;
+    say(format!("installing {} into target/tools/truss", TRUSS.join(" and ")));
+    shell::run(Command::new(&uv).args(["venv", "--quiet", "--clear"]).arg(&folder))?;
+    shell::run(
+        Command::new(&uv).args(["pip", "install", "--quiet", "--python"]).arg(bin.join("python")).args(TRUSS),
+    )?;
+    fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))?;
+    Ok(bin)
+}
