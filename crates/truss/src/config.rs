@@ -1,6 +1,7 @@
 //! The configuration of a Truss, read tolerantly: unknown keys are kept, missing ones get the defaults of the format.
 
 mod defaults;
+mod quantity;
 mod read;
 mod settings;
 

@@ -28,5 +28,5 @@ pub use hash::{HashError, Signature};
 pub use ignore::IgnoreRules;
 pub use layout::{LayoutError, lay_out};
 pub use requirements::{InstallPlan, RequirementsError, Step};
-pub use validate::{DockerOnly, Validation, validate, validate_files, validate_with};
+pub use validate::{DockerOnly, Validation, validate, validate_files, validate_python, validate_with};
 pub use wheel::Wheel;

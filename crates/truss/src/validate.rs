@@ -70,6 +70,29 @@ pub fn validate_with(config: &Config, docker_only: DockerOnly) -> Validation {
     found
 }
 
+/// Checks that the Python a Truss names is among those `found` on this machine (`3.11`, `3.12`, …).
+///
+/// A Truss that names none asks for the format's default: the sentence says which line to write.
+pub fn validate_python(config: &Config, found: &[String]) -> Validation {
+    let mut validation = Validation::default();
+    if let Some(wanted) = config.python().filter(|wanted| !found.contains(wanted)) {
+        let named = &config.python_version;
+        validation.error(match found.first() {
+            Some(first) => format!(
+                "`python_version: {named}` (the default is py313) needs Python {wanted}, which is not on this machine; found: \
+                 {}; write `python_version: py{}` or install Python {wanted}",
+                found.join(", "),
+                first.replace('.', "")
+            ),
+            None => format!(
+                "`python_version: {named}` (the default is py313) needs Python {wanted}, and no Python that a Truss can use \
+                 is on this machine; install it"
+            ),
+        });
+    }
+    validation
+}
+
 /// Checks that the files a configuration names are in the unpacked Truss.
 pub fn validate_files(config: &Config, truss: &Path) -> Validation {
     let mut found = Validation::default();

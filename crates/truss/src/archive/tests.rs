@@ -137,6 +137,38 @@ fn a_name_of_gigabytes_is_refused_early() {
 }
 
 #[test]
+fn long_names_come_out_whole_in_both_notations() {
+    let long = format!("model/{}/ß.py", "x".repeat(150));
+    let header = || {
+        let mut header = Header::new_gnu();
+        header.set_size(1);
+        header.set_mode(0o644);
+        header
+    };
+    let mut gnu = Builder::new(Vec::new());
+    gnu.append_data(&mut header(), &long, &b"1"[..]).unwrap();
+    let mut pax = Builder::new(Vec::new());
+    pax.append_pax_extensions([("path", long.as_bytes())]).unwrap();
+    pax.append_data(&mut header(), "short", &b"1"[..]).unwrap();
+    for builder in [gnu, pax] {
+        let (place, result) = unpack_fresh(&builder.into_inner().unwrap(), &Limits::default());
+        assert_eq!(result.unwrap().files, 1);
+        assert_eq!(fs::read(place.path().join("truss").join(&long)).unwrap(), b"1");
+    }
+}
+
+#[test]
+fn a_long_name_that_leads_out_is_refused() {
+    let mut pax = Builder::new(Vec::new());
+    pax.append_pax_extensions([("path", &b"a/../../evil"[..])]).unwrap();
+    let mut header = Header::new_gnu();
+    header.set_size(1);
+    pax.append_data(&mut header, "harmless", &b"1"[..]).unwrap();
+    let (_, result) = unpack_fresh(&pax.into_inner().unwrap(), &Limits::default());
+    assert!(matches!(result, Err(ArchiveError::Path { .. })), "{result:?}");
+}
+
+#[test]
 fn a_torn_archive_is_refused() {
     let tar = archive(&[file("a", &"x".repeat(2000))]);
     assert!(unpack_fresh(&tar[..1000], &Limits::default()).1.is_err());

@@ -140,14 +140,10 @@ pub(super) fn custom_server(config: &Config, found: &mut Validation) {
 
 pub(super) fn resources(config: &Config, found: &mut Validation) {
     let resources = &config.resources;
-    let cpu = resources.cpu.strip_suffix('m').unwrap_or(&resources.cpu);
-    if !cpu.parse::<f64>().is_ok_and(|cores| cores.is_finite() && cores > 0.0) {
+    if resources.milli_cpu().is_none() {
         found.error(format!("`resources.cpu: {}` is no number of cores; write `2` or `500m`", resources.cpu));
     }
-    let digits = resources.memory.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = &resources.memory[digits.len()..];
-    let units = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-    if !units.contains(&unit) || !digits.parse::<f64>().is_ok_and(|size| size.is_finite() && size > 0.0) {
+    if resources.memory_bytes().is_none() {
         found.error(format!(
             "`resources.memory: {}` is no amount of memory; write `2Gi` or `512Mi`",
             resources.memory

@@ -101,3 +101,16 @@ fn files_that_the_configuration_names_must_be_there() {
     std::fs::write(truss.path().join("r.txt"), "").unwrap();
     assert!(validate_files(&config, truss.path()).is_success());
 }
+
+#[test]
+fn a_python_that_is_not_here_is_refused_with_those_that_are() {
+    let config = Config::from_yaml("").unwrap();
+    let found = ["3.11".to_owned(), "3.12".to_owned()];
+    let errors = validate_python(&config, &found).errors;
+    for part in ["`python_version: py313`", "3.11, 3.12", "write `python_version: py311`"] {
+        assert!(errors[0].contains(part), "{errors:?}");
+    }
+    let config = Config::from_yaml("python_version: py312").unwrap();
+    assert!(validate_python(&config, &found).is_success());
+    assert!(validate_python(&config, &[]).errors[0].contains("install it"));
+}
