@@ -20,10 +20,14 @@ pub fn check() -> Result<()> {
     for folder in FOLDERS {
         collect(&root.join(folder), &mut lengths)?;
     }
-    lengths.sort_by(|a, b| b.1.cmp(&a.1));
+    lengths.sort_by_key(|(_, lines)| std::cmp::Reverse(*lines));
     let total: usize = lengths.iter().map(|(_, lines)| lines).sum();
     let long: Vec<_> = lengths.iter().filter(|(_, lines)| *lines >= LONG).collect();
-    println!("{} files, {total} lines, median {}", lengths.len(), lengths.get(lengths.len() / 2).map_or(0, |f| f.1));
+    println!(
+        "{} files, {total} lines, median {}",
+        lengths.len(),
+        lengths.get(lengths.len() / 2).map_or(0, |f| f.1)
+    );
     for (path, lines) in &long {
         println!("  {lines:>5}  {}", path.strip_prefix(&root).unwrap_or(path).display());
     }

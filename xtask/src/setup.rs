@@ -55,13 +55,17 @@ pub fn for_running() -> Result<PathBuf> {
         return Ok(found);
     }
     let Some(python) = on_path("python3") else {
-        bail!("models need Python 3.9 or later, and there is no python3 on PATH; on Debian: apt-get install python3");
+        bail!(
+            "models need Python 3.9 or later, and there is no python3 on PATH; on Debian: apt-get install python3"
+        );
     };
     say("installing uv into target/tools/uv");
     let folder = tools().join("uv");
     // A target folder needs neither root nor a virtual environment, and works where the system's Python is sealed.
-    shell::run(Command::new(python).args(["-m", "pip", "install", "--quiet", "--target"]).arg(&folder).arg("uv"))
-        .context("installing uv with pip; on Debian, pip is the package python3-pip; or install uv yourself")?;
+    shell::run(
+        Command::new(python).args(["-m", "pip", "install", "--quiet", "--target"]).arg(&folder).arg("uv"),
+    )
+    .context("installing uv with pip; on Debian, pip is the package python3-pip; or install uv yourself")?;
     Ok(ours)
 }
 

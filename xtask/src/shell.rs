@@ -66,8 +66,10 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command and answers what it wrote to its standard output.
 pub fn output(command: &mut Command) -> Result<String> {
-    let output =
-        command.stderr(Stdio::inherit()).output().with_context(|| format!("starting `{}`", words(command)))?;
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("starting `{}`", words(command)))?;
     ensure!(output.status.success(), "`{}` failed: {}", words(command), output.status);
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -71,7 +71,10 @@ impl Site {
         fs::rename(&fresh, &site).context("moving target/site.new to target/site")?;
 
         if !self.release {
-            ensure!(!self.check_budget, "--check-budget needs --release: only that is compressed to the last byte");
+            ensure!(
+                !self.check_budget,
+                "--check-budget needs --release: only that is compressed to the last byte"
+            );
             println!("site: target/site (development build)");
             return Ok(());
         }
@@ -157,7 +160,9 @@ fn style(folder: &Path, minify: bool) -> Result<String> {
     }
     let mut sheet = StyleSheet::parse(&all, ParserOptions::default())
         .map_err(|error| anyhow::anyhow!("joining the style sheets: {error}"))?;
-    sheet.minify(MinifyOptions::default()).map_err(|error| anyhow::anyhow!("minifying the style: {error}"))?;
+    sheet
+        .minify(MinifyOptions::default())
+        .map_err(|error| anyhow::anyhow!("minifying the style: {error}"))?;
     Ok(sheet.to_css(PrinterOptions { minify, ..Default::default() })?.code)
 }
 

@@ -26,11 +26,14 @@ impl Tally {
                 tally.add(before(line, "passed"), broken);
             } else if let Some(count) = playwright(line, "passed") {
                 tally.add(count, 0);
-            } else if let Some(count) = playwright(line, "failed").or_else(|| playwright(line, "did not run")) {
+            } else if let Some(count) = playwright(line, "failed").or_else(|| playwright(line, "did not run"))
+            {
                 tally.add(0, count);
-            } else if let Some(count) = line.strip_prefix("ℹ pass ").or_else(|| line.strip_prefix("# pass ")) {
+            } else if let Some(count) = line.strip_prefix("ℹ pass ").or_else(|| line.strip_prefix("# pass "))
+            {
                 tally.add(count.parse().unwrap_or(0), 0);
-            } else if let Some(count) = line.strip_prefix("ℹ fail ").or_else(|| line.strip_prefix("# fail ")) {
+            } else if let Some(count) = line.strip_prefix("ℹ fail ").or_else(|| line.strip_prefix("# fail "))
+            {
                 tally.add(0, count.parse().unwrap_or(0));
             }
         }
@@ -50,7 +53,11 @@ impl Tally {
 /// The number right before a word, or 0.
 fn before(text: &str, word: &str) -> u64 {
     let Some(at) = text.find(&format!(" {word}")) else { return 0 };
-    text[..at].rsplit(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    text[..at]
+        .rsplit(|c: char| !c.is_ascii_digit())
+        .next()
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
 }
 
 /// Playwright: a line of its own, `12 passed (1.2m)` or `1 failed`.

@@ -34,10 +34,16 @@ const STEPS: [Step; 9] = [
     ("rust", rust),
     ("simulate", |test| Ok(vec![Simulate { histories: test.histories, seed: None }.command()])),
     ("site", |_| {
-        Ok(vec![with(cargo(), &["run", "--quiet", "--package", "xtask", "--", "site", "--release", "--check-budget"])])
+        Ok(vec![with(
+            cargo(),
+            &["run", "--quiet", "--package", "xtask", "--", "site", "--release", "--check-budget"],
+        )])
     }),
     ("server", |_| {
-        Ok(vec![with(cargo(), &["build", "--package", "server", "--features", "embed", "--profile", build::SERVED])])
+        Ok(vec![with(
+            cargo(),
+            &["build", "--package", "server", "--features", "embed", "--profile", build::SERVED],
+        )])
     }),
     ("browser", |_| Ok(vec![end2end(&["npx", "playwright", "test"])?])),
     ("truss", |_| Ok(vec![end2end(&["node", "--test", "--test-reporter=spec", "cli/"])?])),
@@ -56,7 +62,10 @@ impl Test {
             return Ok(());
         }
         for name in &self.only {
-            ensure!(STEPS.iter().any(|step| step.0 == name), "there is no step `{name}`; see cargo xtask test --list");
+            ensure!(
+                STEPS.iter().any(|step| step.0 == name),
+                "there is no step `{name}`; see cargo xtask test --list"
+            );
         }
         setup::for_building()?;
         setup::for_running()?;
@@ -115,7 +124,8 @@ fn lint(_: &Test) -> Result<Vec<Command>> {
 /// Every test in Rust: tables, properties, scenarios, the store on both databases, the gateway, the doors.
 fn rust(_: &Test) -> Result<Vec<Command>> {
     let nextest = on_path("cargo-nextest").is_some();
-    let runner: &[&str] = if nextest { &["nextest", "run", "--no-fail-fast"] } else { &["test", "--no-fail-fast"] };
+    let runner: &[&str] =
+        if nextest { &["nextest", "run", "--no-fail-fast"] } else { &["test", "--no-fail-fast"] };
     let mut everything = with(with(cargo(), runner), &["--workspace"]);
     // Where Postgres was installed, its tests run: none is skipped silently.
     everything.env("SLIPWAY_TEST_POSTGRES", "required");
@@ -154,7 +164,13 @@ fn report(outcomes: &[Outcome]) -> Result<()> {
         all.passed += tally.passed;
         all.failed += tally.failed;
     }
-    println!("{:<10} {:>8} {:>8} {:>10}", "all", all.passed, all.failed, spell(outcomes.iter().map(|o| o.took).sum()));
+    println!(
+        "{:<10} {:>8} {:>8} {:>10}",
+        "all",
+        all.passed,
+        all.failed,
+        spell(outcomes.iter().map(|o| o.took).sum())
+    );
     println!("\n{} passed, {} failed", all.passed, all.failed);
     if all.failed > 0 {
         let failed = outcomes.iter().filter(|outcome| outcome.tally.failed > 0).map(|outcome| outcome.name);
