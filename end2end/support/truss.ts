@@ -1,0 +1,86 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Slipway } from './slipway.ts';
+
+const TRUSS = process.env.TRUSS ?? path.resolve(import.meta.dirname, '../../target/tools/truss/bin/truss');
+
+/** The examples that come with Slipway. */
+export const EXAMPLES = path.resolve(import.meta.dirname, '../../examples');
+
+/** Models that go wrong in a particular way. */
+export const TRUSSES = path.resolve(import.meta.dirname, '../trusses');
+
+export interface Ran {
+  code: number;
+  /** Both streams together, as a person would see them. */
+  text: string;
+  stdout: string;
+}
+
+export interface Pushed {
+  model: string;
+  deployment: string;
+}
+
+/** The unmodified truss client with a home of its own, signed in to one server. */
+export class Truss {
+  private constructor(private readonly home: string) {}
+
+  static async signedIn(slipway: Slipway, key = slipway.key): Promise<Truss> {
+    const home = await mkdtemp(path.join(tmpdir(), 'truss-home-'));
+    const section = ['[local]', 'remote_provider = baseten', `remote_url = ${slipway.url}`, `api_key = ${key}`, ''];
+    await writeFile(path.join(home, '.trussrc'), section.join('\n'));
+    return new Truss(home);
+  }
+
+  /** Runs `truss …` to its end. */
+  async run(...args: string[]): Promise<Ran> {
+    const env = {
+      ...process.env,
+      HOME: this.home,
+      USER_TRUSSRC_PATH: path.join(this.home, '.trussrc'),
+      BASETEN_TRUSS_AUTH_KEYRING_DISABLED: '1',
+      TRUSS_NO_UPDATE_CHECK: '1',
+      COLUMNS: '200',
+    };
+    return new Promise((resolve) => {
+      execFile(TRUSS, args, { env, timeout: 110_000 }, (error, stdout, stderr) => {
+        const code = error ? (typeof error.code === 'number' ? error.code : 1) : 0;
+        resolve({ code, stdout, text: stdout + stderr });
+      });
+    });
+  }
+
+  /** Pushes a folder; fails with what the client printed. */
+  async push(folder: string, ...args: string[]): Promise<Pushed> {
+    const ran = await this.run('push', folder, '--remote', 'local', '--non-interactive', '--output', 'json', ...args);
+    if (ran.code !== 0) throw new Error(`truss push ended with ${ran.code}:\n${ran.text}`);
+    const answer = JSON.parse(ran.stdout.slice(ran.stdout.indexOf('{')));
+    return { model: answer.model_id, deployment: answer.model_version_id };
+  }
+}
+
+/** A model that answers with a word of its own, so that callers see who answered. */
+export async function saying(word: string): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), `truss-${word}-`));
+  await mkdir(path.join(folder, 'model'));
+  await writeFile(
+    path.join(folder, 'config.yaml'),
+    ['model_name: Sides', 'python_version: py311', 'runtime:', '  predict_concurrency: 64', ''].join('\n'),
+  );
+  await writeFile(path.join(folder, 'model', '__init__.py'), '');
+  await writeFile(
+    path.join(folder, 'model', 'model.py'),
+    ['class Model:', '    def predict(self, request):', `        return {"side": "${word}"}`, ''].join('\n'),
+  );
+  return folder;
+}
+
+let count = 0;
+
+/** A model's name that no other test uses. */
+export function unique(stem: string): string {
+  return `${stem}-${process.pid}-${++count}`;
+}
