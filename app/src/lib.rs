@@ -1,1 +1,39 @@
+//! Slipway's dashboard: pages that are rendered on the server and live in the browser.
+//!
+//! With feature `ssr` this is a library of the server: [`shell`], [`App`] and the server functions
+//! ask [`backend::Backend`], which the server implements. With feature `hydrate` it is the WASM.
 
+#![recursion_limit = "512"]
+
+#[cfg(feature = "ssr")]
+pub mod backend;
+mod clock;
+mod components;
+pub mod error;
+mod fresh;
+mod live;
+mod pages;
+mod routes;
+#[cfg(test)]
+mod sample;
+pub mod server_fns;
+mod shell;
+pub mod view;
+pub mod window;
+
+pub use routes::App;
+#[cfg(feature = "ssr")]
+pub use shell::shell;
+pub use shell::{SiteFiles, Theme};
+
+/// Takes over the page that the server rendered.
+#[cfg(feature = "hydrate")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn hydrate() {
+    console_error_panic_hook::set_once();
+    leptos::mount::hydrate_body(App);
+    // Tests, and nobody else, wait for this: from here on clicks are handled in the browser.
+    if let Some(root) = leptos::prelude::document().document_element() {
+        let _ = root.set_attribute("data-hydrated", "true");
+    }
+}

@@ -1,0 +1,168 @@
+//! What the dashboard asks of the server it runs in. The server implements this over its use cases
+//! and puts an `Arc<dyn Backend>` into the context of every page and server function.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::{AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, Strategy};
+use http::request::Parts;
+
+use crate::error::AppError;
+use crate::view::{
+    DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, SessionInfo, SignIn,
+    TryAnswer, UsagePage,
+};
+
+/// Who asks, as the server knows it. The dashboard only carries it from [`Backend::open`] to the
+/// other calls.
+#[derive(Clone)]
+pub struct Session(Arc<dyn Any + Send + Sync>);
+
+impl Session {
+    pub fn new<T: Any + Send + Sync>(inner: T) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// What the server put in; `None` if it asks for another type than that.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
+/// One method for each server function.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// Finds out who asks, from the cookie or the `Authorization` header.
+    ///
+    /// Fails with [`AppError::Unauthorized`] if nobody does.
+    async fn open(&self, request: &Parts) -> Result<Session, AppError>;
+
+    /// Signs in with a one-time token or an API key; answers the value of `Set-Cookie`.
+    async fn sign_in(&self, request: &Parts, proof: SignIn) -> Result<String, AppError>;
+
+    /// Ends the session; answers the value of `Set-Cookie` that forgets it.
+    async fn sign_out(&self, request: &Parts) -> Result<String, AppError>;
+
+    // What pages show.
+
+    async fn session_info(&self, session: &Session) -> Result<SessionInfo, AppError>;
+
+    async fn models_page(&self, session: &Session) -> Result<ModelsPage, AppError>;
+
+    async fn model_page(&self, session: &Session, model: &ModelId) -> Result<ModelPage, AppError>;
+
+    async fn environment_page(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+    ) -> Result<EnvironmentPage, AppError>;
+
+    async fn deployment_page(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<DeploymentPage, AppError>;
+
+    /// The lines after `after`, oldest first, at most 500. From the default cursor: the last 200.
+    async fn logs(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        after: LogCursor,
+    ) -> Result<LogPage, AppError>;
+
+    /// Use over the last `days` days, 1 to 31, deleted deployments included.
+    async fn usage(&self, session: &Session, days: u32) -> Result<UsagePage, AppError>;
+
+    // What people do. The answer comes once the intent is recorded and, where traffic moves, live.
+
+    async fn promote(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        environment: &EnvironmentName,
+        strategy: Strategy,
+    ) -> Result<Done, AppError>;
+
+    async fn cancel_promotion(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+    ) -> Result<Done, AppError>;
+
+    /// `name` is as typed; the use case validates it.
+    async fn rename(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        name: &str,
+    ) -> Result<Done, AppError>;
+
+    async fn activate(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<Done, AppError>;
+
+    async fn deactivate(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<Done, AppError>;
+
+    /// `confirm` must be the deployment's name.
+    async fn delete_deployment(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        confirm: &str,
+    ) -> Result<Done, AppError>;
+
+    /// `confirm` must be the model's name.
+    async fn delete_model(&self, session: &Session, model: &ModelId, confirm: &str)
+    -> Result<Done, AppError>;
+
+    /// `name` is as typed; the use case validates it.
+    async fn create_environment(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        name: &str,
+    ) -> Result<Done, AppError>;
+
+    async fn update_promotion_settings(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+        patch: PromotionPatch,
+    ) -> Result<Done, AppError>;
+
+    /// Writes through to the environment if the deployment is attached to one.
+    async fn update_autoscaling(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        patch: AutoscalingPatch,
+    ) -> Result<Done, AppError>;
+
+    /// Sends `input` (JSON text) to the deployment through the gateway.
+    async fn try_request(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        input: &str,
+    ) -> Result<TryAnswer, AppError>;
+}

@@ -1,0 +1,62 @@
+//! The parts that pages are made of.
+
+mod copy;
+mod deployment_actions;
+mod deployment_dialogs;
+mod dialog;
+mod environment_side;
+mod error_view;
+mod form;
+mod frame;
+mod header;
+mod ladder;
+mod live_indicator;
+mod log_view;
+mod model_dialogs;
+mod promote_dialog;
+mod replicas;
+mod sentence;
+mod status;
+mod theme;
+mod time;
+mod toast;
+mod traffic_bar;
+mod try_it;
+
+pub use copy::{CodeBlock, CopyButton};
+pub use deployment_actions::DeploymentActions;
+pub use deployment_dialogs::{ActivateDialog, DeactivateDialog, DeleteDialog, RenameDialog};
+pub use dialog::{DialogButton, DialogKind, use_dialog};
+pub use environment_side::{SidesTable, group};
+pub use error_view::{ErrorView, Gone, Loading};
+pub use form::{FormError, provide_refresh, when_done};
+pub use frame::{Frame, Mark};
+pub use header::{Crumb, PageHeader};
+pub use ladder::Ladder;
+pub use live_indicator::LiveIndicator;
+pub use log_view::LogView;
+pub use model_dialogs::{DeleteModelDialog, NewEnvironmentDialog};
+pub use promote_dialog::PromoteDialog;
+pub use replicas::ReplicaDots;
+pub use sentence::Sentence;
+pub use status::{StatusBadge, phase_word};
+pub use theme::ThemeChoice;
+pub use time::{Countdown, TimeAgo};
+pub use toast::{Toasts, provide_toasts, use_toasts};
+pub use traffic_bar::TrafficBar;
+pub use try_it::TryIt;
+
+/// The path of a model's page.
+pub fn model_path(model: &str) -> String {
+    format!("/models/{model}")
+}
+
+/// The path of an environment's page.
+pub fn environment_path(model: &str, environment: &str) -> String {
+    format!("/models/{model}/environments/{environment}")
+}
+
+/// The path of a deployment's page.
+pub fn deployment_path(model: &str, deployment: &str) -> String {
+    format!("/models/{model}/deployments/{deployment}")
+}

@@ -1,0 +1,184 @@
+//! Dialogs over one deployment. Each names the thing, the consequence and the gentler way.
+
+use leptos::prelude::*;
+
+use super::dialog::{DialogButtons, Modal};
+use super::{FormError, when_done};
+use crate::server_fns::{Activate, Deactivate, DeleteDeployment, Rename};
+use crate::view::DeploymentRef;
+
+#[component]
+pub fn RenameDialog(model_id: String, deployment: DeploymentRef) -> impl IntoView {
+    let rename = ServerAction::<Rename>::new();
+    let title = format!("Rename {}", deployment.name);
+    view! {
+        <Modal
+            title=title
+            children=Box::new(move |handle| {
+                when_done(rename, move || handle.close());
+                view! {
+                    <ActionForm action=rename>
+                        <input type="hidden" name="model_id" value=model_id />
+                        <input type="hidden" name="deployment_id" value=deployment.id />
+                        <label class="field">
+                            <span>"Name"</span>
+                            <input
+                                name="name"
+                                value=deployment.name
+                                required
+                                maxlength="255"
+                                pattern="[A-Za-z0-9._\\-]+"
+                                autocomplete="off"
+                                spellcheck="false"
+                                autofocus
+                            />
+                        </label>
+                        <p class="hint">
+                            "Letters, digits, dots, hyphens and underscores. Addresses keep working: they use the id."
+                        </p>
+                        <FormError action=rename />
+                        <DialogButtons act="Rename" pending=rename.pending() />
+                    </ActionForm>
+                }
+                    .into_any()
+            })
+        />
+    }
+}
+
+#[component]
+pub fn ActivateDialog(model_id: String, deployment: DeploymentRef) -> impl IntoView {
+    let activate = ServerAction::<Activate>::new();
+    view! {
+        <Modal
+            title=format!("Activate {}", deployment.name)
+            children=Box::new(move |handle| {
+                when_done(activate, move || handle.close());
+                view! {
+                    <ActionForm action=activate>
+                        <input type="hidden" name="model_id" value=model_id />
+                        <input type="hidden" name="deployment_id" value=deployment.id />
+                        <p>
+                            <strong>{deployment.name.clone()}</strong>
+                            " starts again from its existing build. It answers requests as soon as its first replica is ready."
+                        </p>
+                        <FormError action=activate />
+                        <DialogButtons act="Activate" pending=activate.pending() />
+                    </ActionForm>
+                }
+                    .into_any()
+            })
+        />
+    }
+}
+
+#[component]
+pub fn DeactivateDialog(
+    model_id: String,
+    deployment: DeploymentRef,
+    environment: Option<String>,
+) -> impl IntoView {
+    let deactivate = ServerAction::<Deactivate>::new();
+    view! {
+        <Modal
+            title=format!("Deactivate {}", deployment.name)
+            destructive=environment.is_some()
+            children=Box::new(move |handle| {
+                when_done(deactivate, move || handle.close());
+                let serving = environment
+                    .clone()
+                    .map(|environment| {
+                        view! {
+                            <p class="notice warn">
+                                "It serves " <strong>{environment.clone()}</strong>
+                                ". From then on every request to " {environment} " answers 404."
+                            </p>
+                        }
+                    });
+                view! {
+                    <ActionForm action=deactivate>
+                        <input type="hidden" name="model_id" value=model_id />
+                        <input type="hidden" name="deployment_id" value=deployment.id />
+                        <p>
+                            <strong>{deployment.name.clone()}</strong>
+                            " finishes the requests it has, then frees its compute. It stays in the list with its configuration, and you can activate it again at any time. Requests to it answer 404 meanwhile."
+                        </p>
+                        {serving}
+                        <FormError action=deactivate />
+                        <DialogButtons act="Deactivate" pending=deactivate.pending() destructive=environment.is_some() />
+                    </ActionForm>
+                }
+                    .into_any()
+            })
+        />
+    }
+}
+
+#[component]
+pub fn DeleteDialog(
+    model_id: String,
+    deployment: DeploymentRef,
+    /// Whether deactivating it is a way out.
+    may_deactivate: bool,
+    /// Where to go when its own page is gone.
+    #[prop(into)]
+    then: Callback<()>,
+) -> impl IntoView {
+    let delete = ServerAction::<DeleteDeployment>::new();
+    let typed = RwSignal::new(String::new());
+    view! {
+        <Modal
+            title=format!("Delete {}", deployment.name)
+            destructive=true
+            children=Box::new(move |handle| {
+                when_done(
+                    delete,
+                    move || {
+                        handle.close();
+                        then.run(());
+                    },
+                );
+                let name = deployment.name.clone();
+                // Without JavaScript the button stays usable and the server compares the name.
+                let blocked = Signal::derive(move || {
+                    let typed = typed.get();
+                    !typed.is_empty() && typed.trim() != name
+                });
+                let gentler = may_deactivate
+                    .then(|| {
+                        view! {
+                            <p class="notice">
+                                <strong>"Deactivate"</strong>
+                                " keeps it and frees its compute. Choose that if you may want it back."
+                            </p>
+                        }
+                    });
+                view! {
+                    <ActionForm action=delete>
+                        <input type="hidden" name="model_id" value=model_id />
+                        <input type="hidden" name="deployment_id" value=deployment.id />
+                        <p>
+                            <strong>{deployment.name.clone()}</strong>
+                            " is deleted for good: it leaves this page, its compute is released, and requests to it answer 404. Its use stays in the usage log."
+                        </p>
+                        {gentler}
+                        <label class="field">
+                            <span>"Type the name to confirm"</span>
+                            <input
+                                name="confirm"
+                                placeholder=deployment.name
+                                required
+                                autocomplete="off"
+                                spellcheck="false"
+                                bind:value=typed
+                            />
+                        </label>
+                        <FormError action=delete />
+                        <DialogButtons act="Delete" pending=delete.pending() destructive=true blocked=blocked />
+                    </ActionForm>
+                }
+                    .into_any()
+            })
+        />
+    }
+}

@@ -1,0 +1,94 @@
+//! What is around every page: the rail with its ways, and the news.
+
+use leptos::prelude::*;
+use leptos_router::components::{A, Outlet};
+
+use super::{LiveIndicator, ThemeChoice, Toasts};
+use crate::server_fns::{SignOut, read_session};
+
+#[component]
+pub fn Frame() -> impl IntoView {
+    view! {
+        <a class="skip" href="#main">
+            "Skip to the page"
+        </a>
+        <div class="frame">
+            <header class="rail">
+                <A href="/models" attr:class="brand" attr:aria-label="Slipway: models">
+                    <Mark />
+                    <span>"Slipway"</span>
+                </A>
+                <nav aria-label="Main">
+                    <A href="/models">
+                        <svg viewBox="0 0 20 20" aria-hidden="true">
+                            <path d="M10 2 17 6v8l-7 4-7-4V6zM3 6l7 4 7-4M10 10v8"></path>
+                        </svg>
+                        <span>"Models"</span>
+                    </A>
+                    <A href="/usage">
+                        <svg viewBox="0 0 20 20" aria-hidden="true">
+                            <path d="M3 17V9h3.5v8zM8.25 17V3h3.5v14zM13.5 17v-5H17v5z"></path>
+                        </svg>
+                        <span>"Usage"</span>
+                    </A>
+                </nav>
+                <div class="foot">
+                    <LiveIndicator />
+                    <ThemeChoice />
+                    <Account />
+                </div>
+            </header>
+            <main id="main" tabindex="-1">
+                <Outlet />
+            </main>
+        </div>
+        <Toasts />
+    }
+}
+
+/// The ramp: three steps up, the first one lit.
+#[component]
+pub fn Mark() -> impl IntoView {
+    view! {
+        <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
+            <rect class="ground" width="32" height="32" rx="7"></rect>
+            <path class="lit" d="M6 24h5v-4H6z"></path>
+            <path class="step" d="M13.5 24h5v-9h-5zM21 24h5V8h-5z"></path>
+        </svg>
+    }
+}
+
+/// Who is signed in, and the way out.
+#[component]
+fn Account() -> impl IntoView {
+    let session = Resource::new(|| (), |_| read_session());
+    let sign_out = ServerAction::<SignOut>::new();
+    let value = sign_out.value();
+    Effect::new(move || {
+        if let Some(Ok(_)) = value.get() {
+            // A whole load: nothing of the session stays in memory.
+            let _ = window().location().set_href("/sign-in");
+        }
+    });
+    view! {
+        <Suspense fallback=|| ()>
+            {move || Suspend::new(async move {
+                session
+                    .await
+                    .ok()
+                    .map(|session| {
+                        view! {
+                            <div class="account">
+                                <p title=format!("Slipway {}", session.version)>{session.name}</p>
+                                <ActionForm action=sign_out>
+                                    <button type="submit" class="quiet">
+                                        "Sign out"
+                                    </button>
+                                </ActionForm>
+                            </div>
+                        }
+                    })
+            })}
+        </Suspense>
+    }
+}

@@ -1,0 +1,106 @@
+//! Dialogs over a whole model.
+
+use leptos::prelude::*;
+
+use super::dialog::{DialogButtons, Modal};
+use super::{FormError, when_done};
+use crate::server_fns::{CreateEnvironment, DeleteModel};
+
+#[component]
+pub fn DeleteModelDialog(
+    model_id: String,
+    name: String,
+    deployments: usize,
+    #[prop(into)] then: Callback<()>,
+) -> impl IntoView {
+    let delete = ServerAction::<DeleteModel>::new();
+    let typed = RwSignal::new(String::new());
+    view! {
+        <Modal
+            title=format!("Delete {name}")
+            destructive=true
+            children=Box::new(move |handle| {
+                when_done(
+                    delete,
+                    move || {
+                        handle.close();
+                        then.run(());
+                    },
+                );
+                let expected = name.clone();
+                let blocked = Signal::derive(move || {
+                    let typed = typed.get();
+                    !typed.is_empty() && typed.trim() != expected
+                });
+                let what = match deployments {
+                    1 => " with its deployment and all its environments is deleted for good. ".to_owned(),
+                    n => format!(" with its {n} deployments and all its environments is deleted for good. "),
+                };
+                view! {
+                    <ActionForm action=delete>
+                        <input type="hidden" name="model_id" value=model_id />
+                        <p>
+                            <strong>{name.clone()}</strong>
+                            {what}
+                            "Every request to it answers 404. Its use stays in the usage log."
+                        </p>
+                        <p class="notice">
+                            <strong>"Deactivate"</strong>
+                            " its deployments instead if you may want them back."
+                        </p>
+                        <label class="field">
+                            <span>"Type the name to confirm"</span>
+                            <input
+                                name="confirm"
+                                placeholder=name
+                                required
+                                autocomplete="off"
+                                spellcheck="false"
+                                bind:value=typed
+                            />
+                        </label>
+                        <FormError action=delete />
+                        <DialogButtons act="Delete" pending=delete.pending() destructive=true blocked=blocked />
+                    </ActionForm>
+                }
+                    .into_any()
+            })
+        />
+    }
+}
+
+#[component]
+pub fn NewEnvironmentDialog(model_id: String) -> impl IntoView {
+    let create = ServerAction::<CreateEnvironment>::new();
+    view! {
+        <Modal
+            title="New environment".into()
+            children=Box::new(move |handle| {
+                when_done(create, move || handle.close());
+                view! {
+                    <ActionForm action=create>
+                        <input type="hidden" name="model_id" value=model_id />
+                        <p>"An environment is a stable address. It serves the deployment that was last promoted to it."</p>
+                        <label class="field">
+                            <span>"Name"</span>
+                            <input
+                                name="name"
+                                placeholder="staging"
+                                required
+                                maxlength="40"
+                                pattern="[a-z0-9]([a-z0-9\\-]*[a-z0-9])?"
+                                autocomplete="off"
+                                spellcheck="false"
+                                autofocus
+                            />
+                        </label>
+                        <p class="hint">"Lower-case letters, digits and hyphens, at most 40."</p>
+                        <FormError action=create />
+                        <DialogButtons act="Create environment" pending=create.pending() />
+                    </ActionForm>
+                }
+                    .into_any()
+            })
+        />
+    }
+}

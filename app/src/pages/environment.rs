@@ -1,0 +1,349 @@
+//! One environment. Its ladder is the page.
+
+use domain::{CleanupStrategy, PromotionSettings};
+use leptos::prelude::*;
+use leptos_router::components::A;
+
+use super::use_param;
+use crate::clock::{absolute, local_time, machine, time_of_day, use_now};
+use crate::components::{
+    CopyButton, Crumb, DialogButton, DialogKind, ErrorView, FormError, Gone, Ladder, Loading, PageHeader,
+    PromoteDialog, ReplicaDots, Sentence, SidesTable, StatusBadge, TimeAgo, deployment_path, model_path,
+    phase_word, provide_refresh, use_dialog, when_done,
+};
+use crate::fresh::keep_fresh;
+use crate::live::Topic;
+use crate::server_fns::{CancelPromotion, UpdatePromotionSettings, read_environment};
+use crate::view::{self, Decision, Rollout};
+use crate::window::write_window;
+
+type Page = RwSignal<view::EnvironmentPage>;
+
+#[component]
+pub fn EnvironmentPage() -> impl IntoView {
+    let (model, environment) = (use_param("model"), use_param("environment"));
+    let page = Resource::new(
+        move || (model.get(), environment.get()),
+        |(model, environment)| read_environment(model, environment),
+    );
+    view! {
+        <Transition fallback=Loading>
+            {move || Suspend::new(async move {
+                match page.await {
+                    Ok(page) => view! { <Body initial=page /> }.into_any(),
+                    Err(error) => view! { <ErrorView error=error /> }.into_any(),
+                }
+            })}
+        </Transition>
+    }
+    .into_any()
+}
+
+#[component]
+fn Body(initial: view::EnvironmentPage) -> impl IntoView {
+    let (model_id, name) = (initial.model_id.clone(), initial.name.clone());
+    let model_name = initial.model_name.clone();
+    let moving = |page: &view::EnvironmentPage| page.rollout.as_ref().is_some_and(|rollout| rollout.running);
+    let reading = (model_id.clone(), name.clone());
+    let fresh = keep_fresh(initial, Topic::Model(model_id.clone()), moving, move || {
+        read_environment(reading.0.clone(), reading.1.clone())
+    });
+    provide_refresh(move || fresh.refresh());
+    let page = fresh.value;
+    let address = Signal::derive(move || page.with(|page| page.address.clone()));
+    let has_rollout = Memo::new(move |_| page.with(|page| page.rollout.is_some()));
+    let promote = Signal::derive(move || page.with(|page| page.promote.reason().map(str::to_owned)));
+    let dialog = use_dialog();
+    let dialog_model = model_id.clone();
+    let dialog_environment = name.clone();
+    let rollout_model = model_id.clone();
+    let rollout_name = name.clone();
+    let current_model = model_id.clone();
+    let promote_name = name.clone();
+    view! {
+        <Gone error=fresh.gone />
+        <PageHeader
+            crumbs=vec![
+                Crumb::new("Models".to_owned(), "/models"),
+                Crumb::new(model_name, model_path(&model_id)),
+            ]
+            title=name.clone()
+            headline=Signal::derive(move || page.with(|page| page.headline.clone()))
+        >
+            <DialogButton kind=DialogKind::Promote environment=promote_name class="plain" refused=promote>
+                "Promote…"
+            </DialogButton>
+        </PageHeader>
+
+        <Current page=page model_id=current_model />
+        <p class="address">
+            <code>{address}</code>
+            <CopyButton text=address what=format!("address of {name}") />
+        </p>
+
+        {move || match has_rollout.get() {
+            true => {
+                view! { <RolloutView page=page model_id=rollout_model.clone() name=rollout_name.clone() /> }.into_any()
+            }
+            false => {
+                view! {
+                    <section class="empty-rollout">
+                        <h2>"Rollout"</h2>
+                        <p class="none">
+                            "Nothing was promoted here yet. A promotion shows its stages, its split and its decisions here."
+                        </p>
+                    </section>
+                }
+                    .into_any()
+            }
+        }}
+
+        <Settings page=page model_id=model_id name=name />
+        {move || {
+            dialog
+                .get()
+                .filter(|open| open.kind == DialogKind::Promote)
+                .map(|open| {
+                    let choices = page.with_untracked(|page| page.choices.clone());
+                    view! {
+                        <PromoteDialog
+                            model_id=dialog_model.clone()
+                            choices=choices
+                            deployment=open.deployment
+                            environment=Some(dialog_environment.clone())
+                        />
+                    }
+                })
+        }}
+    }
+}
+
+/// What serves here now, while no rollout says it better.
+#[component]
+fn Current(page: Page, model_id: String) -> impl IntoView {
+    let current = Memo::new(move |_| {
+        page.with(|page| match &page.rollout {
+            Some(rollout) if rollout.running => None,
+            _ => page.current.clone(),
+        })
+    });
+    move || {
+        current.get().map(|served| {
+            let path = deployment_path(&model_id, &served.deployment.id);
+            view! {
+                <div class="side-line">
+                    <A href=path>{served.deployment.name}</A>
+                    <StatusBadge status=served.status />
+                    <span class="sentence">{served.sentence}</span>
+                    <ReplicaDots replicas=served.replicas />
+                </div>
+            }
+        })
+    }
+}
+
+#[component]
+fn RolloutView(page: Page, model_id: String, name: String) -> impl IntoView {
+    let as_of = Signal::derive(move || page.with(|page| page.as_of));
+    let now = use_now();
+    let rollout = Memo::new(move |before: Option<&Option<Rollout>>| {
+        page.with(|page| page.rollout.clone()).or(before.cloned().flatten())
+    });
+    rollout.get_untracked().map(|first| {
+        let rollout = Signal::derive(move || rollout.get().unwrap_or_else(|| first.clone()));
+        let running = Memo::new(move |_| rollout.with(|rollout| rollout.running));
+        let canary = Memo::new(move |_| rollout.with(|rollout| rollout.canary));
+        let decisions = Memo::new(move |_| rollout.with(|rollout| rollout.decisions.clone()));
+        let started =
+            Memo::new(move |_| rollout.with(|rollout| (rollout.started_at, rollout.started_by.clone())));
+        let ended = Memo::new(move |_| rollout.with(|rollout| rollout.ended_at));
+        // The reader's own clock is unknown to the server, so the first paint leaves it out.
+        let finish = move || {
+            let at = rollout.with(|rollout| rollout.finishes_at)?;
+            (now.get(domain::Timestamp::default()) > domain::Timestamp::default())
+                .then(|| format!("Done at {} if nothing holds it.", local_time(at)))
+        };
+        view! {
+            <section class="rollout" class:running=running aria-labelledby="rollout">
+                <header>
+                    <h2 id="rollout">{move || if running.get() { "Rollout" } else { "Last rollout" }}</h2>
+                    <span class="phase" data-phase=move || rollout.with(|rollout| rollout.phase.as_str())>
+                        {move || phase_word(rollout.with(|rollout| rollout.phase))}
+                    </span>
+                    <p class="by">
+                        {move || {
+                            let (at, by) = started.get();
+                            view! {
+                                "started " <TimeAgo at=at as_of=as_of /> {by.map(|by| format!(" by {by}"))}
+                                {ended.get().map(|at| view! { ", ended " <TimeAgo at=at as_of=as_of /> })}
+                            }
+                        }}
+                    </p>
+                </header>
+                <p class="rollout-sentence" role="status">
+                    <Sentence text=Signal::derive(move || rollout.with(|rollout| rollout.sentence.clone())) />
+                    " "
+                    {finish}
+                </p>
+                {move || canary.get().then(|| view! { <Ladder rollout=rollout as_of=as_of /> })}
+                <Cancel page=page running=running model_id=model_id.clone() name=name />
+                <SidesTable rollout=rollout model_id=model_id />
+                <h3>"Decisions"</h3>
+                <Decisions decisions=decisions />
+            </section>
+        }
+    })
+}
+
+/// The largest button of the page while there is something to cancel.
+#[component]
+fn Cancel(page: Page, running: Memo<bool>, model_id: String, name: String) -> impl IntoView {
+    let cancel = ServerAction::<CancelPromotion>::new();
+    when_done(cancel, || ());
+    let refused = Memo::new(move |_| page.with(|page| page.cancel.reason().map(str::to_owned)));
+    let pending = cancel.pending();
+    let label = Memo::new(move |_| {
+        page.with(|page| match &page.rollout {
+            Some(rollout) if !rollout.canary => "Cancel promotion",
+            _ => "Cancel canary",
+        })
+    });
+    let ids = StoredValue::new((model_id, name));
+    view! {
+        {move || {
+            running
+                .get()
+                .then(|| {
+                    let (model_id, name) = ids.get_value();
+                    view! {
+                        <ActionForm action=cancel attr:class="cancel">
+                            <input type="hidden" name="model_id" value=model_id />
+                            <input type="hidden" name="environment" value=name />
+                            <button
+                                type="submit"
+                                class="danger large"
+                                disabled=move || pending.get() || refused.with(Option::is_some)
+                            >
+                                {move || if pending.get() { "Cancelling…" } else { label.get() }}
+                            </button>
+                            <p class="hint">
+                                {move || {
+                                    refused
+                                        .get()
+                                        .unwrap_or_else(|| {
+                                            "Sends all traffic back to the current deployment, at once.".into()
+                                        })
+                                }}
+                            </p>
+                        </ActionForm>
+                    }
+                })
+        }}
+        <FormError action=cancel />
+    }
+}
+
+#[component]
+fn Decisions(decisions: Memo<Vec<Decision>>) -> impl IntoView {
+    move || {
+        let list = decisions.get();
+        if list.is_empty() {
+            return view! { <p class="none">"No decision yet."</p> }.into_any();
+        }
+        let items = list
+            .into_iter()
+            .map(|decision| {
+                view! {
+                    <li>
+                        <time datetime=machine(decision.at) title=absolute(decision.at)>
+                            {time_of_day(decision.at)}
+                        </time>
+                        <span>
+                            <Sentence text=decision.sentence />
+                            {decision.by.map(|by| view! { <span class="by">" by " {by}</span> })}
+                        </span>
+                    </li>
+                }
+            })
+            .collect_view();
+        view! {
+            <ol class="decisions" aria-label="Decisions, newest first">
+                {items}
+            </ol>
+        }
+        .into_any()
+    }
+}
+
+#[component]
+fn Settings(page: Page, model_id: String, name: String) -> impl IntoView {
+    let update = ServerAction::<UpdatePromotionSettings>::new();
+    when_done(update, || ());
+    // As they were when the page came: a half-changed form survives every update around it.
+    let PromotionSettings {
+        redeploy_on_promotion,
+        promotion_cleanup_strategy,
+        ramp_up_while_promoting,
+        ramp_up_duration_seconds,
+        ..
+    } = page.with_untracked(|page| page.settings.clone());
+    let refused = Memo::new(move |_| page.with(|page| page.may_change_settings.reason().map(str::to_owned)));
+    let option = move |value: CleanupStrategy, key: &'static str, label: &'static str| {
+        view! {
+            <option value=key selected=value == promotion_cleanup_strategy>
+                {label}
+            </option>
+        }
+    };
+    view! {
+        <section class="settings" aria-labelledby="settings">
+            <h2 id="settings">"How promotions go here"</h2>
+            <ActionForm action=update>
+                <input type="hidden" name="model_id" value=model_id />
+                <input type="hidden" name="environment" value=name />
+                <label class="check">
+                    <input
+                        type="checkbox"
+                        name="ramp_up_while_promoting"
+                        value="true"
+                        checked=ramp_up_while_promoting
+                    />
+                    <span>"Canary: move traffic in ten stages"</span>
+                </label>
+                <div class="pair">
+                    <label class="field">
+                        <span>"Length of the canary"</span>
+                        <input
+                            name="ramp_up_duration"
+                            value=write_window(ramp_up_duration_seconds)
+                            required
+                            autocomplete="off"
+                            spellcheck="false"
+                        />
+                    </label>
+                    <label class="field">
+                        <span>"Afterwards the previous deployment"</span>
+                        <select name="promotion_cleanup_strategy">
+                            {option(CleanupStrategy::ScaleToZero, "SCALE_TO_ZERO", "scales to zero")}
+                            {option(CleanupStrategy::Keep, "KEEP", "keeps its replicas")}
+                            {option(CleanupStrategy::Deactivate, "DEACTIVATE", "is deactivated")}
+                        </select>
+                    </label>
+                </div>
+                <label class="check">
+                    <input type="checkbox" name="redeploy_on_promotion" value="true" checked=redeploy_on_promotion />
+                    <span>"Start a fresh copy on each promotion"</span>
+                </label>
+                <FormError action=update />
+                {move || refused.get().map(|why| view! { <p class="hint">{why}</p> })}
+                <button
+                    type="submit"
+                    class="plain"
+                    disabled=move || update.pending().get() || refused.with(Option::is_some)
+                >
+                    "Save"
+                </button>
+            </ActionForm>
+        </section>
+    }
+}

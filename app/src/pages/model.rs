@@ -1,0 +1,368 @@
+//! One model: environments first, deployments below.
+
+use leptos::prelude::*;
+use leptos_router::NavigateOptions;
+use leptos_router::components::A;
+use leptos_router::hooks::use_navigate;
+
+use super::use_param;
+use crate::components::{
+    ActivateDialog, CopyButton, Countdown, Crumb, DeactivateDialog, DeleteDialog, DeleteModelDialog,
+    DeploymentActions, DialogButton, DialogKind, ErrorView, Gone, Loading, NewEnvironmentDialog, PageHeader,
+    PromoteDialog, RenameDialog, ReplicaDots, Sentence, StatusBadge, TimeAgo, TrafficBar, deployment_path,
+    environment_path, phase_word, provide_refresh, use_dialog,
+};
+use crate::fresh::keep_fresh;
+use crate::live::Topic;
+use crate::server_fns::read_model;
+use crate::view::{self, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Permit};
+
+type Page = RwSignal<view::ModelPage>;
+
+#[component]
+pub fn ModelPage() -> impl IntoView {
+    let id = use_param("model");
+    let page = Resource::new(move || id.get(), read_model);
+    view! {
+        <Transition fallback=Loading>
+            {move || Suspend::new(async move {
+                match page.await {
+                    Ok(page) => view! { <Body initial=page /> }.into_any(),
+                    Err(error) => view! { <ErrorView error=error /> }.into_any(),
+                }
+            })}
+        </Transition>
+    }
+    .into_any()
+}
+
+#[component]
+fn Body(initial: view::ModelPage) -> impl IntoView {
+    let id = initial.id.clone();
+    let moving =
+        |page: &view::ModelPage| page.environments.iter().any(|environment| environment.promotion.is_some());
+    let reading = id.clone();
+    let fresh = keep_fresh(initial, Topic::Model(id.clone()), moving, move || read_model(reading.clone()));
+    provide_refresh(move || fresh.refresh());
+    let page = fresh.value;
+    let environments =
+        move || page.with(|page| page.environments.iter().map(|card| card.name.clone()).collect::<Vec<_>>());
+    let deployments =
+        move || page.with(|page| page.deployments.iter().map(|row| row.id.clone()).collect::<Vec<_>>());
+    let refused = move |pick: fn(&view::ModelPage) -> &Permit| {
+        Signal::derive(move || page.with(|page| pick(page).reason().map(str::to_owned)))
+    };
+    let has_development = Memo::new(move |_| page.with(|page| page.development.is_some()));
+    let card_model = id.clone();
+    let row_model = id.clone();
+    view! {
+        <Gone error=fresh.gone />
+        <PageHeader
+            crumbs=vec![Crumb::new("Models".to_owned(), "/models")]
+            title=Signal::derive(move || page.with(|page| page.name.clone()))
+            headline=Signal::derive(move || page.with(|page| page.headline.clone()))
+        >
+            <DialogButton
+                kind=DialogKind::NewEnvironment
+                class="plain"
+                refused=refused(|page| &page.create_environment)
+            >
+                "New environment"
+            </DialogButton>
+            <DialogButton kind=DialogKind::DeleteModel class="plain danger" refused=refused(|page| &page.delete)>
+                "Delete model"
+            </DialogButton>
+        </PageHeader>
+
+        <section aria-labelledby="environments">
+            <h2 id="environments">"Environments"</h2>
+            <div class="cards">
+                <For each=environments key=String::clone let(name)>
+                    <Card page=page model_id=card_model.clone() name=name />
+                </For>
+            </div>
+        </section>
+
+        <section aria-labelledby="deployments">
+            <h2 id="deployments">"Deployments"</h2>
+            {move || {
+                deployments()
+                    .is_empty()
+                    .then(|| {
+                        view! {
+                            <p class="none">
+                                "No published deployment yet. "
+                                <code>"truss push --publish"</code>
+                                " makes one; promoting the development deployment does too."
+                            </p>
+                        }
+                    })
+            }}
+            <div class="scroll" class:hidden=move || deployments().is_empty() tabindex="0" role="region" aria-label="Deployments">
+                <table class="deployments">
+                    <caption class="hidden">"Deployments, newest first"</caption>
+                    <thead>
+                        <tr>
+                            <th scope="col">"Name"</th>
+                            <th scope="col">"Status"</th>
+                            <th scope="col">"Environment"</th>
+                            <th scope="col">"Replicas"</th>
+                            <th scope="col">"Created"</th>
+                            <th scope="col">
+                                <span class="hidden">"Actions"</span>
+                            </th>
+                        </tr>
+                    </thead>
+                    <tbody>
+                        <For each=deployments key=String::clone let(deployment)>
+                            <Row page=page model_id=row_model.clone() id=deployment />
+                        </For>
+                    </tbody>
+                </table>
+            </div>
+        </section>
+
+        {
+            let id = id.clone();
+            move || has_development.get().then(|| view! { <Development page=page model_id=id.clone() /> })
+        }
+        <Dialogs page=page model_id=id />
+    }
+}
+
+#[component]
+fn Card(page: Page, model_id: String, name: String) -> impl IntoView {
+    let key = name.clone();
+    let card = Memo::new(move |before: Option<&Option<EnvironmentCard>>| {
+        page.with(|page| page.environments.iter().find(|card| card.name == key).cloned())
+            .or(before.cloned().flatten())
+    });
+    let pick = move |get: fn(&EnvironmentCard) -> String| {
+        Signal::derive(move || card.with(|card| card.as_ref().map(get).unwrap_or_default()))
+    };
+    let as_of = Signal::derive(move || page.with(|page| page.as_of));
+    let address = pick(|card| card.address.clone());
+    let current = Memo::new(move |_| card.with(|card| card.as_ref()?.current.clone()));
+    let candidate = Memo::new(move |_| card.with(|card| card.as_ref()?.candidate.clone()));
+    let promotion = Memo::new(move |_| card.with(|card| card.as_ref()?.promotion.clone()));
+    let percent =
+        move || promotion.with(|promotion| promotion.as_ref().map_or(0, |promotion| promotion.percent));
+    let bar = move || match promotion.with(Option::is_some) {
+        true => format!("{} % to the candidate", percent()),
+        false => "all traffic to the current deployment".to_owned(),
+    };
+    let path = environment_path(&model_id, &name);
+    let title = name.clone();
+    let model = StoredValue::new(model_id);
+    let side = move |served: view::Served, candidate: bool| {
+        let path = deployment_path(&model.get_value(), &served.deployment.id);
+        view! {
+            <div class="side-line" class:candidate=candidate>
+                <A href=path>{served.deployment.name}</A>
+                <StatusBadge status=served.status />
+                <ReplicaDots replicas=served.replicas candidate=candidate />
+            </div>
+        }
+    };
+    view! {
+        <article class="card" aria-label=name.clone()>
+            <header>
+                <h3>
+                    <A href=path.clone()>{title}</A>
+                </h3>
+                <DialogButton kind=DialogKind::Promote environment=name.clone() class="plain">
+                    "Promote…"
+                </DialogButton>
+            </header>
+            <p class="sentence">
+                <Sentence text=pick(|card| card.sentence.clone()) />
+            </p>
+            {move || match current.get() {
+                Some(served) => side(served, false).into_any(),
+                None if promotion.with(Option::is_some) => ().into_any(),
+                None => view! { <p class="none">"Nothing promoted here yet."</p> }.into_any(),
+            }}
+            {move || candidate.get().map(|served| side(served, true))}
+            {move || {
+                (current.with(Option::is_some) || promotion.with(Option::is_some))
+                    .then(|| {
+                        view! {
+                            <TrafficBar
+                                percent=Signal::derive(move || f64::from(percent()))
+                                label=Signal::derive(bar)
+                            />
+                        }
+                    })
+            }}
+            {move || {
+                promotion
+                    .get()
+                    .map(|promotion| {
+                        let next = promotion
+                            .next_stage_at
+                            .map(|until| {
+                                view! {
+                                    <span>
+                                        "next stage in " <Countdown until=until as_of=as_of />
+                                    </span>
+                                }
+                            });
+                        view! {
+                            <p class="stage">
+                                <strong>{phase_word(promotion.phase)} ", " {promotion.percent} " %"</strong>
+                                {next}
+                                <A href=path.clone()>"Watch the rollout"</A>
+                            </p>
+                        }
+                    })
+            }}
+            <p class="address">
+                <code>{address}</code>
+                <CopyButton text=address what=format!("address of {name}") />
+            </p>
+        </article>
+    }
+}
+
+#[component]
+fn Row(page: Page, model_id: String, id: String) -> impl IntoView {
+    let key = id.clone();
+    // A row that leaves keeps its last look until the table has dropped it.
+    let row = Memo::new(move |before: Option<&Option<DeploymentRow>>| {
+        page.with(|page| page.deployments.iter().find(|row| row.id == key).cloned())
+            .or(before.cloned().flatten())
+    });
+    let as_of = Signal::derive(move || page.with(|page| page.as_of));
+    row.get_untracked().map(|first| {
+        let fallback = first.clone();
+        let row = Signal::derive(move || row.get().unwrap_or_else(|| fallback.clone()));
+        let environment = Memo::new(move |_| row.with(|row| row.environment.clone()));
+        let created_by = first.created_by.clone();
+        let path = deployment_path(&model_id, &id);
+        view! {
+            <tr aria-label=move || row.with(|row| row.name.clone())>
+                <th scope="row">
+                    <A href=path>{move || row.with(|row| row.name.clone())}</A>
+                </th>
+                <td class="standing">
+                    <StatusBadge status=Signal::derive(move || row.with(|row| row.status)) />
+                    <span class="sentence">{move || row.with(|row| row.sentence.clone())}</span>
+                </td>
+                <td>
+                    {move || {
+                        environment
+                            .get()
+                            .map(|name| {
+                                let path = environment_path(&model_id, &name);
+                                view! { <A href=path attr:class="chip">{name}</A> }
+                            })
+                    }}
+                </td>
+                <td>
+                    <ReplicaDots replicas=Signal::derive(move || row.with(|row| row.replicas)) />
+                </td>
+                <td>
+                    <TimeAgo at=first.created_at as_of=as_of />
+                    {created_by.map(|name| view! { <span class="by">" by " {name}</span> })}
+                </td>
+                <td>
+                    <DeploymentActions
+                        id=id
+                        name=Signal::derive(move || row.with(|row| row.name.clone()))
+                        actions=Signal::derive(move || row.with(|row| row.actions.clone()))
+                    />
+                </td>
+            </tr>
+        }
+    })
+}
+
+/// The development deployment, which changes under its author's hands.
+#[component]
+fn Development(page: Page, model_id: String) -> impl IntoView {
+    let band = Memo::new(move |before: Option<&Option<DevelopmentBand>>| {
+        page.with(|page| page.development.clone()).or(before.cloned().flatten())
+    });
+    let as_of = Signal::derive(move || page.with(|page| page.as_of));
+    band.get_untracked().map(|first| {
+        let fallback = first.clone();
+        let band = Signal::derive(move || band.get().unwrap_or_else(|| fallback.clone()));
+        let address = Signal::derive(move || band.with(|band| band.address.clone()));
+        let patched = move || {
+            band.with(|band| band.patched_at)
+                .map(|at| view! { <span class="by">"patched " <TimeAgo at=at as_of=as_of /></span> })
+        };
+        view! {
+            <section class="band" aria-labelledby="development">
+                <header>
+                    <h2 id="development">
+                        <A href=deployment_path(&model_id, &first.deployment.id)>"Development"</A>
+                    </h2>
+                    <StatusBadge status=Signal::derive(move || band.with(|band| band.deployment.status)) />
+                    <ReplicaDots replicas=Signal::derive(move || band.with(|band| band.deployment.replicas)) />
+                    <DeploymentActions
+                        id=first.deployment.id.clone()
+                        name="development"
+                        actions=Signal::derive(move || band.with(|band| band.deployment.actions.clone()))
+                    />
+                </header>
+                <p class="sentence">
+                    {move || band.with(|band| band.deployment.sentence.clone())} ". "
+                    {move || band.with(|band| band.live_reload.clone())} " " {patched}
+                </p>
+                <p class="address">
+                    <code>{address}</code>
+                    <CopyButton text=address what="address of development" />
+                </p>
+            </section>
+        }
+    })
+}
+
+/// The dialog that the address asks for, over this model.
+#[component]
+fn Dialogs(page: Page, model_id: String) -> impl IntoView {
+    let dialog = use_dialog();
+    let navigate = use_navigate();
+    let left = model_id.clone();
+    let leave = Callback::new(move |()| navigate("/models", NavigateOptions::default()));
+    move || {
+        let open = dialog.get()?;
+        let model_id = left.clone();
+        let row = open.deployment.as_ref().and_then(|id| {
+            page.with_untracked(|page| {
+                page.deployments
+                    .iter()
+                    .chain(page.development.iter().map(|band| &band.deployment))
+                    .find(|row| row.id == *id)
+                    .cloned()
+            })
+        });
+        let deployment = row.as_ref().map(|row| DeploymentRef { id: row.id.clone(), name: row.name.clone() });
+        let view = match open.kind {
+            DialogKind::Promote => {
+                let choices = page.with_untracked(|page| page.choices.clone());
+                view! { <PromoteDialog model_id choices deployment=open.deployment environment=open.environment /> }
+                    .into_any()
+            }
+            DialogKind::Rename => view! { <RenameDialog model_id deployment=deployment? /> }.into_any(),
+            DialogKind::Activate => view! { <ActivateDialog model_id deployment=deployment? /> }.into_any(),
+            DialogKind::Deactivate => {
+                let environment = row?.environment;
+                view! { <DeactivateDialog model_id deployment=deployment? environment /> }.into_any()
+            }
+            DialogKind::Delete => {
+                let may_deactivate = row?.actions.deactivate.is_allowed();
+                view! { <DeleteDialog model_id deployment=deployment? may_deactivate then=Callback::new(|()| ()) /> }
+                    .into_any()
+            }
+            DialogKind::DeleteModel => {
+                let (name, deployments) =
+                    page.with_untracked(|page| (page.name.clone(), page.deployments.len()));
+                view! { <DeleteModelDialog model_id name deployments then=leave /> }.into_any()
+            }
+            DialogKind::NewEnvironment => view! { <NewEnvironmentDialog model_id /> }.into_any(),
+        };
+        Some(view)
+    }
+}

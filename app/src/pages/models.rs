@@ -1,0 +1,175 @@
+//! All models; or, with none, how to push the first.
+
+use leptos::prelude::*;
+use leptos_router::components::A;
+
+use crate::components::{
+    CodeBlock, ErrorView, Gone, Loading, PageHeader, ReplicaDots, StatusBadge, TimeAgo, TrafficBar,
+    deployment_path, environment_path, model_path,
+};
+use crate::fresh::keep_fresh;
+use crate::live::Topic;
+use crate::server_fns::read_models;
+use crate::view::{self, FirstRun, ModelRow};
+
+#[component]
+pub fn ModelsPage() -> impl IntoView {
+    let page = Resource::new(|| (), |_| read_models());
+    view! {
+        <Transition fallback=Loading>
+            {move || Suspend::new(async move {
+                match page.await {
+                    Ok(page) => view! { <Body initial=page /> }.into_any(),
+                    Err(error) => view! { <ErrorView error=error /> }.into_any(),
+                }
+            })}
+        </Transition>
+    }
+    .into_any()
+}
+
+#[component]
+fn Body(initial: view::ModelsPage) -> impl IntoView {
+    let moving = |page: &view::ModelsPage| page.models.iter().any(|model| model.promotion.is_some());
+    let fresh = keep_fresh(initial, Topic::Models, moving, read_models);
+    let page = fresh.value;
+    let first_run = Memo::new(move |_| page.with(|page| page.first_run.clone()));
+    view! {
+        <Gone error=fresh.gone />
+        <PageHeader
+            crumbs=vec![]
+            title="Models"
+            headline=Signal::derive(move || page.with(|page| page.headline.clone()))
+        />
+        {move || match first_run.get() {
+            Some(first_run) => view! { <FirstModel first_run=first_run /> }.into_any(),
+            None => view! { <ModelsTable page=page /> }.into_any(),
+        }}
+    }
+}
+
+#[component]
+fn ModelsTable(page: RwSignal<view::ModelsPage>) -> impl IntoView {
+    let filter = RwSignal::new(String::new());
+    let ids = move || {
+        let wanted = filter.get().to_lowercase();
+        page.with(|page| {
+            page.models
+                .iter()
+                .filter(|model| wanted.is_empty() || model.name.to_lowercase().contains(&wanted))
+                .map(|model| model.id.clone())
+                .collect::<Vec<_>>()
+        })
+    };
+    let nothing = move || page.with(|page| !page.models.is_empty()) && ids().is_empty();
+    view! {
+        <label class="field inline filter">
+            <span>"Filter"</span>
+            <input type="search" bind:value=filter autocomplete="off" spellcheck="false" placeholder="by name" />
+        </label>
+        <div class="scroll" tabindex="0" role="region" aria-label="Models">
+            <table>
+                <caption class="hidden">"Models and what their production serves"</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"Model"</th>
+                        <th scope="col">"Production serves"</th>
+                        <th scope="col">"Status"</th>
+                        <th scope="col">"Rollout"</th>
+                        <th scope="col">"Replicas"</th>
+                        <th scope="col" class="number">"Deployments"</th>
+                        <th scope="col">"Last change"</th>
+                    </tr>
+                </thead>
+                <tbody>
+                    <For each=ids key=String::clone let(id)>
+                        <Row page=page id=id />
+                    </For>
+                </tbody>
+            </table>
+        </div>
+        {move || nothing().then(|| view! { <p class="none">"No model has this in its name."</p> })}
+    }
+}
+
+#[component]
+fn Row(page: RwSignal<view::ModelsPage>, id: String) -> impl IntoView {
+    let key = id.clone();
+    let row = Memo::new(move |before: Option<&Option<ModelRow>>| {
+        page.with(|page| page.models.iter().find(|model| model.id == key).cloned())
+            .or(before.cloned().flatten())
+    });
+    let as_of = Signal::derive(move || page.with(|page| page.as_of));
+    move || {
+        row.get().map(|row| {
+            let path = model_path(&row.id);
+            let label = row.name.clone();
+            let serving = row.serving.clone();
+            let name = match row.serving.as_ref().map(|served| served.deployment.clone()) {
+                Some(deployment) => {
+                    let path = deployment_path(&row.id, &deployment.id);
+                    view! { <A href=path>{deployment.name}</A> }.into_any()
+                }
+                None => view! { <span class="none">"nothing yet"</span> }.into_any(),
+            };
+            let rollout = row.promotion.clone().map(|promotion| {
+                let path = environment_path(&row.id, domain::PRODUCTION);
+                let percent = f64::from(promotion.percent);
+                view! {
+                    <A href=path attr:class="mini-rollout">
+                        <TrafficBar percent=percent label=format!("{percent:.0} % to the candidate") />
+                        <span class="number">{promotion.percent} " %"</span>
+                    </A>
+                }
+            });
+            view! {
+                <tr aria-label=label>
+                    <th scope="row">
+                        <A href=path>{row.name}</A>
+                    </th>
+                    <td>{name}</td>
+                    <td>
+                        {serving.as_ref().map(|served| view! { <StatusBadge status=served.status /> })}
+                    </td>
+                    <td>{rollout}</td>
+                    <td>{serving.as_ref().map(|served| view! { <ReplicaDots replicas=served.replicas /> })}</td>
+                    <td class="number">{row.deployments}</td>
+                    <td>
+                        <TimeAgo at=row.last_change_at as_of=as_of />
+                    </td>
+                </tr>
+            }
+        })
+    }
+}
+
+/// The way to the first model. The page notices the push by itself.
+#[component]
+fn FirstModel(first_run: FirstRun) -> impl IntoView {
+    let commands = first_run
+        .commands
+        .into_iter()
+        .map(|command| {
+            view! {
+                <li>
+                    <h3>{command.title.clone()}</h3>
+                    <CodeBlock code=command.text what=command.title />
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="first-run" aria-labelledby="first-run">
+            <h2 id="first-run">"Push your first model"</h2>
+            <p>
+                "In a terminal, with the truss CLI you already use. This server answers at "
+                <code>{first_run.address}</code> "."
+            </p>
+            {first_run.warning.map(|warning| view! { <p class="notice bad">{warning}</p> })}
+            <ol class="steps">{commands}</ol>
+            <p class="waiting" role="status">
+                "Waiting for the first push. It appears here as it arrives."
+            </p>
+        </section>
+    }
+}

@@ -1,0 +1,141 @@
+//! What was used, also by what is gone.
+
+use leptos::prelude::*;
+use leptos_router::components::A;
+use leptos_router::hooks::use_query_map;
+
+use crate::clock::date;
+use crate::components::{ErrorView, Gone, Loading, PageHeader, deployment_path, group, model_path};
+use crate::fresh::keep_fresh;
+use crate::live::Topic;
+use crate::server_fns::read_usage;
+use crate::view::{self, UsageRow};
+
+/// The periods to choose from, in days.
+const PERIODS: [u32; 3] = [1, 7, 30];
+
+#[component]
+pub fn UsagePage() -> impl IntoView {
+    let query = use_query_map();
+    let days = Memo::new(move |_| {
+        query
+            .with(|query| query.get("days"))
+            .and_then(|days| days.parse::<u32>().ok())
+            .unwrap_or(7)
+            .clamp(1, 31)
+    });
+    let page = Resource::new(move || days.get(), read_usage);
+    view! {
+        <Transition fallback=Loading>
+            {move || Suspend::new(async move {
+                match page.await {
+                    Ok(page) => view! { <Body initial=page /> }.into_any(),
+                    Err(error) => view! { <ErrorView error=error /> }.into_any(),
+                }
+            })}
+        </Transition>
+    }
+    .into_any()
+}
+
+#[component]
+fn Body(initial: view::UsagePage) -> impl IntoView {
+    let days = initial.days;
+    let fresh = keep_fresh(initial, Topic::Usage, |_| false, move || read_usage(days));
+    let page = fresh.value;
+    let most =
+        Memo::new(move |_| page.with(|page| page.rows.iter().map(|row| row.minutes).max().unwrap_or(0)));
+    let periods = PERIODS
+        .map(|period| {
+            let label = if period == 1 { "Last day".to_owned() } else { format!("Last {period} days") };
+            view! {
+                <a href=format!("/usage?days={period}") aria-current=(period == days).then_some("page")>
+                    {label}
+                </a>
+            }
+        })
+        .collect_view();
+    view! {
+        <Gone error=fresh.gone />
+        <PageHeader
+            crumbs=vec![]
+            title="Usage"
+            headline=Signal::derive(move || page.with(|page| page.headline.clone()))
+        />
+        <nav class="tabs" aria-label="Period">
+            {periods}
+        </nav>
+        <p class="hint">
+            {move || page.with(|page| format!("{} to {}, UTC. A minute of a replica counts when it was up in it.", date(page.from), date(page.to)))}
+        </p>
+        {move || {
+            page.with(|page| page.rows.is_empty())
+                .then(|| view! { <p class="none">"Nothing ran in this time."</p> })
+        }}
+        <div class="scroll" class:hidden=move || page.with(|page| page.rows.is_empty()) tabindex="0" role="region" aria-label="Usage">
+            <table>
+                <caption class="hidden">"Use by deployment, deleted ones included"</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"Deployment"</th>
+                        <th scope="col">"Model"</th>
+                        <th scope="col">"Environment"</th>
+                        <th scope="col" class="number">"Requests"</th>
+                        <th scope="col" class="number">"Replica minutes"</th>
+                        <th scope="col">
+                            <span class="hidden">"Share of the most used"</span>
+                        </th>
+                    </tr>
+                </thead>
+                <tbody>
+                    <For
+                        each=move || page.with(|page| page.rows.clone())
+                        key=|row| (row.deployment_id.clone(), row.environment.clone(), row.minutes, row.requests)
+                        let(row)
+                    >
+                        {line(row, most)}
+                    </For>
+                </tbody>
+            </table>
+        </div>
+    }
+}
+
+fn line(row: UsageRow, most: Memo<u64>) -> impl IntoView {
+    let UsageRow {
+        model_id,
+        model_name,
+        deployment_id,
+        deployment_name,
+        environment,
+        is_deleted,
+        minutes,
+        requests,
+    } = row;
+    let name = deployment_name.clone();
+    let deployment = if is_deleted {
+        view! {
+            {deployment_name}
+            " "
+            <span class="chip gone">"deleted"</span>
+        }
+        .into_any()
+    } else {
+        view! { <A href=deployment_path(&model_id, &deployment_id)>{deployment_name}</A> }.into_any()
+    };
+    // The deployment may outlive its row here, the model may not: its link says so when followed.
+    view! {
+        <tr aria-label=name>
+            <th scope="row">{deployment}</th>
+            <td>
+                <A href=model_path(&model_id)>{model_name}</A>
+            </td>
+            <td>{environment.map(|name| view! { <span class="chip">{name}</span> })}</td>
+            <td class="number">{group(requests)}</td>
+            <td class="number">{group(minutes)}</td>
+            <td>
+                <meter min="0" max=move || most.get().max(1).to_string() value=minutes.to_string() aria-hidden="true"></meter>
+            </td>
+        </tr>
+    }
+}

@@ -1,0 +1,47 @@
+//! Paths to pages. They are part of the product and stay.
+
+use leptos::prelude::*;
+use leptos_meta::{Title, provide_meta_context};
+use leptos_router::components::{ParentRoute, Redirect, Route, Router, Routes};
+use leptos_router::{SsrMode, path};
+
+use crate::clock::provide_clock;
+use crate::components::{Frame, provide_toasts};
+use crate::live::provide_live;
+use crate::pages::{DeploymentPage, EnvironmentPage, ModelPage, ModelsPage, NotFound, SignInPage, UsagePage};
+
+/// The whole dashboard.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    provide_clock();
+    provide_live();
+    provide_toasts();
+
+    // Data pages wait for their data, so they are whole without JavaScript and carry the right
+    // title and status.
+    view! {
+        <Title formatter=|title: String| {
+            if title.is_empty() { "Slipway".into() } else { format!("{title} · Slipway") }
+        } />
+        <Router>
+            <Routes fallback=NotFound>
+                <Route path=path!("/sign-in") view=SignInPage ssr=SsrMode::Async />
+                <ParentRoute path=path!("") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("/") view=|| view! { <Redirect path="/models" /> } ssr=SsrMode::Async />
+                    <Route path=path!("/models") view=ModelsPage ssr=SsrMode::Async />
+                    <Route path=path!("/models/:model") view=ModelPage ssr=SsrMode::Async />
+                    <Route
+                        path=path!("/models/:model/environments/:environment")
+                        view=EnvironmentPage
+                        ssr=SsrMode::Async
+                    />
+                    <Route path=path!("/models/:model/deployments/:deployment") view=DeploymentPage ssr=SsrMode::Async />
+                    // Where the push client's printed links to logs lead.
+                    <Route path=path!("/models/:model/logs/:deployment") view=DeploymentPage ssr=SsrMode::Async />
+                    <Route path=path!("/usage") view=UsagePage ssr=SsrMode::Async />
+                </ParentRoute>
+            </Routes>
+        </Router>
+    }
+}

@@ -1,0 +1,28 @@
+//! The dashboard's API: one function per call, each open the door, call, close.
+//!
+//! Paths are stable (`/api/ui/…`) so that scripts can use them with a key:
+//! reads are GET with a query, actions are POST with a form.
+
+mod actions;
+mod read;
+mod session;
+mod settings;
+
+pub use actions::{
+    Activate, CancelPromotion, CreateEnvironment, Deactivate, DeleteDeployment, DeleteModel, Promote, Rename,
+    TryRequest, activate, cancel_promotion, create_environment, deactivate, delete_deployment, delete_model,
+    promote, rename, try_request,
+};
+pub use read::{
+    ReadDeployment, ReadEnvironment, ReadLogs, ReadModel, ReadModels, ReadUsage, read_deployment,
+    read_environment, read_logs, read_model, read_models, read_usage,
+};
+pub use session::{
+    ChooseTheme, ReadSession, SignInWith, SignOut, choose_theme, read_session, sign_in_with, sign_out,
+};
+pub use settings::{
+    UpdateAutoscaling, UpdatePromotionSettings, update_autoscaling, update_promotion_settings,
+};
+
+#[cfg(feature = "ssr")]
+mod door;

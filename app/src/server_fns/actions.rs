@@ -1,0 +1,166 @@
+//! What people do to deployments, promotions, environments and models.
+
+use leptos::prelude::*;
+
+use crate::error::AppError;
+use crate::view::{Done, TryAnswer};
+
+#[cfg(feature = "ssr")]
+use {super::door::*, crate::window::parse_window, domain::*};
+
+/// Makes a deployment an environment's current one. `strategy` is `canary` or `direct`; `window` is
+/// the length of the canary's ten stages, such as `10m`, `90s`, or a plain number of seconds.
+#[server(prefix = "/api/ui", endpoint = "promote")]
+pub async fn promote(
+    model_id: String,
+    deployment_id: String,
+    environment: String,
+    strategy: String,
+    #[server(default)] window: String,
+) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            let environment = EnvironmentName::new(environment)?;
+            let strategy = match strategy.as_str() {
+                "direct" => Strategy::Direct,
+                "canary" => Strategy::Canary { window_ms: i64::from(parse_window(&window)?) * 1000 },
+                other => {
+                    let message = format!("`{other}` is not a strategy; choose `canary` or `direct`");
+                    return Err(AppError::invalid("strategy", message));
+                }
+            };
+            door.backend.promote(&door.session, &model, &deployment, &environment, strategy).await
+        }
+        .await,
+    )
+}
+
+/// Sends all of an environment's traffic back to its current deployment, at once.
+#[server(prefix = "/api/ui", endpoint = "cancel_promotion")]
+pub async fn cancel_promotion(model_id: String, environment: String) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let environment = EnvironmentName::new(environment)?;
+            door.backend.cancel_promotion(&door.session, &model, &environment).await
+        }
+        .await,
+    )
+}
+
+/// Gives a deployment another name; addresses stay.
+#[server(prefix = "/api/ui", endpoint = "rename")]
+pub async fn rename(model_id: String, deployment_id: String, name: String) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            door.backend.rename(&door.session, &model, &deployment, name.trim()).await
+        }
+        .await,
+    )
+}
+
+/// Brings a deactivated deployment back.
+#[server(prefix = "/api/ui", endpoint = "activate")]
+pub async fn activate(model_id: String, deployment_id: String) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            door.backend.activate(&door.session, &model, &deployment).await
+        }
+        .await,
+    )
+}
+
+/// Frees a deployment's compute and keeps its configuration; requests answer 404 meanwhile.
+#[server(prefix = "/api/ui", endpoint = "deactivate")]
+pub async fn deactivate(model_id: String, deployment_id: String) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            door.backend.deactivate(&door.session, &model, &deployment).await
+        }
+        .await,
+    )
+}
+
+/// Deletes a deployment for good. `confirm` must be its name.
+#[server(prefix = "/api/ui", endpoint = "delete_deployment")]
+pub async fn delete_deployment(
+    model_id: String,
+    deployment_id: String,
+    #[server(default)] confirm: String,
+) -> Result<Done, AppError> {
+    let to = format!("/models/{model_id}");
+    let result = async {
+        let door = door().await?;
+        let model = ModelId::new(parse_id("model_id", &model_id)?);
+        let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+        door.backend.delete_deployment(&door.session, &model, &deployment, confirm.trim()).await
+    }
+    .await;
+    // Its own page is gone, so the form does not go back there.
+    if result.is_ok() {
+        leave_for(&to)
+    }
+    close(result)
+}
+
+/// Deletes a model with all its deployments and environments. `confirm` must be its name.
+#[server(prefix = "/api/ui", endpoint = "delete_model")]
+pub async fn delete_model(model_id: String, #[server(default)] confirm: String) -> Result<Done, AppError> {
+    let result = async {
+        let door = door().await?;
+        let model = ModelId::new(parse_id("model_id", &model_id)?);
+        door.backend.delete_model(&door.session, &model, confirm.trim()).await
+    }
+    .await;
+    if result.is_ok() {
+        leave_for("/models")
+    }
+    close(result)
+}
+
+/// Adds an environment to a model.
+#[server(prefix = "/api/ui", endpoint = "create_environment")]
+pub async fn create_environment(model_id: String, name: String) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            door.backend.create_environment(&door.session, &model, name.trim()).await
+        }
+        .await,
+    )
+}
+
+/// Sends one request to a deployment, through the gateway; `input` is JSON.
+#[server(prefix = "/api/ui", endpoint = "try")]
+pub async fn try_request(
+    model_id: String,
+    deployment_id: String,
+    input: String,
+) -> Result<TryAnswer, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&input) {
+                return Err(AppError::invalid("input", format!("is not JSON: {error}")));
+            }
+            door.backend.try_request(&door.session, &model, &deployment, &input).await
+        }
+        .await,
+    )
+}

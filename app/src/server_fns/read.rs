@@ -1,0 +1,92 @@
+//! What pages show.
+
+use leptos::prelude::*;
+use leptos::server_fn::codec::GetUrl;
+
+use crate::error::AppError;
+use crate::view::{DeploymentPage, EnvironmentPage, LogPage, ModelPage, ModelsPage, UsagePage};
+
+#[cfg(feature = "ssr")]
+use {super::door::*, crate::view::LogCursor, domain::*};
+
+/// All models with what their production serves; with none, how to push the first.
+#[server(prefix = "/api/ui", endpoint = "models", input = GetUrl)]
+pub async fn read_models() -> Result<ModelsPage, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            door.backend.models_page(&door.session).await
+        }
+        .await,
+    )
+}
+
+/// One model: environments, deployments, the development deployment.
+#[server(prefix = "/api/ui", endpoint = "model", input = GetUrl)]
+pub async fn read_model(model_id: String) -> Result<ModelPage, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            door.backend.model_page(&door.session, &model).await
+        }
+        .await,
+    )
+}
+
+/// One environment: its rollout, both sides, decisions, settings.
+#[server(prefix = "/api/ui", endpoint = "environment", input = GetUrl)]
+pub async fn read_environment(model_id: String, environment: String) -> Result<EnvironmentPage, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let environment = EnvironmentName::new(environment)?;
+            door.backend.environment_page(&door.session, &model, &environment).await
+        }
+        .await,
+    )
+}
+
+/// One deployment: replicas, logs, how to call it, settings.
+#[server(prefix = "/api/ui", endpoint = "deployment", input = GetUrl)]
+pub async fn read_deployment(model_id: String, deployment_id: String) -> Result<DeploymentPage, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            door.backend.deployment_page(&door.session, &model, &deployment).await
+        }
+        .await,
+    )
+}
+
+/// The log lines after a cursor, oldest first; `after=0` begins with the last lines.
+#[server(prefix = "/api/ui", endpoint = "logs", input = GetUrl)]
+pub async fn read_logs(model_id: String, deployment_id: String, after: i64) -> Result<LogPage, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            door.backend.logs(&door.session, &model, &deployment, LogCursor(after)).await
+        }
+        .await,
+    )
+}
+
+/// Use over the last 1 to 31 days, deleted deployments included.
+#[server(prefix = "/api/ui", endpoint = "usage", input = GetUrl)]
+pub async fn read_usage(days: u32) -> Result<UsagePage, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            if !(1..=31).contains(&days) {
+                return Err(AppError::invalid("days", format!("{days} is not within 1 to 31")));
+            }
+            door.backend.usage(&door.session, days).await
+        }
+        .await,
+    )
+}

@@ -1,0 +1,80 @@
+//! Settings of environments and deployments. What a form leaves out is unchanged, except that an
+//! unchecked box is sent as nothing: those fields default to off.
+
+use leptos::prelude::*;
+
+use crate::error::AppError;
+use crate::view::Done;
+
+#[cfg(feature = "ssr")]
+use {super::door::*, crate::window::parse_window, domain::*};
+
+/// How promotions into an environment go. `ramp_up_duration` is like a window: `10m`, `600`.
+#[server(prefix = "/api/ui", endpoint = "update_promotion_settings")]
+pub async fn update_promotion_settings(
+    model_id: String,
+    environment: String,
+    #[server(default)] ramp_up_while_promoting: bool,
+    ramp_up_duration: String,
+    promotion_cleanup_strategy: String,
+    #[server(default)] redeploy_on_promotion: bool,
+) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let environment = EnvironmentName::new(environment)?;
+            let cleanup = match promotion_cleanup_strategy.as_str() {
+                "KEEP" => CleanupStrategy::Keep,
+                "SCALE_TO_ZERO" => CleanupStrategy::ScaleToZero,
+                "DEACTIVATE" => CleanupStrategy::Deactivate,
+                other => {
+                    let message = format!("`{other}` is not one of KEEP, SCALE_TO_ZERO, DEACTIVATE");
+                    return Err(AppError::invalid("promotion_cleanup_strategy", message));
+                }
+            };
+            let patch = PromotionPatch {
+                redeploy_on_promotion: Some(redeploy_on_promotion),
+                rolling_deploy: None,
+                promotion_cleanup_strategy: Some(cleanup),
+                ramp_up_while_promoting: Some(ramp_up_while_promoting),
+                ramp_up_duration_seconds: Some(i64::from(parse_window(&ramp_up_duration)?)),
+            };
+            door.backend.update_promotion_settings(&door.session, &model, &environment, patch).await
+        }
+        .await,
+    )
+}
+
+/// How many replicas a deployment runs, and when that changes.
+#[server(prefix = "/api/ui", endpoint = "update_autoscaling")]
+pub async fn update_autoscaling(
+    model_id: String,
+    deployment_id: String,
+    min_replica: Option<i64>,
+    max_replica: Option<i64>,
+    autoscaling_window: Option<i64>,
+    scale_down_delay: Option<i64>,
+    max_scale_down_rate: Option<i64>,
+    concurrency_target: Option<i64>,
+    target_utilization_percentage: Option<i64>,
+) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            let patch = AutoscalingPatch {
+                min_replica,
+                max_replica,
+                autoscaling_window,
+                scale_down_delay,
+                concurrency_target,
+                target_utilization_percentage,
+                max_scale_down_rate,
+            };
+            door.backend.update_autoscaling(&door.session, &model, &deployment, patch).await
+        }
+        .await,
+    )
+}

@@ -1,0 +1,91 @@
+//! One deployment: its replicas, logs, how to call it, its settings.
+
+use domain::{AutoscalingSettings, DeploymentStatus, LogLevel, LogSource, ReplicaState, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Actions, Permit, PromoteChoices, Replicas};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentPage {
+    pub as_of: Timestamp,
+    pub model_id: String,
+    pub model_name: String,
+    pub id: String,
+    pub name: String,
+    pub is_development: bool,
+    pub headline: String,
+    pub status: DeploymentStatus,
+    pub sentence: String,
+    pub environment: Option<String>,
+    pub replicas: Replicas,
+    pub created_at: Timestamp,
+    pub created_by: Option<String>,
+    pub actions: Actions,
+    pub choices: PromoteChoices,
+    pub copies: Vec<ReplicaRow>,
+    /// Where it is called, as a full URL.
+    pub address: String,
+    pub snippets: Vec<CallSnippet>,
+    /// What the model's author gave as an example, as JSON text; `{}` when there is none.
+    pub example_input: String,
+    /// Whether *Try it* can be used.
+    pub try_it: Permit,
+    /// The last lines, oldest first.
+    pub logs: LogPage,
+    /// Nothing until it has finished deploying.
+    pub autoscaling: Option<AutoscalingSettings>,
+    pub may_change_autoscaling: Permit,
+}
+
+/// One running copy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaRow {
+    pub id: String,
+    pub state: ReplicaState,
+    pub started_at: Timestamp,
+    pub ready_at: Option<Timestamp>,
+    pub in_flight: Option<u32>,
+    pub pid: Option<u32>,
+}
+
+/// How to call it from one language.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallSnippet {
+    /// `curl`, `Python`.
+    pub language: String,
+    pub code: String,
+}
+
+/// Where a reader of the log is: everything up to this line was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LogCursor(pub i64);
+
+/// Some lines, and where to go on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LogPage {
+    pub lines: Vec<LogRow>,
+    pub next: LogCursor,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogRow {
+    /// Nanoseconds since 1970, as text: it names the line, and JavaScript's numbers would round it.
+    pub id: String,
+    pub at: Timestamp,
+    pub level: Option<LogLevel>,
+    pub source: LogSource,
+    pub replica: Option<String>,
+    pub message: String,
+}
+
+/// What a trial request brought back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TryAnswer {
+    pub status: u16,
+    pub millis: u64,
+    /// The body as text, indented when it is JSON; cut at 64 KB.
+    pub body: String,
+    pub replica: Option<String>,
+}

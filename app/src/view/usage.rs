@@ -1,0 +1,30 @@
+//! What was used, also by what is gone.
+
+use domain::Timestamp;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsagePage {
+    pub as_of: Timestamp,
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// How many days `from` to `to` span: 1 to 31.
+    pub days: u32,
+    pub headline: String,
+    /// Most minutes first.
+    pub rows: Vec<UsageRow>,
+}
+
+/// One deployment's use in the period; it outlives the deployment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsageRow {
+    pub model_id: String,
+    pub model_name: String,
+    pub deployment_id: String,
+    pub deployment_name: String,
+    pub environment: Option<String>,
+    pub is_deleted: bool,
+    /// Replica minutes.
+    pub minutes: u64,
+    pub requests: u64,
+}
