@@ -1,0 +1,241 @@
+//! What can be set, and where: flags and environment first, then the file, then defaults.
+
+mod file;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Args;
+use http::Uri;
+
+use file::File;
+
+/// The port that clients expect.
+pub const PORT: u16 = 8000;
+
+/// Settings as flags or environment variables. Each may also stand in `slipway.toml`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Settings {
+    /// Settings file; `slipway.toml` in the working folder is read if it exists.
+    #[arg(long, env = "SLIPWAY_CONFIG", global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder for everything Slipway keeps [default: ~/.slipway]
+    #[arg(long, env = "SLIPWAY_DATA_DIR", global = true, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// Addresses to listen on, separated by commas [default: 127.0.0.1:8000,[::1]:8000]
+    #[arg(long, env = "SLIPWAY_LISTEN", global = true, value_name = "ADDRESS", value_delimiter = ',')]
+    pub listen: Vec<String>,
+    /// The address people and clients use, without a path [default: http://localhost:PORT]
+    #[arg(long, env = "SLIPWAY_PUBLIC_URL", global = true, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// A domain whose names `model-ID.api.DOMAIN` lead here
+    #[arg(long, env = "SLIPWAY_DOMAIN", global = true, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// Use this admin API key at the first start instead of a generated one
+    #[arg(long, env = "SLIPWAY_ADMIN_KEY", global = true, value_name = "KEY", hide_env_values = true)]
+    pub admin_key: Option<String>,
+    /// `sqlite:FILE` or `postgres://…` [default: slipway.db in the data folder]
+    #[arg(long, env = "DATABASE_URL", global = true, value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Leave model processes running when the server stops; the next start takes them over
+    #[arg(long, env = "SLIPWAY_KEEP_REPLICAS", global = true)]
+    pub keep_replicas: bool,
+    /// Permit listening beyond this machine without TLS in front
+    #[arg(long, env = "SLIPWAY_INSECURE_HTTP", global = true)]
+    pub insecure_http: bool,
+    /// Threads that carry inference requests [default: one per core]
+    #[arg(long, env = "SLIPWAY_GATEWAY_THREADS", global = true, value_name = "N")]
+    pub gateway_threads: Option<usize>,
+    /// What to log: error, warn, info, debug, trace, or a filter [default: info]
+    #[arg(long = "log", env = "SLIPWAY_LOG", global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+/// What the server works with, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub listen: Vec<SocketAddr>,
+    /// Whether the addresses were chosen; then failing to bind one of them is an error.
+    pub listen_chosen: bool,
+    /// Scheme and authority, without a slash at the end. Nothing until the port is known.
+    pub public_url: Option<String>,
+    pub domain: Option<String>,
+    pub admin_key: Option<String>,
+    pub database_url: Option<String>,
+    pub keep_replicas: bool,
+    pub gateway_threads: usize,
+    pub log: String,
+}
+
+/// Why the settings can't be used; one line that says what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{name}: {problem}")]
+    Value { name: &'static str, problem: String },
+    #[error("{path}: {problem}")]
+    File { path: PathBuf, problem: String },
+}
+
+fn value(name: &'static str, problem: impl Into<String>) -> Error {
+    Error::Value { name, problem: problem.into() }
+}
+
+impl Settings {
+    /// Reads the file, fills in defaults and checks everything.
+    pub fn load(&self) -> Result<Config, Error> {
+        let file = File::find(self.config.as_deref())?;
+        self.over(file)
+    }
+
+    fn over(&self, file: File) -> Result<Config, Error> {
+        let texts = if self.listen.is_empty() { file.listen.unwrap_or_default() } else { self.listen.clone() };
+        let listen_chosen = !texts.is_empty();
+        let listen = if listen_chosen { addresses(&texts)? } else { default_addresses() };
+        let insecure = self.insecure_http || file.insecure_http.unwrap_or(false);
+        if let Some(open) = listen.iter().find(|address| !address.ip().is_loopback())
+            && !insecure
+        {
+            return Err(value(
+                "listen",
+                format!(
+                    "{open} is reachable from other machines without encryption; put a TLS proxy in front and \
+                     listen on 127.0.0.1, or add --insecure-http"
+                ),
+            ));
+        }
+        let public_url =
+            self.public_url.clone().or(file.public_url).map(|text| check_public_url(&text)).transpose()?;
+        let domain = self.domain.clone().or(file.domain).map(|text| check_domain(&text)).transpose()?;
+        let admin_key = self.admin_key.clone().map(check_admin_key).transpose()?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let gateway_threads = self.gateway_threads.or(file.gateway_threads).unwrap_or(cores);
+        if !(1..=256).contains(&gateway_threads) {
+            return Err(value("gateway-threads", format!("{gateway_threads} is not within 1 to 256")));
+        }
+        Ok(Config {
+            data_dir: self.data_dir.clone().or(file.data_dir).map_or_else(default_data_dir, Ok)?,
+            listen,
+            listen_chosen,
+            public_url,
+            domain,
+            admin_key,
+            database_url: self.database_url.clone().or(file.database_url).filter(|url| !url.is_empty()),
+            keep_replicas: self.keep_replicas || file.keep_replicas.unwrap_or(false),
+            gateway_threads,
+            log: self.log.clone().or(file.log).unwrap_or_else(|| "info".into()),
+        })
+    }
+}
+
+impl Config {
+    /// The address for people and clients, when the server listens on `port`.
+    pub fn public_url(&self, port: u16) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("http://localhost:{port}"))
+    }
+}
+
+fn default_data_dir() -> Result<PathBuf, Error> {
+    match std::env::var_os("HOME").filter(|home| !home.is_empty()) {
+        Some(home) => Ok(PathBuf::from(home).join(".slipway")),
+        None => Err(value("data-dir", "there is no home folder to keep data in; set SLIPWAY_DATA_DIR")),
+    }
+}
+
+fn default_addresses() -> Vec<SocketAddr> {
+    vec![
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT),
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), PORT),
+    ]
+}
+
+fn addresses(texts: &[String]) -> Result<Vec<SocketAddr>, Error> {
+    texts
+        .iter()
+        .map(|text| {
+            text.trim().parse().map_err(|_| {
+                value("listen", format!("`{text}` is not an address with a port, such as 127.0.0.1:8000 or [::1]:8000"))
+            })
+        })
+        .collect()
+}
+
+fn check_public_url(text: &str) -> Result<String, Error> {
+    let trimmed = text.trim_end_matches('/');
+    let wrong = |problem: &str| value("public-url", format!("`{text}` {problem}; use one like https://models.example.org"));
+    let uri: Uri = trimmed.parse().map_err(|_| wrong("is not a URL"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+        return Err(wrong("is not an http or https URL"));
+    }
+    if uri.path() != "/" && !uri.path().is_empty() || uri.query().is_some() {
+        return Err(wrong("has a path"));
+    }
+    Ok(trimmed.to_owned())
+}
+
+fn check_domain(text: &str) -> Result<String, Error> {
+    let name = text.trim().trim_matches('.').to_ascii_lowercase();
+    let label = |label: &str| {
+        !label.is_empty() && label.len() <= 63 && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    if name.len() > 200 || !name.split('.').all(label) {
+        return Err(value("domain", format!("`{text}` is not a domain name, such as models.example.org")));
+    }
+    Ok(name)
+}
+
+fn check_admin_key(key: String) -> Result<String, Error> {
+    if key.len() < 20 || key.len() > 200 || !key.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(value("SLIPWAY_ADMIN_KEY", "a key has 20 to 200 printable characters and no spaces"));
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listening(addresses: &[&str]) -> Settings {
+        Settings {
+            listen: addresses.iter().map(ToString::to_string).collect(),
+            data_dir: Some("/tmp/x".into()),
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn an_open_address_needs_a_decision() {
+        let refusal = listening(&["0.0.0.0:8000"]).over(File::default()).unwrap_err().to_string();
+        assert!(refusal.contains("--insecure-http"), "{refusal}");
+        let settings = Settings { insecure_http: true, ..listening(&["0.0.0.0:8000"]) };
+        assert!(settings.over(File::default()).is_ok());
+    }
+
+    #[test]
+    fn loopback_on_both_families_is_the_default() {
+        let config = listening(&[]).over(File::default()).unwrap();
+        let texts: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["127.0.0.1:8000", "[::1]:8000"]);
+        assert_eq!(config.public_url(8000), "http://localhost:8000");
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let file = File::parse("listen = ['127.0.0.1:9000']\ngateway_threads = 3", "slipway.toml").unwrap();
+        let config = listening(&["127.0.0.1:7000"]).over(file).unwrap();
+        assert_eq!((config.listen[0].port(), config.gateway_threads), (7000, 3));
+    }
+
+    #[test]
+    fn a_misspelt_setting_in_the_file_is_named() {
+        let refusal = File::parse("lisen = []", "slipway.toml").unwrap_err().to_string();
+        assert!(refusal.contains("lisen") && refusal.contains("slipway.toml"), "{refusal}");
+    }
+
+    #[test]
+    fn a_public_url_is_scheme_and_host() {
+        assert_eq!(check_public_url("https://m.example.org/").unwrap(), "https://m.example.org");
+        assert!(check_public_url("m.example.org").is_err());
+        assert!(check_public_url("https://m.example.org/x").is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! The folder that holds everything the server keeps, and the lock that makes it one server's own.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// How this version of Slipway lays the folder out; a higher number was written by a newer one.
+const LAYOUT: u32 = 1;
+
+/// Why the folder can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "{folder} is in use by another slipway (process {pid}); stop it, or start this one with another --data-dir"
+    )]
+    InUse { folder: PathBuf, pid: String },
+    #[error(
+        "{folder} was written by a newer Slipway (layout {found}, this one knows {LAYOUT}); install that version again"
+    )]
+    Newer { folder: PathBuf, found: u32 },
+    #[error("{path} can't be used as the data folder: {source}; check that it exists and is yours")]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+/// The folder, held by this process until dropped.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Makes the folder if need be, and takes it.
+    pub fn take(path: &Path) -> Result<Self, Error> {
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
+        let path = path.canonicalize().map_err(io)?;
+        let lock = lock(&path)?;
+        check_layout(&path)?;
+        for part in ["artifacts", "uploads", "envs", "truss", "uv", "replicas", "logs"] {
+            fs::create_dir_all(path.join(part)).map_err(|source| Error::Io { path: path.join(part), source })?;
+        }
+        Ok(Self { path, _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where archives arrive before a push takes them.
+    pub fn uploads(&self) -> PathBuf {
+        self.path.join("uploads")
+    }
+
+    /// Writes a file that only its owner can read, whole or not at all.
+    pub fn write_private(&self, name: &str, content: &str) -> std::io::Result<()> {
+        let fresh = self.path.join(format!(".{name}.new"));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.write_all(content.as_bytes())?;
+        fs::rename(fresh, self.path.join(name))
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join("lock");
+    let io = |source| Error::Io { path: path.clone(), source };
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            let pid = if pid.trim().is_empty() { "unknown".into() } else { pid.trim().to_owned() };
+            return Err(Error::InUse { folder: folder.to_owned(), pid });
+        }
+        Err(fs::TryLockError::Error(source)) => return Err(io(source)),
+    }
+    file.set_len(0).map_err(io)?;
+    file.seek(SeekFrom::Start(0)).map_err(io)?;
+    writeln!(file, "{}", std::process::id()).map_err(io)?;
+    Ok(file)
+}
+
+fn check_layout(folder: &Path) -> Result<(), Error> {
+    let path = folder.join("layout");
+    let io = |source| Error::Io { path: path.clone(), source };
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let found = text.trim().parse().unwrap_or(u32::MAX);
+            if found > LAYOUT {
+                return Err(Error::Newer { folder: folder.to_owned(), found });
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fs::write(&path, format!("{LAYOUT}\n")).map_err(io)
+        }
+        Err(error) => Err(io(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_server_is_refused_with_the_first_ones_pid() {
+        let temp = tempfile::tempdir().unwrap();
+        let first = DataFolder::take(temp.path()).unwrap();
+        let refusal = DataFolder::take(temp.path()).unwrap_err().to_string();
+        assert!(refusal.contains(&std::process::id().to_string()), "{refusal}");
+        drop(first);
+        assert!(DataFolder::take(temp.path()).is_ok());
+    }
+
+    #[test]
+    fn a_folder_of_a_newer_version_is_left_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("layout"), "99\n").unwrap();
+        assert!(matches!(DataFolder::take(temp.path()), Err(Error::Newer { found: 99, .. })));
+    }
+
+    #[test]
+    fn private_files_are_for_their_owner_only() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = DataFolder::take(temp.path()).unwrap();
+        folder.write_private("local.key", "secret").unwrap();
+        let mode = fs::metadata(temp.path().join("local.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,17 @@
+//! Slipway's server: the doors, and the wiring of everything behind them.
+
+#![recursion_limit = "512"]
+
+pub mod answer;
+pub mod changes;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod data_folder;
+pub mod guard;
+pub mod machine;
+pub mod random;
+pub mod rest;
+pub mod telemetry;
+pub mod trussrc;
+pub mod uploads;

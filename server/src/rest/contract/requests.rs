@@ -1,0 +1,299 @@
+//! Bodies that clients send. What they leave out keeps its value; what nobody knows is refused by name.
+
+use domain::{Invalid, LogLevel, LogQuery, Strategy, Timestamp};
+use serde::Deserialize;
+
+use super::{UpdateAutoscaling, UpdatePromotion};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rename {
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backpressure {
+    pub policy: Option<String>,
+}
+
+impl Backpressure {
+    /// Requests always wait when all replicas are busy.
+    pub fn check(this: Option<&Self>) -> Result<(), Invalid> {
+        match this.and_then(|settings| settings.policy.as_deref()) {
+            None | Some("QUEUE_ON_FULL") => Ok(()),
+            Some(other) => {
+                let problem = format!("`{other}` is not available; requests wait when all replicas are busy (QUEUE_ON_FULL)");
+                Err(Invalid::new("request_backpressure_settings.policy", problem))
+            }
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateEnvironment {
+    pub name: String,
+    #[serde(default)]
+    pub autoscaling_settings: Option<UpdateAutoscaling>,
+    #[serde(default)]
+    pub promotion_settings: Option<UpdatePromotion>,
+    #[serde(default)]
+    pub request_backpressure_settings: Option<Backpressure>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdateEnvironment {
+    pub autoscaling_settings: Option<UpdateAutoscaling>,
+    pub promotion_settings: Option<UpdatePromotion>,
+    pub request_backpressure_settings: Option<Backpressure>,
+    pub autoscaling_schedule_settings: Option<serde_json::Value>,
+    pub traffic_routing_settings: Option<serde_json::Value>,
+}
+
+impl UpdateEnvironment {
+    /// Refuses what is not available.
+    pub fn check(&self) -> Result<(), Invalid> {
+        Backpressure::check(self.request_backpressure_settings.as_ref())?;
+        absent("autoscaling_schedule_settings", self.autoscaling_schedule_settings.is_some())?;
+        absent("traffic_routing_settings", self.traffic_routing_settings.is_some())
+    }
+}
+
+/// Changes to an environment that come with a promotion.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnvironmentSettingsUpdate {
+    pub region: Option<String>,
+    pub instance_type_id: Option<String>,
+    pub autoscaling_settings: Option<UpdateAutoscaling>,
+    pub request_backpressure_settings: Option<Backpressure>,
+    pub autoscaling_schedule_settings: Option<serde_json::Value>,
+    pub promotion_settings: Option<UpdatePromotion>,
+}
+
+impl EnvironmentSettingsUpdate {
+    /// Refuses what is not available.
+    pub fn check(&self) -> Result<(), Invalid> {
+        Backpressure::check(self.request_backpressure_settings.as_ref())?;
+        absent("environment_settings_update.region", self.region.is_some())?;
+        absent("environment_settings_update.autoscaling_schedule_settings", self.autoscaling_schedule_settings.is_some())?;
+        match self.instance_type_id.as_deref() {
+            None | Some("local") => Ok(()),
+            Some(other) => {
+                let problem = format!("`{other}` does not exist; this machine is the only instance type, `local`");
+                Err(Invalid::new("environment_settings_update.instance_type_id", problem))
+            }
+        }
+    }
+}
+
+fn absent(field: &str, is_set: bool) -> Result<(), Invalid> {
+    if is_set { Err(Invalid::new(field, "is not available; leave it out")) } else { Ok(()) }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Promotes the deployment in the path to production.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromoteDeployment {
+    #[serde(default = "yes")]
+    pub scale_down_previous_production: bool,
+    /// There is one instance type, so it is always preserved.
+    #[serde(default = "yes", rename = "preserve_env_instance_type")]
+    pub _preserve_env_instance_type: bool,
+    #[serde(default)]
+    pub environment_settings_update: Option<EnvironmentSettingsUpdate>,
+    #[serde(default)]
+    pub promotion_settings_override: Option<UpdatePromotion>,
+}
+
+/// Promotes a deployment to the environment in the path.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromoteToEnvironment {
+    pub deployment_id: String,
+    #[serde(default = "yes")]
+    pub scale_down_previous_deployment: bool,
+    /// There is one instance type, so it is always preserved.
+    #[serde(default = "yes", rename = "preserve_env_instance_type")]
+    pub _preserve_env_instance_type: bool,
+    #[serde(default)]
+    pub environment_settings_update: Option<EnvironmentSettingsUpdate>,
+    #[serde(default)]
+    pub promotion_settings_override: Option<UpdatePromotion>,
+}
+
+/// The strategy that an override of promotion settings comes to, over the environment's own settings.
+pub fn strategy(
+    settings: &domain::PromotionSettings,
+    update: Option<UpdatePromotion>,
+) -> Result<Option<Strategy>, Invalid> {
+    let Some(update) = update else { return Ok(None) };
+    let refused = |field: &str| {
+        let problem = "can't be set for one promotion; change the environment's promotion_settings";
+        Err(Invalid::new(format!("promotion_settings_override.{field}"), problem))
+    };
+    if update.redeploy_on_promotion.is_some_and(|redeploy| redeploy != settings.redeploy_on_promotion) {
+        return refused("redeploy_on_promotion");
+    }
+    if update.promotion_cleanup_strategy.is_some_and(|cleanup| cleanup != settings.promotion_cleanup_strategy) {
+        return refused("promotion_cleanup_strategy");
+    }
+    Ok(Some(settings.patched(&update.try_into()?)?.strategy()))
+}
+
+/// Which log lines to read, from a body or a query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogsRequest {
+    pub start_epoch_millis: Option<i64>,
+    pub end_epoch_millis: Option<i64>,
+    pub direction: Option<String>,
+    pub limit: Option<i64>,
+    pub min_level: Option<LogLevel>,
+    pub replica: Option<String>,
+    pub request_id: Option<String>,
+    pub component: Option<String>,
+    pub search_pattern: Option<String>,
+    pub includes: Option<Vec<String>>,
+    pub excludes: Option<Vec<String>>,
+}
+
+const HALF_HOUR: i64 = 30 * 60 * 1000;
+const WEEK: i64 = 7 * 24 * 60 * 60 * 1000;
+
+impl LogsRequest {
+    /// From the pairs of a query; `includes` and `excludes` may come several times.
+    pub fn from_pairs(pairs: Vec<(String, String)>) -> Result<Self, Invalid> {
+        let mut request = Self::default();
+        for (name, value) in pairs {
+            let number = || value.parse().map_err(|_| Invalid::new(&name, format!("`{value}` is not a whole number")));
+            match name.as_str() {
+                "start_epoch_millis" => request.start_epoch_millis = Some(number()?),
+                "end_epoch_millis" => request.end_epoch_millis = Some(number()?),
+                "limit" => request.limit = Some(number()?),
+                "direction" => request.direction = Some(value),
+                "min_level" => request.min_level = Some(level(&value)?),
+                "replica" => request.replica = Some(value),
+                "request_id" => request.request_id = Some(value),
+                "component" => request.component = Some(value),
+                "search_pattern" => request.search_pattern = Some(value),
+                "includes" => request.includes.get_or_insert_default().push(value),
+                "excludes" => request.excludes.get_or_insert_default().push(value),
+                _ => return Err(Invalid::new(name, "is not a parameter of this call")),
+            }
+        }
+        Ok(request)
+    }
+
+    /// Checks the bounds, and fills in what was left out: the last 30 minutes, 500 lines, newest first.
+    pub fn query(self, now: Timestamp) -> Result<LogQuery, Invalid> {
+        let end = self.end_epoch_millis.unwrap_or(now.millis());
+        let start = self.start_epoch_millis.unwrap_or(end.saturating_sub(HALF_HOUR));
+        if start > end {
+            return Err(Invalid::new("start_epoch_millis", "is after end_epoch_millis"));
+        }
+        if end.saturating_sub(start) > WEEK {
+            return Err(Invalid::new("start_epoch_millis", "is more than 7 days before end_epoch_millis"));
+        }
+        let limit = self.limit.unwrap_or(500);
+        if !(1..=1000).contains(&limit) {
+            return Err(Invalid::new("limit", format!("{limit} is not within 1 to 1000")));
+        }
+        let ascending = match self.direction.as_deref() {
+            None | Some("desc") => false,
+            Some("asc") => true,
+            Some(other) => return Err(Invalid::new("direction", format!("`{other}` is not one of asc, desc"))),
+        };
+        for (field, text) in [
+            ("replica", &self.replica),
+            ("request_id", &self.request_id),
+            ("component", &self.component),
+            ("search_pattern", &self.search_pattern),
+        ] {
+            if text.as_ref().is_some_and(|text| text.chars().count() > 256) {
+                return Err(Invalid::new(field, "has more than 256 characters"));
+            }
+        }
+        let includes = few("includes", self.includes)?;
+        let excludes = few("excludes", self.excludes)?;
+        Ok(LogQuery {
+            start: Some(Timestamp::from_millis(start)),
+            end: Some(Timestamp::from_millis(end)),
+            limit: limit as usize,
+            ascending,
+            min_level: self.min_level,
+            replica: self.replica,
+            request_id: self.request_id,
+            search_pattern: self.search_pattern.filter(|pattern| !pattern.is_empty()),
+            includes,
+            excludes,
+            ..LogQuery::default()
+        })
+    }
+}
+
+fn level(text: &str) -> Result<LogLevel, Invalid> {
+    match text {
+        "DEBUG" => Ok(LogLevel::Debug),
+        "INFO" => Ok(LogLevel::Info),
+        "WARNING" => Ok(LogLevel::Warning),
+        "ERROR" => Ok(LogLevel::Error),
+        other => Err(Invalid::new("min_level", format!("`{other}` is not one of DEBUG, INFO, WARNING, ERROR"))),
+    }
+}
+
+fn few(field: &str, texts: Option<Vec<String>>) -> Result<Vec<String>, Invalid> {
+    let texts = texts.unwrap_or_default();
+    if texts.len() > 8 || texts.iter().any(|text| text.chars().count() > 256) {
+        return Err(Invalid::new(field, "takes at most 8 texts of at most 256 characters"));
+    }
+    Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    #[test]
+    fn a_bare_request_means_the_last_half_hour_newest_first() {
+        let query = LogsRequest::default().query(NOW).unwrap();
+        assert_eq!((query.start, query.end), (Some(NOW.plus(-HALF_HOUR)), Some(NOW)));
+        assert_eq!((query.limit, query.ascending), (500, false));
+    }
+
+    #[test]
+    fn bounds_are_refused_by_field() {
+        let field = |given: &[(&str, &str)]| {
+            LogsRequest::from_pairs(pairs(given)).and_then(|request| request.query(NOW)).unwrap_err().field
+        };
+        assert_eq!(field(&[("limit", "0")]), "limit");
+        assert_eq!(field(&[("limit", "x")]), "limit");
+        assert_eq!(field(&[("direction", "up")]), "direction");
+        assert_eq!(field(&[("min_level", "LOUD")]), "min_level");
+        assert_eq!(field(&[("start_epoch_millis", "0")]), "start_epoch_millis");
+        assert_eq!(field(&[("nonsense", "0")]), "nonsense");
+        assert_eq!(field(&[("includes", "x"); 9]), "includes");
+    }
+
+    #[test]
+    fn a_window_beyond_all_numbers_is_no_overflow() {
+        let extreme = LogsRequest {
+            start_epoch_millis: Some(i64::MIN),
+            end_epoch_millis: Some(i64::MAX),
+            ..LogsRequest::default()
+        };
+        assert!(extreme.query(NOW).is_err());
+    }
+}

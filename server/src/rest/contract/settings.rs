@@ -1,0 +1,152 @@
+//! Settings of autoscaling and promotion, as they are read and as they are changed.
+
+use domain::{AutoscalingPatch, CleanupStrategy, Invalid, PromotionPatch};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Serialize)]
+pub struct AutoscalingSettings {
+    pub min_replica: u32,
+    pub max_replica: u32,
+    pub autoscaling_window: u32,
+    pub scale_down_delay: u32,
+    pub concurrency_target: u32,
+    pub target_utilization_percentage: u32,
+    pub target_in_flight_tokens: Option<u32>,
+    pub max_scale_down_rate: u32,
+}
+
+impl From<&domain::AutoscalingSettings> for AutoscalingSettings {
+    fn from(settings: &domain::AutoscalingSettings) -> Self {
+        Self {
+            min_replica: settings.min_replica,
+            max_replica: settings.max_replica,
+            autoscaling_window: settings.autoscaling_window,
+            scale_down_delay: settings.scale_down_delay,
+            concurrency_target: settings.concurrency_target,
+            target_utilization_percentage: settings.target_utilization_percentage,
+            target_in_flight_tokens: None,
+            max_scale_down_rate: settings.max_scale_down_rate,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdateAutoscaling {
+    pub min_replica: Option<i64>,
+    pub max_replica: Option<i64>,
+    pub autoscaling_window: Option<i64>,
+    pub scale_down_delay: Option<i64>,
+    pub concurrency_target: Option<i64>,
+    pub target_utilization_percentage: Option<i64>,
+    pub target_in_flight_tokens: Option<i64>,
+    pub max_scale_down_rate: Option<i64>,
+}
+
+impl TryFrom<UpdateAutoscaling> for AutoscalingPatch {
+    type Error = Invalid;
+
+    fn try_from(update: UpdateAutoscaling) -> Result<Self, Invalid> {
+        if update.target_in_flight_tokens.is_some() {
+            return Err(Invalid::new("target_in_flight_tokens", "is not available; use concurrency_target"));
+        }
+        Ok(Self {
+            min_replica: update.min_replica,
+            max_replica: update.max_replica,
+            autoscaling_window: update.autoscaling_window,
+            scale_down_delay: update.scale_down_delay,
+            concurrency_target: update.concurrency_target,
+            target_utilization_percentage: update.target_utilization_percentage,
+            max_scale_down_rate: update.max_scale_down_rate,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct PromotionSettings {
+    pub redeploy_on_promotion: bool,
+    pub rolling_deploy: bool,
+    pub promotion_cleanup_strategy: CleanupStrategy,
+    pub rolling_deploy_config: Option<RollingConfig>,
+    pub ramp_up_while_promoting: bool,
+    pub ramp_up_duration_seconds: u32,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct RollingConfig {
+    pub rolling_deploy_strategy: &'static str,
+    pub max_surge_percent: u32,
+    pub max_unavailable_percent: u32,
+    pub stabilization_time_seconds: u32,
+    pub replica_overhead_percent: u32,
+}
+
+impl From<&domain::PromotionSettings> for PromotionSettings {
+    fn from(settings: &domain::PromotionSettings) -> Self {
+        Self {
+            redeploy_on_promotion: settings.redeploy_on_promotion,
+            rolling_deploy: settings.rolling_deploy,
+            promotion_cleanup_strategy: settings.promotion_cleanup_strategy,
+            rolling_deploy_config: settings.rolling_deploy_config.as_ref().map(|rolling| RollingConfig {
+                rolling_deploy_strategy: "REPLICA",
+                max_surge_percent: rolling.max_surge_percent,
+                max_unavailable_percent: rolling.max_unavailable_percent,
+                stabilization_time_seconds: rolling.stabilization_time_seconds,
+                replica_overhead_percent: rolling.replica_overhead_percent,
+            }),
+            ramp_up_while_promoting: settings.ramp_up_while_promoting,
+            ramp_up_duration_seconds: settings.ramp_up_duration_seconds,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdatePromotion {
+    pub redeploy_on_promotion: Option<bool>,
+    pub rolling_deploy: Option<bool>,
+    pub promotion_cleanup_strategy: Option<CleanupStrategy>,
+    pub rolling_deploy_config: Option<serde_json::Value>,
+    pub ramp_up_while_promoting: Option<bool>,
+    pub ramp_up_duration_seconds: Option<i64>,
+}
+
+impl TryFrom<UpdatePromotion> for PromotionPatch {
+    type Error = Invalid;
+
+    fn try_from(update: UpdatePromotion) -> Result<Self, Invalid> {
+        if update.rolling_deploy_config.is_some() {
+            return Err(Invalid::new(
+                "rolling_deploy_config",
+                "the rolling strategy is not available; use ramp_up_while_promoting for a canary in ten stages",
+            ));
+        }
+        Ok(Self {
+            redeploy_on_promotion: update.redeploy_on_promotion,
+            rolling_deploy: update.rolling_deploy,
+            promotion_cleanup_strategy: update.promotion_cleanup_strategy,
+            ramp_up_while_promoting: update.ramp_up_while_promoting,
+            ramp_up_duration_seconds: update.ramp_up_duration_seconds,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_available_is_refused_by_name() {
+        let update: UpdatePromotion = serde_json::from_str(r#"{"rolling_deploy_config": {}}"#).unwrap();
+        assert_eq!(PromotionPatch::try_from(update).unwrap_err().field, "rolling_deploy_config");
+        let update: UpdateAutoscaling = serde_json::from_str(r#"{"target_in_flight_tokens": 3}"#).unwrap();
+        assert_eq!(AutoscalingPatch::try_from(update).unwrap_err().field, "target_in_flight_tokens");
+    }
+
+    #[test]
+    fn explicit_nulls_leave_things_as_they_are() {
+        let update: UpdateAutoscaling =
+            serde_json::from_str(r#"{"min_replica": null, "target_in_flight_tokens": null}"#).unwrap();
+        assert_eq!(AutoscalingPatch::try_from(update).unwrap(), AutoscalingPatch::default());
+    }
+}

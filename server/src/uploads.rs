@@ -1,0 +1,4 @@
+mod chunked;
+mod receive;
+mod signature;
+mod xml;
