@@ -45,8 +45,8 @@ const STEPS: [Step; 9] = [
             &["build", "--package", "server", "--features", "embed", "--profile", build::SERVED],
         )])
     }),
-    ("browser", |_| Ok(vec![end2end(&["npx", "playwright", "test"])?])),
-    ("truss", |_| Ok(vec![end2end(&["node", "--test", "--test-reporter=spec", "cli/"])?])),
+    ("browser", |_| Ok(vec![end2end(&["npx", "playwright", "test", "--project=browser"])?])),
+    ("truss", |_| Ok(vec![end2end(&["npx", "playwright", "test", "--project=truss"])?])),
 ];
 
 struct Outcome {
@@ -100,12 +100,15 @@ fn play(name: &'static str, commands: Vec<Command>) -> Result<Outcome> {
     Ok(Outcome { name, tally, took })
 }
 
-/// Clippy on everything that is built, each set of features apart: `app` is never built for the server and the
+/// TypeScript's types, and clippy on everything that is built, each set of features apart: `app` is never built for the server and the
 /// browser at once.
 fn lint(_: &Test) -> Result<Vec<Command>> {
     let strict = ["--", "--deny", "warnings"];
     let clippy = |args: &[&str]| with(with(with(cargo(), &["clippy"]), args), &strict);
+    let mut types = Command::new("npx");
+    types.current_dir(root().join("end2end")).args(["tsc", "--noEmit", "--project", "."]);
     Ok(vec![
+        types,
         clippy(&["--workspace", "--all-targets"]),
         clippy(&["--package", "engine", "--features", "simulation", "--all-targets"]),
         clippy(&[
