@@ -1,5 +1,6 @@
 //! `cargo xtask run`: from a fresh clone to a dashboard at http://localhost:8000.
 
+use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -24,6 +25,9 @@ impl Run {
         let binary = build::server(build::SERVED)?;
         let mut serve = Command::new(&binary);
         serve.arg("serve").args(&self.serve).current_dir(shell::root()).env("PATH", shell::path()?);
+        if env::var_os("SLIPWAY_DATA_DIR").is_none() {
+            serve.env("SLIPWAY_DATA_DIR", "data");
+        }
         shell::say(shell::words(&serve));
         // In our place, so that Ctrl-C and TERM reach the server itself.
         Err(serve.exec()).with_context(|| format!("starting {}", binary.display()))
