@@ -116,7 +116,8 @@ impl Site {
         if self.release {
             bindgen.remove_name_section(true).remove_producers_section(true);
         } else {
-            bindgen.keep_debug(true);
+            // Names are enough to read a panic; the rest would be tens of megabytes.
+            bindgen.keep_debug(false);
         }
         bindgen.generate(out).with_context(|| format!("binding {}", wasm.display()))
     }
