@@ -23,5 +23,6 @@ export default defineConfig({
   projects: [
     { name: 'browser', testMatch: 'browser/**/*.spec.ts' },
     { name: 'truss', testMatch: 'cli/**/*.spec.ts' },
+    { name: 'bench', testMatch: 'bench/**/*.spec.ts' },
   ],
 });

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { cp, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -10,9 +10,16 @@ test.describe.configure({ mode: 'serial' });
 
 /** Processes that run a model of this server, by id. */
 function replicas(data: string): number[] {
-  const lines = execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' }).split('\n');
-  const ours = lines.filter((line) => line.includes(data) && line.includes('main.py'));
-  return ours.map((line) => Number.parseInt(line, 10)).sort((a, b) => a - b);
+  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  const ours = ids.filter((id) => {
+    try {
+      const folder = readlinkSync(`/proc/${id}/cwd`);
+      return folder.startsWith(data) && readFileSync(`/proc/${id}/cmdline`, 'utf8').includes('main.py');
+    } catch {
+      return false; // it ended while we looked
+    }
+  });
+  return ours.map(Number).sort((a, b) => a - b);
 }
 
 test('whoami knows a good key from a bad one', async ({ slipway, truss }) => {

@@ -4,11 +4,12 @@ import { createServer } from 'node:net';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** The one address that the truss client knows. */
 export const PORT = 8000;
 
-const BINARY = process.env.SLIPWAY ?? path.resolve(import.meta.dirname, '../../target/serve/slipway');
+const BINARY = process.env.SLIPWAY ?? fileURLToPath(new URL('../../target/serve/slipway', import.meta.url));
 
 /** A deployment as the REST API tells it; only what tests read. */
 export interface Deployment {

@@ -1,4 +1,4 @@
-import { test as base, expect, type Page } from '@playwright/test';
+import { test as base, expect, type Locator, type Page } from '@playwright/test';
 import { Slipway } from './slipway.ts';
 import { Truss } from './truss.ts';
 
@@ -56,9 +56,14 @@ export async function signIn(page: Page, slipway: Slipway): Promise<void> {
   await hydrated(page);
 }
 
-/** The row of a deployment in its model's list. */
+/** The row of a deployment, or of a model, in its list. */
 export function row(page: Page, name: string) {
-  return page.getByRole('row').filter({ has: page.getByRole('rowheader', { name, exact: true }) });
+  return page.getByRole('row', { name, exact: true });
+}
+
+/** The word of a status as the page shows it. */
+export function status(within: Locator, word: string) {
+  return within.getByText(word, { exact: true }).first();
 }
 
 /** Opens a deployment's menu and chooses an action. */

@@ -2,15 +2,16 @@ import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Slipway } from './slipway.ts';
 
-const TRUSS = process.env.TRUSS ?? path.resolve(import.meta.dirname, '../../target/tools/truss/bin/truss');
+const TRUSS = process.env.TRUSS ?? fileURLToPath(new URL('../../target/tools/truss/bin/truss', import.meta.url));
 
 /** The examples that come with Slipway. */
-export const EXAMPLES = path.resolve(import.meta.dirname, '../../examples');
+export const EXAMPLES = fileURLToPath(new URL('../../examples', import.meta.url));
 
 /** Models that go wrong in a particular way. */
-export const TRUSSES = path.resolve(import.meta.dirname, '../trusses');
+export const TRUSSES = fileURLToPath(new URL('../trusses', import.meta.url));
 
 export interface Ran {
   code: number;

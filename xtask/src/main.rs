@@ -1,5 +1,6 @@
 //! The workspace's own commands: `cargo xtask <command>`.
 
+mod bench;
 mod build;
 mod check;
 mod files;
@@ -37,6 +38,8 @@ enum Command {
     Check(check::Check),
     /// Play simulated histories of rollouts and check that no promise is broken.
     Simulate(simulate::Simulate),
+    /// Measure what has a bound: canary, idle, pages, push.
+    Bench(bench::Bench),
     /// Run every check and every test there is.
     Test(test::Test),
 }
@@ -59,6 +62,7 @@ fn run(command: Command) -> Result<()> {
         Command::Site(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Simulate(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Test(command) => command.run(),
     }
 }

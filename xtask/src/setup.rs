@@ -59,6 +59,9 @@ pub fn for_running() -> Result<PathBuf> {
             "models need Python 3.9 or later, and there is no python3 on PATH; on Debian: apt-get install python3"
         );
     };
+    if shell::output(Command::new(&python).args(["-m", "pip", "--version"])).is_err() {
+        debian(&["python3-pip"]).context("installing uv, which builds the models' environments")?;
+    }
     say("installing uv into target/tools/uv");
     let folder = tools().join("uv");
     // A target folder needs neither root nor a virtual environment, and works where the system's Python is sealed.
@@ -108,7 +111,7 @@ fn debian(packages: &[&str]) -> Result<()> {
     let line = format!("apt-get install --yes --no-install-recommends {}", packages.join(" "));
     let root_user = shell::output(Command::new("id").arg("-u"))?.trim() == "0";
     if !root_user || on_path("apt-get").is_none() {
-        bail!("the tests need {}; on Debian, as root: {line}", packages.join(", "));
+        bail!("{} missing; on Debian, as root: {line}", packages.join(", "));
     }
     say(format!("installing Debian's {}", packages.join(", ")));
     let quiet = |command: &mut Command| shell::run(command.env("DEBIAN_FRONTEND", "noninteractive"));

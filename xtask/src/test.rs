@@ -136,7 +136,7 @@ fn rust(_: &Test) -> Result<Vec<Command>> {
 }
 
 /// A command in end2end, where `api.localhost` resolves: the push client knows no other name for the REST API.
-fn end2end(words: &[&str]) -> Result<Command> {
+pub fn end2end(words: &[&str]) -> Result<Command> {
     let mut command = Command::new("sh");
     command.current_dir(root().join("end2end")).arg("localhost.sh").args(words);
     command.env("SLIPWAY", shell::target().join(build::SERVED).join("slipway"));
