@@ -1,1 +1,25 @@
+//! Makes intent real: observe, plan, execute.
+//!
+//! A request records intent in the store and wakes a model; nothing more happens inside it. The engine looks at the
+//! model, asks [`domain::plan`] what should follow, and makes it so in the one safe order. First run, retry, restart
+//! and cancel go through the same look.
 
+mod builds;
+mod engine;
+mod execute;
+mod observe;
+#[cfg(feature = "simulation")]
+pub mod simulation;
+mod usage;
+mod wakes;
+
+pub use builds::Builds;
+pub use engine::{Engine, Parts, Publisher};
+pub use wakes::Wakes;
+
+/// Why a look at a model did not come to its end. The next look starts over from what is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the store could not be read or written: {0}")]
+    Store(#[from] store::Error),
+}

@@ -1,1 +1,26 @@
+//! The only crate that knows SQL: one text for SQLite and Postgres (see `README.md` for the portable subset).
+//!
+//! Rows hold a domain type as a JSON document beside the columns that are searched by. Whatever changes is written only
+//! over the version that was read.
 
+mod deployments;
+mod environments;
+mod error;
+mod events;
+mod keys;
+mod models;
+mod pool;
+mod promotions;
+mod settings;
+#[cfg(feature = "test-util")]
+pub mod testing;
+mod uploads;
+mod usage;
+
+pub use error::Error;
+pub use events::EventFilter;
+pub use keys::{KeyRow, LinkRow, SessionRow};
+pub use models::{ModelState, ModelSummary};
+pub use pool::{Store, Tx};
+pub use uploads::UploadRow;
+pub use usage::{UsageDelta, UsageRow};

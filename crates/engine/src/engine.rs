@@ -1,0 +1,135 @@
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Change, Clock, Memory, ModelId, ModelRoutes, Moment, Runtime, Traffic, Wake};
+use store::Store;
+
+use crate::usage::Meter;
+use crate::{Builds, Wakes};
+
+/// Takes routing tables; the gateway does.
+pub trait Publisher: Send + Sync {
+    /// Serves this table from now on: when it returns, no new request follows the former one.
+    fn publish(&self, routes: ModelRoutes);
+    /// The model is gone.
+    fn forget(&self, model: &ModelId);
+}
+
+/// What the engine works with.
+#[derive(Clone)]
+pub struct Parts {
+    pub store: Store,
+    pub runtime: Arc<dyn Runtime>,
+    pub traffic: Arc<dyn Traffic>,
+    pub publisher: Arc<dyn Publisher>,
+    pub clock: Arc<dyn Clock>,
+    pub wakes: Arc<Wakes>,
+    /// Tells browsers to read again.
+    pub changes: Arc<dyn Fn(Change) + Send + Sync>,
+    /// Fills a buffer with random bytes.
+    pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+}
+
+/// What the engine remembers of a model between looks.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub memory: Memory,
+    pub published: Option<ModelRoutes>,
+    /// When to look again though nothing happened; monotonic milliseconds.
+    pub look_at: Option<i64>,
+    /// What browsers were last told of, to tell them only what is news.
+    pub shown: u64,
+}
+
+/// Looks at models that are due or were woken.
+pub struct Engine {
+    pub(crate) parts: Parts,
+    pub(crate) models: BTreeMap<ModelId, Known>,
+    pub(crate) builds: Builds,
+    pub(crate) meter: Meter,
+    /// When every model is looked at whether or not it is due.
+    sweep_at: i64,
+}
+
+/// Every model is looked at within this time, in milliseconds, so that no lost wake stays lost.
+const SWEEP_EVERY: i64 = 300_000;
+/// How soon a model whose look failed is looked at again, in milliseconds.
+const AFTER_FAILURE: i64 = 1_000;
+
+impl Engine {
+    pub fn new(parts: Parts) -> Self {
+        let builds = Builds::new(parts.clone());
+        let meter = Meter::new(parts.clock.monotonic());
+        Self { parts, models: BTreeMap::new(), builds, meter, sweep_at: i64::MIN }
+    }
+
+    /// Looks at everything that is due or was woken, and says when to look next (monotonic milliseconds).
+    pub async fn tick(&mut self) -> i64 {
+        let at = self.moment();
+        let mut due = self.parts.wakes.take();
+        if at.monotonic >= self.sweep_at {
+            match self.parts.store.all_model_ids().await {
+                Ok(all) => {
+                    due.extend(all);
+                    self.sweep_at = at.monotonic + SWEEP_EVERY;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "could not list the models; trying again in a second");
+                    self.sweep_at = at.monotonic + AFTER_FAILURE;
+                }
+            }
+        }
+        let timed = self.models.iter().filter(|(_, known)| known.look_at.is_some_and(|when| when <= at.monotonic));
+        due.extend(timed.map(|(model, _)| model.clone()));
+        for model in due {
+            if let Err(error) = self.look(&model).await {
+                tracing::error!(%model, %error, "could not carry out what a model needs; trying again in a second");
+                self.models.entry(model).or_default().look_at = Some(at.monotonic + AFTER_FAILURE);
+            }
+        }
+        if self.meter.is_due(at.monotonic) {
+            self.flush_usage(at).await;
+        }
+        let looks = self.models.values().filter_map(|known| known.look_at);
+        looks.chain([self.sweep_at, self.meter.due_at()]).min().unwrap_or(self.sweep_at)
+    }
+
+    /// Ticks until `shutdown` ends; then saves what is metered.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()> + Send) {
+        tokio::pin!(shutdown);
+        let wakes = self.parts.wakes.clone();
+        loop {
+            let next = self.tick().await;
+            let wait = (next - self.parts.clock.monotonic()).clamp(0, SWEEP_EVERY) as u64;
+            tokio::select! {
+                () = &mut shutdown => break,
+                () = wakes.woken() => {}
+                () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+            }
+        }
+        let at = self.moment();
+        self.flush_usage(at).await;
+    }
+
+    /// Waits for the builds that run now. Simulations do, because their time stands still meanwhile.
+    pub async fn finish_builds(&mut self) {
+        self.builds.finish().await;
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: self.parts.clock.now(), monotonic: self.parts.clock.monotonic() }
+    }
+
+    /// Asks for another look at once.
+    pub(crate) fn again(&self, model: &ModelId) {
+        self.parts.wakes.wake(model);
+    }
+
+    pub(crate) fn random_bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        (self.parts.random)(&mut bytes);
+        bytes
+    }
+}

@@ -1,0 +1,208 @@
+//! From a plan to effects, in the one safe order.
+//!
+//! *Save the transitions* (only over the versions that were read; if somebody got there first, the plan is dropped and
+//! made again) → *start replicas* → *publish routes* → *stop what drained*. Routes follow from what is stored and what
+//! is ready, so a crash between any two steps is repaired by the next look: there is no resume code.
+
+use std::time::Duration;
+
+use domain::{
+    Actor, Change, ChangeKind, Deployment, Event, EventId, EventKind, ModelId, Moment, Plan, ReplicaId,
+    ReplicaSpec, RuntimeError, Seen, Snapshot, Start, plan,
+};
+
+use crate::observe::observe;
+use crate::{Engine, Error};
+
+/// What a replica gets to finish its requests after TERM before it is killed.
+const GRACE: Duration = Duration::from_secs(30);
+/// Plans that may be dropped in a row because somebody else wrote first.
+const TRIES: usize = 5;
+
+impl Engine {
+    /// One look at one model.
+    pub(crate) async fn look(&mut self, model: &ModelId) -> Result<(), Error> {
+        for _ in 0..TRIES {
+            let at = self.moment();
+            let published = self.models.get(model).and_then(|known| known.published.clone());
+            let Some(snapshot) = observe(&self.parts, model, published).await? else {
+                self.forget_model(model);
+                return Ok(());
+            };
+            let memory = self.models.get(model).map(|known| known.memory.clone()).unwrap_or_default();
+            let plan = plan(&snapshot, &memory, at);
+            if let Some(saved) = self.save(&snapshot, &plan, at).await? {
+                self.carry_out(&snapshot, plan, at, saved).await?;
+                return Ok(());
+            }
+        }
+        self.again(model);
+        Ok(())
+    }
+
+    fn forget_model(&mut self, model: &ModelId) {
+        if self.models.remove(model).is_some() {
+            self.parts.publisher.forget(model);
+            self.tell(model, 0);
+        }
+    }
+
+    /// Writes what changed; `None` if another writer came first, else whether there was anything to write.
+    async fn save(&self, snapshot: &Snapshot, plan: &Plan, at: Moment) -> Result<Option<bool>, Error> {
+        let nothing = plan.deployments.is_empty()
+            && plan.environments.is_empty()
+            && plan.promotions.is_empty()
+            && plan.events.is_empty();
+        if nothing {
+            return Ok(Some(false));
+        }
+        let mut tx = self.parts.store.begin().await?;
+        let mut first = true;
+        for deployment in &plan.deployments {
+            first &= tx.save_deployment(&mut deployment.clone()).await?;
+        }
+        for environment in &plan.environments {
+            first &= tx.save_environment(&mut environment.clone()).await?;
+        }
+        for promotion in &plan.promotions {
+            first &= tx.save_promotion(&mut promotion.clone()).await?;
+        }
+        if !first {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+        for planned in &plan.events {
+            tx.append(&Event {
+                id: EventId::from_random(self.random_bytes()),
+                at: at.now,
+                kind: planned.kind,
+                model: Some(snapshot.model.id.clone()),
+                deployment: planned.deployment.clone(),
+                environment: planned.environment.clone(),
+                actor: Actor::system(),
+                sentence: planned.sentence.clone(),
+                data: planned.data.clone(),
+            })
+            .await?;
+        }
+        tx.commit().await?;
+        for planned in plan.events.iter().filter(|event| event.kind != EventKind::ScalingDecision) {
+            if let Some(deployment) = &planned.deployment {
+                self.parts.runtime.note(deployment, &planned.sentence).await;
+            }
+        }
+        Ok(Some(true))
+    }
+
+    async fn carry_out(
+        &mut self,
+        snapshot: &Snapshot,
+        plan: Plan,
+        at: Moment,
+        saved: bool,
+    ) -> Result<(), Error> {
+        let model = snapshot.model.id.clone();
+        let mut look_at = plan.look_at;
+        for id in &plan.builds {
+            if let Some(deployment) = snapshot.deployments.iter().find(|deployment| &deployment.id == id) {
+                self.builds.start(deployment);
+            }
+        }
+        for start in &plan.start {
+            let changed = plan.deployments.iter().find(|deployment| deployment.id == start.deployment);
+            let stored = snapshot.deployments.iter().find(|deployment| deployment.id == start.deployment);
+            if let Some(deployment) = changed.or(stored)
+                && !self.start(deployment, start).await
+            {
+                let soon = at.monotonic + 1_000;
+                look_at = Some(look_at.map_or(soon, |at: i64| at.min(soon)));
+            }
+        }
+        // An unanswered question publishes nothing new.
+        if matches!(snapshot.replicas, Seen::Known(_)) && snapshot.published.as_ref() != Some(&plan.routes) {
+            self.parts.publisher.publish(plan.routes.clone());
+        }
+        for stop in &plan.stop {
+            self.parts.runtime.stop(&stop.replica, GRACE, stop.reason).await;
+        }
+        for replica in &plan.forget {
+            self.parts.runtime.forget(replica).await;
+        }
+        for deployment in &plan.purge {
+            self.purge(snapshot, deployment).await?;
+        }
+        let restless = !plan.start.is_empty() || !plan.stop.is_empty() || !plan.forget.is_empty();
+        let routes = (snapshot.published.as_ref() != Some(&plan.routes)).then_some(plan.routes);
+        let moved = saved || restless || routes.is_some();
+        let known = self.models.entry(model.clone()).or_default();
+        known.memory = plan.memory;
+        known.look_at = look_at;
+        if let Some(routes) = routes.filter(|_| matches!(snapshot.replicas, Seen::Known(_))) {
+            known.published = Some(routes);
+        }
+        let print = fingerprint(&snapshot.replicas);
+        let news = moved || known.shown != print;
+        known.shown = print;
+        if news {
+            self.tell(&model, snapshot.model.generation);
+        }
+        Ok(())
+    }
+
+    /// Starts processes; false if the machine could not now.
+    async fn start(&self, deployment: &Deployment, start: &Start) -> bool {
+        for _ in 0..start.count {
+            let spec = ReplicaSpec {
+                id: ReplicaId::from_random(self.random_bytes()),
+                model: deployment.model.clone(),
+                deployment: deployment.id.clone(),
+                artifact: deployment.artifact.clone(),
+                config: deployment.config.clone(),
+                environment: start.environment.clone(),
+                secrets: Default::default(),
+            };
+            match self.parts.runtime.start(&spec).await {
+                Ok(()) => {}
+                Err(error @ (RuntimeError::Retryable(_) | RuntimeError::Refused(_))) => {
+                    tracing::warn!(deployment = %deployment.id, %error, "could not start a replica");
+                    let line = format!("could not start a replica: {error}; trying again");
+                    self.parts.runtime.note(&deployment.id, &line).await;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    async fn purge(&self, snapshot: &Snapshot, id: &domain::DeploymentId) -> Result<(), Error> {
+        let Some(deployment) = snapshot.deployments.iter().find(|deployment| &deployment.id == id) else {
+            return Ok(());
+        };
+        if let Err(error) = self.parts.runtime.purge(id).await {
+            tracing::warn!(deployment = %id, %error, "could not remove a deleted deployment's files; trying again later");
+            return Ok(());
+        }
+        let mut tx = self.parts.store.begin().await?;
+        tx.mark_purged(&deployment.id).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Tells browsers that a model is worth reading again.
+    pub(crate) fn tell(&self, model: &ModelId, generation: u64) {
+        (self.parts.changes)(Change { kind: ChangeKind::Model, id: model.to_string(), generation });
+    }
+}
+
+/// A number that differs when what people see of the replicas differs.
+fn fingerprint(replicas: &Seen<Vec<domain::ObservedReplica>>) -> u64 {
+    use std::hash::{Hash, Hasher};
+    let mut hasher = std::hash::DefaultHasher::new();
+    if let Seen::Known(list) = replicas {
+        for replica in list {
+            replica.id.hash(&mut hasher);
+            format!("{:?}", replica.state).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}

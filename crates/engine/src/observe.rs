@@ -1,0 +1,37 @@
+//! From store, machine and gateway to one snapshot.
+
+use domain::{ModelId, ModelRoutes, Seen, Snapshot};
+
+use crate::engine::Parts;
+use crate::Error;
+
+/// Everything known about a model now; `None` if it does not exist any more.
+pub(crate) async fn observe(
+    parts: &Parts,
+    model: &ModelId,
+    published: Option<ModelRoutes>,
+) -> Result<Option<Snapshot>, Error> {
+    let Some(state) = parts.store.load_model(model).await? else { return Ok(None) };
+    let replicas = parts.runtime.observe(model);
+    let demand = state
+        .deployments
+        .iter()
+        .map(|deployment| (deployment.id.clone(), parts.traffic.deployment(&deployment.id).demand))
+        .collect();
+    let in_flight = match &replicas {
+        Seen::Known(list) => {
+            list.iter().map(|replica| (replica.id.clone(), parts.traffic.in_flight(&replica.id))).collect()
+        }
+        Seen::Unknown => Default::default(),
+    };
+    Ok(Some(Snapshot {
+        model: state.model,
+        deployments: state.deployments,
+        environments: state.environments,
+        promotions: state.promotions,
+        replicas,
+        demand,
+        in_flight,
+        published,
+    }))
+}

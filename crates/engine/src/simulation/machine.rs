@@ -1,0 +1,231 @@
+//! A machine that follows a script on simulated time, in place of real processes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{
+    BuildFailure, BuildSpec, Clock, DeploymentId, LogLine, LogQuery, ManualClock, ModelId, ObservedReplica,
+    ReplicaId, ReplicaSpec, ReplicaState, Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
+};
+
+use crate::Wakes;
+
+/// How a deployment's build and replicas behave.
+#[derive(Debug, Clone, Default)]
+pub struct Script {
+    pub build_fails: Option<String>,
+    /// From start to ready; half of it the process does not listen yet.
+    pub ready_after_ms: i64,
+    /// Each process ends with this reason instead of becoming ready.
+    pub load_fails: Option<String>,
+    pub never_ready: bool,
+    /// Each process ends by itself so long after it became ready.
+    pub crash_after_ms: Option<i64>,
+}
+
+/// What a stopping process takes to finish.
+const STOP_TAKES: i64 = 200;
+
+struct Process {
+    seen: ObservedReplica,
+    /// When it ends after having been told to stop.
+    ends_at: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct State {
+    scripts: BTreeMap<DeploymentId, Script>,
+    down: BTreeMap<DeploymentId, bool>,
+    processes: BTreeMap<ReplicaId, Process>,
+    blind: bool,
+    next_port: u16,
+}
+
+/// Implements [`Runtime`] from scripts.
+pub struct Machine {
+    clock: Arc<ManualClock>,
+    wakes: Arc<Wakes>,
+    state: Mutex<State>,
+}
+
+impl Machine {
+    pub fn new(clock: Arc<ManualClock>, wakes: Arc<Wakes>) -> Self {
+        Self { clock, wakes, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn script(&self, deployment: &DeploymentId, script: Script) {
+        self.state().scripts.insert(deployment.clone(), script);
+    }
+
+    /// While blind, nothing can be said about replicas.
+    pub fn blind(&self, blind: bool) {
+        self.state().blind = blind;
+    }
+
+    /// Kills one ready replica of a deployment, if it has one.
+    pub fn crash(&self, deployment: &DeploymentId) {
+        let mut state = self.state();
+        let victim = state
+            .processes
+            .values_mut()
+            .find(|process| &process.seen.deployment == deployment && process.seen.is_ready());
+        if let Some(process) = victim {
+            process.exit("its process was killed by signal 9");
+            self.wakes.wake(&process.seen.model);
+        }
+    }
+
+    /// Kills all replicas of a deployment and keeps new ones from becoming ready, or lets them again.
+    pub fn set_down(&self, deployment: &DeploymentId, down: bool) {
+        let mut state = self.state();
+        state.down.insert(deployment.clone(), down);
+        if !down {
+            return;
+        }
+        for process in state.processes.values_mut() {
+            if &process.seen.deployment == deployment && process.seen.is_alive() {
+                process.exit("its process was killed by signal 9");
+                self.wakes.wake(&process.seen.model);
+            }
+        }
+    }
+
+    /// When something changes by itself next.
+    pub fn due(&self) -> Option<i64> {
+        let state = self.state();
+        state.processes.values().filter_map(|process| state.next_change(process)).map(Timestamp::millis).min()
+    }
+
+    /// Brings every process to where it is by now.
+    pub fn advance(&self) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let due: Vec<ReplicaId> = state
+            .processes
+            .iter()
+            .filter(|(_, process)| state.next_change(process).is_some_and(|at| at <= now))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in due {
+            let Some(process) = state.processes.get(&id) else { continue };
+            let script = state.scripts.get(&process.seen.deployment).cloned().unwrap_or_default();
+            let down = state.down.get(&process.seen.deployment).copied().unwrap_or(false);
+            let Some(process) = state.processes.get_mut(&id) else { continue };
+            process.go_on(&script, down, now);
+            self.wakes.wake(&process.seen.model);
+        }
+    }
+}
+
+impl State {
+    fn next_change(&self, process: &Process) -> Option<Timestamp> {
+        let script = self.scripts.get(&process.seen.deployment)?;
+        let started = process.seen.started_at;
+        match process.seen.state {
+            ReplicaState::Starting => Some(started.plus(script.ready_after_ms / 2)),
+            ReplicaState::Loading => (!script.never_ready).then(|| started.plus(script.ready_after_ms)),
+            ReplicaState::Ready => script.crash_after_ms.zip(process.seen.ready_at).map(|(ms, at)| at.plus(ms)),
+            ReplicaState::Stopping => process.ends_at,
+            ReplicaState::Unready | ReplicaState::Exited { .. } => None,
+        }
+    }
+}
+
+impl Process {
+    fn exit(&mut self, reason: &str) {
+        self.seen.state = ReplicaState::Exited { code: Some(1), signal: None, reason: reason.to_owned() };
+    }
+
+    fn go_on(&mut self, script: &Script, down: bool, now: Timestamp) {
+        match self.seen.state {
+            ReplicaState::Starting => self.seen.state = ReplicaState::Loading,
+            ReplicaState::Loading if down => self.exit("its process was killed by signal 9"),
+            ReplicaState::Loading => match &script.load_fails {
+                Some(reason) => self.exit(reason),
+                None => {
+                    self.seen.state = ReplicaState::Ready;
+                    self.seen.ready_at = Some(now);
+                }
+            },
+            ReplicaState::Ready => self.exit("its process ended by itself"),
+            ReplicaState::Stopping => self.exit("stopped"),
+            ReplicaState::Unready | ReplicaState::Exited { .. } => {}
+        }
+    }
+}
+
+#[async_trait]
+impl Runtime for Machine {
+    async fn build(&self, spec: &BuildSpec, progress: &(dyn Fn(String) + Send + Sync)) -> Result<(), BuildFailure> {
+        progress("installing requirements".into());
+        let reason = self.state().scripts.get(&spec.deployment).and_then(|script| script.build_fails.clone());
+        reason.map_or(Ok(()), |reason| Err(BuildFailure { reason }))
+    }
+
+    async fn start(&self, spec: &ReplicaSpec) -> Result<(), RuntimeError> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.next_port = state.next_port.wrapping_add(1);
+        let port = 20_000 + state.next_port % 10_000;
+        let seen = ObservedReplica {
+            id: spec.id.clone(),
+            model: spec.model.clone(),
+            deployment: spec.deployment.clone(),
+            state: ReplicaState::Starting,
+            port,
+            pid: None,
+            started_at: now,
+            ready_at: None,
+            unready_since: None,
+        };
+        state.processes.entry(spec.id.clone()).or_insert(Process { seen, ends_at: None });
+        Ok(())
+    }
+
+    async fn stop(&self, replica: &ReplicaId, _grace: Duration, _reason: StopReason) {
+        let now = self.clock.now();
+        if let Some(process) = self.state().processes.get_mut(replica)
+            && process.seen.is_alive()
+        {
+            process.seen.state = ReplicaState::Stopping;
+            process.ends_at = Some(now.plus(STOP_TAKES));
+        }
+    }
+
+    fn observe(&self, model: &ModelId) -> Seen<Vec<ObservedReplica>> {
+        let state = self.state();
+        if state.blind {
+            return Seen::Unknown;
+        }
+        let of_model = state.processes.values().filter(|process| &process.seen.model == model);
+        Seen::Known(of_model.map(|process| process.seen.clone()).collect())
+    }
+
+    async fn forget(&self, replica: &ReplicaId) {
+        self.state().processes.remove(replica);
+    }
+
+    async fn purge(&self, _: &DeploymentId) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    async fn logs(&self, _: &DeploymentId, _: &LogQuery) -> Result<Vec<LogLine>, RuntimeError> {
+        Ok(Vec::new())
+    }
+
+    async fn note(&self, _: &DeploymentId, _: &str) {}
+
+    async fn last_words(&self, _: &DeploymentId, _: usize) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn storage(&self, _: &DeploymentId) -> StorageUse {
+        StorageUse::default()
+    }
+}

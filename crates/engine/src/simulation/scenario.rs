@@ -1,0 +1,214 @@
+//! Plays a scenario: a text of one command a line, whose transcript is the test's golden file.
+//!
+//! ```text
+//! deploy v1 ready-after 3s          a push arrives (also: build-fails, load-fails, never-ready, crash-after 20s)
+//! promote v2 canary 120s            or: direct
+//! cancel                            the running promotion
+//! scale min 2 max 4 target 1        production's autoscaling
+//! traffic 5                         concurrent requests at production's address
+//! crash v2                          one of its replicas dies
+//! down v2                           all of them, and they stay down; `up v2` lets them start again
+//! deactivate v1 / activate v1 / delete v1
+//! restart                           the server dies and starts
+//! blind / see                       the machine stops, starts answering
+//! run 30s
+//! show routes / promotion / status / events
+//! ```
+
+use std::fmt::Write;
+
+use domain::{AutoscalingPatch, EnvironmentName, EventKind, Lifecycle, Strategy};
+
+
+use super::{Script, World};
+
+/// Performs a scenario and returns its transcript; broken promises stand at its end.
+pub async fn perform(text: &str) -> Result<String, String> {
+    let mut world = World::new(1).await.map_err(|error| error.to_string())?;
+    let mut out = String::new();
+    let mut shown = 0;
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if line.starts_with('#') {
+            let _ = writeln!(out, "{line}");
+            continue;
+        }
+        let _ = writeln!(out, "> {line}");
+        step(&mut world, line, &mut out, &mut shown).await.map_err(|error| format!("{line}: {error}"))?;
+    }
+    let _ = match world.violations.as_slice() {
+        [] => writeln!(out, "# every promise kept"),
+        broken => writeln!(out, "# BROKEN: {}", broken.join("; ")),
+    };
+    Ok(out)
+}
+
+/// Milliseconds of `30s`, `250ms` or `10m`.
+fn duration(text: &str) -> Result<i64, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: i64 = number.parse().map_err(|_| format!("{text} is no duration"))?;
+    match unit {
+        "ms" => Ok(number),
+        "s" => Ok(number * 1000),
+        "m" => Ok(number * 60_000),
+        _ => Err(format!("{text} is no duration; write 30s, 250ms or 10m")),
+    }
+}
+
+async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize) -> Result<(), String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let store = |error: store::Error| error.to_string();
+    match words.as_slice() {
+        ["deploy", name, rest @ ..] => {
+            world.deploy(name, script(rest)?).await.map_err(store)?;
+        }
+        ["promote", name, "direct"] => {
+            tell(out, world.promote(name, Strategy::Direct).await.map_err(store)?);
+        }
+        ["promote", name, "canary", window] => {
+            let strategy = Strategy::Canary { window_ms: duration(window)? };
+            tell(out, world.promote(name, strategy).await.map_err(store)?);
+        }
+        ["cancel"] => tell(out, world.cancel().await.map_err(store)?),
+        ["scale", rest @ ..] => {
+            let mut patch = AutoscalingPatch::default();
+            for pair in rest.chunks(2) {
+                let [field, value] = pair else { return Err("scale takes pairs".into()) };
+                let value = Some(value.parse().map_err(|_| format!("{value} is no number"))?);
+                match *field {
+                    "min" => patch.min_replica = value,
+                    "max" => patch.max_replica = value,
+                    "target" => patch.concurrency_target = value,
+                    "delay" => patch.scale_down_delay = value,
+                    "window" => patch.autoscaling_window = value,
+                    other => return Err(format!("no setting {other}")),
+                }
+            }
+            tell(out, world.rescale("production", patch).await.map_err(store)?);
+        }
+        ["traffic", count] => {
+            let count = count.parse().map_err(|_| format!("{count} is no number"))?;
+            world.load.set(EnvironmentName::production(), count);
+        }
+        ["crash", name] => with_id(world, name).await.map(|id| world.machine.crash(&id))?,
+        ["down", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, true))?,
+        ["up", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, false))?,
+        ["deactivate", name] => world
+            .change(name, |deployment| {
+                deployment.lifecycle = Lifecycle::Inactive;
+                deployment.target = 0;
+            })
+            .await
+            .map_err(store)?,
+        ["activate", name] => {
+            let now = domain::Clock::now(world.clock.as_ref());
+            world.change(name, |deployment| deployment.begin_deploying(1, now)).await.map_err(store)?;
+        }
+        ["delete", name] => {
+            let now = domain::Clock::now(world.clock.as_ref());
+            world
+                .change(name, |deployment| {
+                    deployment.deleted_at = Some(now);
+                    deployment.target = 0;
+                })
+                .await
+                .map_err(store)?;
+        }
+        ["restart"] => world.restart(),
+        ["blind"] => world.machine.blind(true),
+        ["see"] => world.machine.blind(false),
+        ["run", time] => world.run(duration(time)?).await.map_err(store)?,
+        ["show", "status"] => {
+            for line in world.standings().await.map_err(store)? {
+                let _ = writeln!(out, "  {line}");
+            }
+        }
+        ["show", "routes"] => show_routes(world, out).await.map_err(store)?,
+        ["show", "promotion"] => show_promotion(world, out).await.map_err(store)?,
+        ["show", "events"] => {
+            let events = world.events().await.map_err(store)?;
+            for event in events.iter().skip(*shown).filter(|event| event.kind != EventKind::ScalingDecision) {
+                let at = event.at.millis() % 86_400_000;
+                let _ = writeln!(out, "  {:>7.1} s  {}", at as f64 / 1000.0, event.sentence);
+            }
+            *shown = events.len();
+        }
+        _ => return Err("no such command".into()),
+    }
+    Ok(())
+}
+
+async fn with_id(world: &World, name: &str) -> Result<domain::DeploymentId, String> {
+    let found = world.by_name(name).await.map_err(|error| error.to_string())?;
+    found.map(|deployment| deployment.id).ok_or_else(|| format!("no deployment {name}"))
+}
+
+fn tell(out: &mut String, answer: Result<(), String>) {
+    if let Err(refusal) = answer {
+        let _ = writeln!(out, "  refused: {refusal}");
+    }
+}
+
+fn script(words: &[&str]) -> Result<Script, String> {
+    let mut script = Script { ready_after_ms: 3_000, ..Script::default() };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut time = || words.next().ok_or("a duration is missing".to_owned()).and_then(|text| duration(text));
+        match *word {
+            "ready-after" => script.ready_after_ms = time()?,
+            "build-fails" => script.build_fails = Some("no matching distribution for nothing==1".into()),
+            "load-fails" => script.load_fails = Some("its process exited with code 1: ValueError: no weights".into()),
+            "never-ready" => script.never_ready = true,
+            "crash-after" => script.crash_after_ms = Some(time()?),
+            other => return Err(format!("{other} is no word of a script")),
+        }
+    }
+    Ok(script)
+}
+
+async fn show_routes(world: &World, out: &mut String) -> Result<(), store::Error> {
+    let state = world.state().await?;
+    let name = |id: &domain::DeploymentId| {
+        state.deployments.iter().find(|d| &d.id == id).map_or_else(|| id.to_string(), |d| d.name.to_string())
+    };
+    let Some(routes) = world.table.of(&world.model) else {
+        let _ = writeln!(out, "  nothing is published");
+        return Ok(());
+    };
+    for environment in &routes.environments {
+        let shares: Vec<String> = environment
+            .shares
+            .iter()
+            .map(|share| {
+                let ready = routes.deployments.iter().find(|route| route.id == share.deployment);
+                let ready = ready.map_or(0, |route| route.replicas.len());
+                let exempt = share.exemption.map(|e| format!(", {e:?}")).unwrap_or_default();
+                format!("{} {} % ({ready} ready{exempt})", name(&share.deployment), share.weight.as_percent())
+            })
+            .collect();
+        let shares = if shares.is_empty() { "nobody".to_owned() } else { shares.join(", ") };
+        let _ = writeln!(out, "  {}: {shares}", environment.name);
+    }
+    Ok(())
+}
+
+async fn show_promotion(world: &World, out: &mut String) -> Result<(), store::Error> {
+    let Some(promotion) = world.last_promotion().await? else {
+        let _ = writeln!(out, "  no promotion");
+        return Ok(());
+    };
+    let _ = write!(
+        out,
+        "  {} stage {} at {} %",
+        promotion.phase.as_str(),
+        promotion.position.stage,
+        promotion.percent()
+    );
+    if let Some(hold) = &promotion.hold {
+        let _ = write!(out, "; {}", hold.sentence());
+    }
+    if let Some(reason) = &promotion.reason {
+        let _ = write!(out, "; {reason}");
+    }
+    let _ = writeln!(out);
+    Ok(())
+}

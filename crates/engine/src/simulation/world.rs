@@ -1,0 +1,394 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use domain::{
+    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Deployment, DeploymentId,
+    DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind, Lifecycle,
+    ManualClock, Model, ModelId, ModelName, Phase, Position, Promotion, PromotionId, PromotionRequest,
+    Runtime, Seen, Signal, Source, Strategy, Timestamp, Traffic, Wake, begin, check_invariant, standing,
+};
+
+use store::{ModelState, Store};
+
+use super::{Load, Machine, Script, Table};
+use crate::{Engine, Parts, Wakes};
+
+/// One model, its machine and its callers, on a clock that only moves when told to.
+pub struct World {
+    pub clock: Arc<ManualClock>,
+    pub machine: Arc<Machine>,
+    pub load: Arc<Load>,
+    pub table: Arc<Table>,
+    pub model: ModelId,
+    /// Broken promises, each with the moment.
+    pub violations: Vec<String>,
+    store: Store,
+    wakes: Arc<Wakes>,
+    engine: Engine,
+    started: Timestamp,
+    random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    _folder: tempfile::TempDir,
+}
+
+/// The moment every simulation begins at.
+const BEGIN: i64 = 1_767_225_600_000;
+
+impl World {
+    /// A model without deployments, and its production environment.
+    pub async fn new(seed: u64) -> Result<Self, store::Error> {
+        let shared_memory = std::path::Path::new("/dev/shm");
+        let folder = if shared_memory.is_dir() {
+            tempfile::tempdir_in(shared_memory)
+        } else {
+            tempfile::tempdir()
+        }
+        .map_err(|error| store::Error::Io(error.to_string()))?;
+        let store = Store::open_scratch(&folder.path().join("world.db")).await?;
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(BEGIN)));
+        let random = counter(seed);
+        let wakes = Arc::new(Wakes::default());
+        let runtime = Arc::new(Machine::new(clock.clone(), wakes.clone()));
+        let table = Arc::new(Table::default());
+        let model = ModelId::from_random(bytes(&random));
+        let load = Arc::new(Load::new(table.clone(), model.clone()));
+        let now = clock.now();
+        let row = Model {
+            id: model.clone(),
+            name: ModelName::new("iris").map_err(|error| store::Error::Io(error.to_string()))?,
+            created_at: now,
+            next_number: 1,
+            generation: 1,
+            allow_download: true,
+        };
+        let mut tx = store.begin().await?;
+        tx.insert_model(&row).await?;
+        tx.insert_environment(&Environment::new(model.clone(), EnvironmentName::production(), now)).await?;
+        tx.commit().await?;
+        let parts = parts(&store, &runtime, &load, &table, &clock, &wakes, &random);
+        Ok(Self {
+            engine: Engine::new(parts),
+            clock,
+            machine: runtime,
+            load,
+            table,
+            model,
+            violations: Vec::new(),
+            store,
+            wakes,
+            started: now,
+            random,
+            _folder: folder,
+        })
+    }
+
+    /// Milliseconds since the world began.
+    pub fn elapsed(&self) -> i64 {
+        self.clock.now().since(self.started)
+    }
+
+    pub async fn state(&self) -> Result<ModelState, store::Error> {
+        let state = self.store.load_model(&self.model).await?;
+        state.ok_or_else(|| store::Error::Io("the model is gone".into()))
+    }
+
+    pub async fn by_name(&self, name: &str) -> Result<Option<Deployment>, store::Error> {
+        let state = self.state().await?;
+        Ok(state.deployments.into_iter().find(|deployment| deployment.name.as_str() == name))
+    }
+
+    /// A push arrives.
+    pub async fn deploy(&mut self, name: &str, script: Script) -> Result<DeploymentId, store::Error> {
+        let id = DeploymentId::from_random(bytes(&self.random));
+        self.machine.script(&id, script);
+        let deployment = Deployment {
+            id: id.clone(),
+            model: self.model.clone(),
+            name: DeploymentName::new(name).map_err(|error| store::Error::Io(error.to_string()))?,
+            kind: DeploymentKind::Published,
+            created_at: self.clock.now(),
+            created_by: "someone".into(),
+            artifact: ArtifactId::from_random(bytes(&self.random)),
+            config: serde_json::json!({}),
+            raw_config: None,
+            labels: None,
+            build: Build::Queued,
+            lifecycle: Lifecycle::Active,
+            environment: None,
+            autoscaling: AutoscalingSettings::default(),
+            target: 0,
+            active_since: None,
+            deadline: None,
+            deploy_timeout_minutes: 30,
+            failed_starts: 0,
+            retry_at: None,
+            last_exit: None,
+            failure: None,
+            truss_hash: None,
+            truss_signature: None,
+            deleted_at: None,
+            version: 0,
+        };
+        let mut tx = self.store.begin().await?;
+        tx.insert_deployment(&deployment).await?;
+        tx.raise_generation(&self.model, self.clock.now()).await?;
+        tx.commit().await?;
+        self.wakes.wake(&self.model);
+        Ok(id)
+    }
+
+    /// Changes a deployment's row as a use case would.
+    pub async fn change(&mut self, name: &str, change: impl Fn(&mut Deployment)) -> Result<(), store::Error> {
+        let Some(mut deployment) = self.by_name(name).await? else { return Ok(()) };
+        change(&mut deployment);
+        let mut tx = self.store.begin().await?;
+        tx.save_deployment(&mut deployment).await?;
+        tx.raise_generation(&self.model, self.clock.now()).await?;
+        tx.commit().await?;
+        self.wakes.wake(&self.model);
+        Ok(())
+    }
+
+    /// Changes an environment's scaling; a refusal is returned as its sentence.
+    pub async fn rescale(&mut self, name: &str, patch: AutoscalingPatch) -> Result<Result<(), String>, store::Error> {
+        let state = self.state().await?;
+        let Some(mut environment) = state.environments.into_iter().find(|e| e.name.as_str() == name) else {
+            return Ok(Err(format!("no environment {name}")));
+        };
+        match environment.autoscaling.patched(&patch) {
+            Err(refusal) => return Ok(Err(refusal.to_string())),
+            Ok(settings) => environment.autoscaling = settings,
+        }
+        let mut tx = self.store.begin().await?;
+        tx.save_environment(&mut environment).await?;
+        tx.raise_generation(&self.model, self.clock.now()).await?;
+        tx.commit().await?;
+        self.wakes.wake(&self.model);
+        Ok(Ok(()))
+    }
+
+    /// Begins a promotion to production, or says why not.
+    pub async fn promote(&mut self, name: &str, strategy: Strategy) -> Result<Result<(), String>, store::Error> {
+        let state = self.state().await?;
+        let Some(mut candidate) = state.deployments.iter().find(|d| d.name.as_str() == name).cloned() else {
+            return Ok(Err(format!("no deployment {name}")));
+        };
+        let Some(environment) = state.environments.iter().find(|e| e.name.is_production()) else {
+            return Ok(Err("no production".into()));
+        };
+        let running = state.promotions.iter().find(|promotion| promotion.environment == environment.name);
+        let request = PromotionRequest { strategy: Some(strategy), ..PromotionRequest::default() };
+        let now = self.clock.now();
+        let (source, cleanup, previous) = match begin(environment, &candidate, running, &request, now) {
+            Err(refusal) => return Ok(Err(refusal)),
+            Ok(Begun::AlreadyCurrent) => return Ok(Err(format!("{name} serves production already"))),
+            Ok(Begun::Promote { source, cleanup, previous, .. }) => (source, cleanup, previous),
+        };
+        if source != Source::Itself {
+            return Ok(Err("scenarios promote deployments themselves".into()));
+        }
+        if candidate.lifecycle == Lifecycle::Inactive {
+            candidate.begin_deploying(environment.autoscaling.min_replica, now);
+        }
+        candidate.environment = Some(environment.name.clone());
+        candidate.target = candidate.target.max(environment.autoscaling.min_replica.max(1));
+        let promotion = Promotion {
+            id: PromotionId::from_random(bytes(&self.random)),
+            model: self.model.clone(),
+            environment: environment.name.clone(),
+            candidate: candidate.id.clone(),
+            previous,
+            strategy,
+            cleanup,
+            phase: Phase::Releasing,
+            position: Position::default(),
+            counted_at: now,
+            started_at: now,
+            started_by: "someone".into(),
+            gate_passed_at: None,
+            ended_at: None,
+            gate_deadline: now.plus(30 * 60_000),
+            previous_floor: 0,
+            hold: None,
+            candidate_down_since: None,
+            signal: None,
+            signal_by: None,
+            reason: None,
+            version: 0,
+        };
+        let mut tx = self.store.begin().await?;
+        if !tx.save_deployment(&mut candidate).await? {
+            tx.rollback().await?;
+            return Ok(Err("somebody else changed it meanwhile".into()));
+        }
+        tx.insert_promotion(&promotion).await?;
+        tx.append(&Event {
+            id: EventId::from_random(bytes(&self.random)),
+            at: now,
+            kind: EventKind::ModelDeploymentPromoted,
+            model: Some(self.model.clone()),
+            deployment: Some(candidate.id.clone()),
+            environment: Some(environment.name.clone()),
+            actor: Actor::system(),
+            sentence: format!("promotion of {name} to production began"),
+            data: serde_json::json!({}),
+        })
+        .await?;
+        tx.raise_generation(&self.model, now).await?;
+        tx.commit().await?;
+        self.wakes.wake(&self.model);
+        Ok(Ok(()))
+    }
+
+    /// Asks for the running promotion to be canceled.
+    pub async fn cancel(&mut self) -> Result<Result<(), String>, store::Error> {
+        let state = self.state().await?;
+        let Some(mut promotion) = state.promotions.into_iter().next() else {
+            return Ok(Err("no promotion in progress".into()));
+        };
+        promotion.signal = Some(Signal::Cancel);
+        promotion.signal_by = Some("someone".into());
+        let mut tx = self.store.begin().await?;
+        tx.save_promotion(&mut promotion).await?;
+        tx.raise_generation(&self.model, self.clock.now()).await?;
+        tx.commit().await?;
+        self.wakes.wake(&self.model);
+        Ok(Ok(()))
+    }
+
+    /// The server dies and another starts: what was in memory is gone, the machine's processes are not.
+    pub fn restart(&mut self) {
+        self.table.clear();
+        let parts = parts(
+            &self.store,
+            &self.machine,
+            &self.load,
+            &self.table,
+            &self.clock,
+            &self.wakes,
+            &self.random,
+        );
+        self.engine = Engine::new(parts);
+    }
+
+    /// Lets time pass, looking whenever something is due, and checks every table on the way.
+    pub async fn run(&mut self, millis: i64) -> Result<(), store::Error> {
+        let end = self.clock.now().plus(millis);
+        loop {
+            self.settle().await?;
+            let now = self.clock.now();
+            if now >= end {
+                return Ok(());
+            }
+            let look = self.engine.tick().await;
+            let next = [Some(look), self.machine.due()].into_iter().flatten().min();
+            let next = next.unwrap_or(i64::MAX).clamp(now.millis() + 1, end.millis());
+            self.clock.set(Timestamp::from_millis(next));
+            self.machine.advance();
+        }
+    }
+
+    /// Ticks until nobody asks for another look at this moment.
+    async fn settle(&mut self) -> Result<(), store::Error> {
+        for _ in 0..50 {
+            self.engine.tick().await;
+            self.engine.finish_builds().await;
+            self.check().await?;
+            if !self.wakes.any() {
+                return Ok(());
+            }
+        }
+        self.violations.push(format!("{} ms: looks without end", self.elapsed()));
+        Ok(())
+    }
+
+    async fn check(&mut self) -> Result<(), store::Error> {
+        let (Some(routes), Seen::Known(replicas)) = (self.table.of(&self.model), self.machine.observe(&self.model))
+        else {
+            return Ok(());
+        };
+        let state = self.state().await?;
+        let demand: BTreeMap<_, _> =
+            state.deployments.iter().map(|d| (d.id.clone(), self.load.deployment(&d.id).demand)).collect();
+        if self.wakes.any() {
+            // Something changed after this table was made; the next look answers to it.
+            return Ok(());
+        }
+        let broken = check_invariant(
+            &routes,
+            &state.deployments,
+            &state.environments,
+            &state.promotions,
+            &replicas,
+            &demand,
+        );
+        let at = self.elapsed();
+        self.violations.extend(broken.into_iter().map(|violation| format!("{at} ms: {}", violation.0)));
+        Ok(())
+    }
+
+    /// Each deployment with its status and sentence.
+    pub async fn standings(&self) -> Result<Vec<String>, store::Error> {
+        let state = self.state().await?;
+        let seen = self.machine.observe(&self.model);
+        let now = self.clock.now();
+        Ok(state
+            .deployments
+            .iter()
+            .filter(|deployment| deployment.deleted_at.is_none())
+            .map(|deployment| {
+                let standing = standing(deployment, &seen, now);
+                format!("{} {}: {}", deployment.name, standing.status.as_str(), standing.sentence)
+            })
+            .collect())
+    }
+
+    /// Everything recorded, oldest first.
+    pub async fn events(&self) -> Result<Vec<Event>, store::Error> {
+        self.store.events_of_model(&self.model, 10_000).await
+    }
+
+    /// The last promotion, running or not.
+    pub async fn last_promotion(&self) -> Result<Option<Promotion>, store::Error> {
+        self.store.last_promotion(&self.model, &EnvironmentName::production()).await
+    }
+}
+
+fn parts(
+    store: &Store,
+    runtime: &Arc<Machine>,
+    load: &Arc<Load>,
+    table: &Arc<Table>,
+    clock: &Arc<ManualClock>,
+    wakes: &Arc<Wakes>,
+    random: &Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+) -> Parts {
+    Parts {
+        store: store.clone(),
+        runtime: runtime.clone(),
+        traffic: load.clone(),
+        publisher: table.clone(),
+        clock: clock.clone(),
+        wakes: wakes.clone(),
+        changes: Arc::new(|_| {}),
+        random: random.clone(),
+    }
+}
+
+/// Bytes that look random, differ every time and are the same for the same seed.
+fn counter(seed: u64) -> Arc<dyn Fn(&mut [u8]) + Send + Sync> {
+    let next = AtomicU64::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    Arc::new(move |buffer: &mut [u8]| {
+        for byte in buffer {
+            let mut z = next.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::SeqCst);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            *byte = (z >> 56) as u8;
+        }
+    })
+}
+
+fn bytes(random: &Arc<dyn Fn(&mut [u8]) + Send + Sync>) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    random(&mut bytes);
+    bytes
+}

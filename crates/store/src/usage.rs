@@ -1,0 +1,94 @@
+//! What was used, by deployment and day. Rows outlive what they tell of.
+
+use domain::{DeploymentId, ModelId};
+
+use crate::pool::on;
+use crate::{Error, Store};
+
+/// Use to add to a deployment's day.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsageDelta {
+    pub deployment: DeploymentId,
+    pub model: ModelId,
+    pub deployment_name: String,
+    pub model_name: String,
+    pub environment: Option<String>,
+    /// Days since 1970-01-01 UTC.
+    pub day: i64,
+    /// Milliseconds of running replicas together.
+    pub replica_millis: i64,
+    pub requests: i64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsageRow {
+    pub deployment: DeploymentId,
+    pub model: ModelId,
+    pub deployment_name: String,
+    pub model_name: String,
+    pub environment: Option<String>,
+    pub day: i64,
+    pub replica_millis: i64,
+    pub requests: i64,
+    /// The deployment or its model was deleted since.
+    pub is_deleted: bool,
+}
+
+type Raw = (String, i64, String, String, String, Option<String>, i64, i64, i64);
+
+impl Store {
+    /// Adds up; one transaction for all.
+    pub async fn add_usage(&self, deltas: &[UsageDelta]) -> Result<(), Error> {
+        if deltas.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        for delta in deltas {
+            on!(&mut tx, connection => sqlx::query(
+                    "INSERT INTO usage_day (deployment, day, model, model_name, deployment_name, environment,
+                                            replica_millis, requests)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                     ON CONFLICT (deployment, day) DO UPDATE SET
+                         model_name = excluded.model_name,
+                         deployment_name = excluded.deployment_name,
+                         environment = excluded.environment,
+                         replica_millis = usage_day.replica_millis + excluded.replica_millis,
+                         requests = usage_day.requests + excluded.requests")
+                .bind(delta.deployment.as_str()).bind(delta.day).bind(delta.model.as_str())
+                .bind(delta.model_name.as_str()).bind(delta.deployment_name.as_str())
+                .bind(delta.environment.as_deref()).bind(delta.replica_millis).bind(delta.requests)
+                .execute(connection).await.map(drop))?;
+        }
+        tx.commit().await
+    }
+
+    /// Use from `first` to `last`, days since 1970, both included; newest day first.
+    pub async fn usage(&self, first: i64, last: i64) -> Result<Vec<UsageRow>, Error> {
+        let mut tx = self.read().await?;
+        let rows = on!(&mut tx, connection => sqlx::query_as::<_, Raw>(
+                "SELECT u.deployment, u.day, u.model, u.model_name, u.deployment_name, u.environment,
+                        u.replica_millis, u.requests,
+                        CASE WHEN d.id IS NULL OR d.deleted_at IS NOT NULL THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END
+                 FROM usage_day u LEFT JOIN deployment d ON d.id = u.deployment
+                 WHERE u.day >= $1 AND u.day <= $2
+                 ORDER BY u.day DESC, u.model_name, u.deployment_name")
+            .bind(first).bind(last)
+            .fetch_all(connection).await)?;
+        Ok(rows
+            .into_iter()
+            .map(|(deployment, day, model, model_name, deployment_name, environment, millis, requests, gone)| {
+                UsageRow {
+                    deployment: DeploymentId::new(deployment),
+                    model: ModelId::new(model),
+                    deployment_name,
+                    model_name,
+                    environment,
+                    day,
+                    replica_millis: millis,
+                    requests,
+                    is_deleted: gone != 0,
+                }
+            })
+            .collect())
+    }
+}
