@@ -3,15 +3,18 @@
 #![recursion_limit = "512"]
 
 pub mod answer;
+pub mod backend;
 pub mod changes;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod data_folder;
+pub mod graphql;
 pub mod guard;
 pub mod machine;
 pub mod random;
 pub mod rest;
+pub mod site;
 pub mod telemetry;
 pub mod trussrc;
 pub mod uploads;

@@ -1,0 +1,134 @@
+//! One deployment's page.
+
+use app::view::{CallSnippet, DeploymentPage, LogCursor, LogPage, LogRow, Permit, ReplicaRow};
+use domain::{Action, Deployment, Lifecycle, LogLine, ReplicaId, Timestamp};
+use serde_json::Value;
+
+use crate::backend::picture::Picture;
+
+/// `logs` are the last lines; `in_flight` asks the gateway.
+pub fn deployment_page(
+    picture: &Picture,
+    deployment: &Deployment,
+    logs: LogPage,
+    in_flight: &dyn Fn(&ReplicaId) -> u32,
+) -> DeploymentPage {
+    let row = picture.row(deployment);
+    let address = picture.deployment_address(deployment);
+    let example_input = example(deployment);
+    let may_change_autoscaling = picture.permit(if deployment.is_development() {
+        Err("a development deployment has one replica at most and sleeps when idle".into())
+    } else {
+        Ok(())
+    });
+    let try_it = if !picture.role.permits(Action::Invoke) {
+        Permit::Refused("your key may not call models".into())
+    } else if deployment.lifecycle == Lifecycle::Inactive {
+        Permit::Refused("it is inactive; activate it first".into())
+    } else if !deployment.is_built() {
+        Permit::Refused("it is not built yet".into())
+    } else {
+        Permit::Allowed
+    };
+    DeploymentPage {
+        as_of: picture.now,
+        model_id: picture.model.id.to_string(),
+        model_name: picture.model.name.to_string(),
+        id: row.id,
+        name: row.name,
+        is_development: deployment.is_development(),
+        headline: format!("{}.", row.sentence),
+        status: row.status,
+        sentence: row.sentence,
+        environment: row.environment,
+        replicas: row.replicas,
+        created_at: row.created_at,
+        created_by: row.created_by,
+        actions: row.actions,
+        choices: picture.choices(),
+        copies: picture
+            .copies(&deployment.id)
+            .into_iter()
+            .map(|replica| ReplicaRow {
+                id: replica.id.to_string(),
+                state: replica.state.clone(),
+                started_at: replica.started_at,
+                ready_at: replica.ready_at,
+                in_flight: Some(in_flight(&replica.id)),
+                pid: replica.pid,
+            })
+            .collect(),
+        snippets: snippets(&address, &example_input),
+        address,
+        example_input,
+        try_it,
+        logs,
+        autoscaling: deployment
+            .is_built()
+            .then(|| deployment.effective_autoscaling(&picture.environments).clone()),
+        may_change_autoscaling,
+    }
+}
+
+/// The example input that the model's author left in the configuration, as JSON text.
+fn example(deployment: &Deployment) -> String {
+    let example = &deployment.config["model_metadata"]["example_model_input"];
+    let example = if example.is_null() { Value::Object(serde_json::Map::new()) } else { example.clone() };
+    serde_json::to_string_pretty(&example).unwrap_or_else(|_| "{}".into())
+}
+
+fn snippets(address: &str, input: &str) -> Vec<CallSnippet> {
+    let compact =
+        serde_json::from_str::<Value>(input).map_or_else(|_| "{}".to_owned(), |input| input.to_string());
+    let quoted = compact.replace('\'', "'\\''");
+    vec![
+        CallSnippet {
+            language: "curl".into(),
+            code: format!(
+                "curl -X POST {address} \\\n  -H 'Authorization: Bearer YOUR_API_KEY' \\\n  -d '{quoted}'"
+            ),
+        },
+        CallSnippet {
+            language: "Python".into(),
+            code: format!(
+                "import json\n\nimport requests\n\nanswer = requests.post(\n    \"{address}\",\n    \
+                 headers={{\"Authorization\": \"Bearer YOUR_API_KEY\"}},\n    json=json.loads({}),\n)\n\
+                 print(answer.json())",
+                serde_json::to_string(&compact).unwrap_or_default()
+            ),
+        },
+    ]
+}
+
+/// Log lines, oldest first, as the page shows them; the cursor stays where it was if there are none.
+pub fn log_rows(lines: Vec<LogLine>, after: LogCursor) -> LogPage {
+    let next = lines.last().map_or(after, |line| LogCursor(line.nanos));
+    let rows = lines
+        .into_iter()
+        .map(|line| LogRow {
+            id: line.nanos.to_string(),
+            at: Timestamp::from_millis(line.nanos / 1_000_000),
+            level: line.level,
+            source: line.source,
+            replica: line.replica.map(|replica| replica.to_string()),
+            message: line.message,
+        })
+        .collect();
+    LogPage { lines: rows, next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_in_the_example_does_not_end_the_shells_string() {
+        let curl = &snippets("http://localhost:8000/x", r#"{"text": "it's"}"#)[0].code;
+        assert!(curl.contains(r#"{"text":"it'\''s"}"#), "{curl}");
+    }
+
+    #[test]
+    fn an_empty_read_keeps_the_cursor() {
+        assert_eq!(log_rows(Vec::new(), LogCursor(7)).next, LogCursor(7));
+    }
+}

@@ -1,0 +1,132 @@
+//! One environment's page: its rollout, both sides, what was decided.
+
+use app::view::{Counted, Decision, DeploymentRef, EnvironmentPage, Rollout, Served, Side};
+use domain::{
+    DeploymentId, Door, Environment, Event, EventKind, Phase, Promotion, Strategy, Timestamp,
+};
+
+use crate::backend::picture::{Picture, finishes_at, next_stage_at};
+
+/// What the gateway counted for one deployment since the rollout's first stage.
+pub type Counts<'a> = &'a dyn Fn(&DeploymentId) -> Option<Counted>;
+
+/// `promotion` is the running one, or the last one; `events` are the environment's, newest first.
+pub fn environment_page(
+    picture: &Picture,
+    environment: &Environment,
+    promotion: Option<&Promotion>,
+    events: &[Event],
+    counts: Counts<'_>,
+) -> EnvironmentPage {
+    let running = promotion.is_some_and(Promotion::is_running);
+    let choices = picture.choices();
+    let others = choices.deployments.iter().any(|choice| environment.current.as_ref().is_none_or(|id| id.as_str() != choice.id));
+    let promote = if running {
+        Err("a promotion is under way; cancel it or let it finish first".into())
+    } else if !others {
+        Err("there is no other deployment to promote; push one first".into())
+    } else {
+        Ok(())
+    };
+    EnvironmentPage {
+        as_of: picture.now,
+        model_id: picture.model.id.to_string(),
+        model_name: picture.model.name.to_string(),
+        name: environment.name.to_string(),
+        headline: capitalised(&format!("{}.", picture.environment_sentence(environment))),
+        address: picture.environment_address(&environment.name),
+        current: environment.current.as_ref().and_then(|id| picture.served(id)),
+        rollout: promotion.map(|promotion| rollout(picture, promotion, events, counts)),
+        cancel: picture.permit(if running { Ok(()) } else { Err("no promotion is under way".into()) }),
+        promote: picture.permit(promote),
+        choices,
+        settings: environment.promotion.clone(),
+        may_change_settings: picture.permit(Ok(())),
+    }
+}
+
+fn rollout(picture: &Picture, promotion: &Promotion, events: &[Event], counts: Counts<'_>) -> Rollout {
+    let percent = promotion.percent().min(100) as u8;
+    let window_ms = match promotion.strategy {
+        Strategy::Canary { window_ms } => window_ms,
+        Strategy::Direct => 0,
+    };
+    let counted = |id: &DeploymentId| promotion.gate_passed_at.and_then(|_| counts(id));
+    let side = |id: &DeploymentId, percent: u8| {
+        let served = picture.served(id).unwrap_or_else(|| gone(id));
+        Side { served, percent, counted: counted(id) }
+    };
+    Rollout {
+        promotion_id: promotion.id.to_string(),
+        phase: promotion.phase,
+        running: promotion.is_running(),
+        sentence: picture.promotion_sentence(promotion),
+        canary: window_ms > 0,
+        window_seconds: u32::try_from(window_ms / 1000).unwrap_or(u32::MAX),
+        percent,
+        stage: stage(promotion),
+        reached: reached(promotion, events),
+        next_stage_at: next_stage_at(promotion),
+        finishes_at: finishes_at(promotion),
+        started_at: promotion.started_at,
+        started_by: Some(promotion.started_by.clone()),
+        ended_at: promotion.ended_at,
+        previous: promotion.previous.as_ref().map(|id| side(id, 100 - percent)),
+        candidate: side(&promotion.candidate, percent),
+        decisions: decisions(promotion, events),
+    }
+}
+
+fn stage(promotion: &Promotion) -> u8 {
+    if promotion.phase == Phase::Succeeded { 10 } else { promotion.position.stage.min(10) as u8 }
+}
+
+/// A deployment that was deleted since.
+fn gone(id: &DeploymentId) -> Served {
+    Served {
+        deployment: DeploymentRef { id: id.to_string(), name: id.to_string() },
+        status: domain::DeploymentStatus::Inactive,
+        sentence: "deleted".into(),
+        replicas: app::view::Replicas::default(),
+    }
+}
+
+/// When each stage began, the first one first.
+fn reached(promotion: &Promotion, events: &[Event]) -> Vec<Timestamp> {
+    let mut stages: Vec<(u64, Timestamp)> = events
+        .iter()
+        .filter(|event| event.kind == EventKind::ModelPromotionStep)
+        .filter(|event| event.data["promotion"].as_str() == Some(promotion.id.as_str()))
+        .filter_map(|event| Some((event.data["stage"].as_u64()?, event.at)))
+        .collect();
+    stages.sort();
+    stages.dedup_by_key(|(stage, _)| *stage);
+    // Only an unbroken run from the first stage can be shown as a ladder.
+    stages.into_iter().enumerate().take_while(|(index, (stage, _))| *index as u64 + 1 == *stage).map(|(_, (_, at))| at).collect()
+}
+
+/// What was decided since the promotion began, newest first.
+fn decisions(promotion: &Promotion, events: &[Event]) -> Vec<Decision> {
+    events
+        .iter()
+        .filter(|event| event.at >= promotion.started_at)
+        .filter(|event| promotion.ended_at.is_none_or(|ended| event.at <= ended.plus(1000)))
+        .take(100)
+        .map(|event| Decision {
+            at: event.at,
+            sentence: event.sentence.clone(),
+            by: (event.actor.door != Door::System).then(|| event.actor.name.clone()),
+        })
+        .collect()
+}
+
+fn capitalised(sentence: &str) -> String {
+    // Names of deployments keep their spelling; only words of ours begin with a capital.
+    let mut letters = sentence.chars();
+    match letters.next() {
+        Some(first) if sentence.split(' ').next().is_some_and(|word| !word.contains(['-', '_', '.'])) => {
+            first.to_uppercase().chain(letters).collect()
+        }
+        _ => sentence.to_owned(),
+    }
+}

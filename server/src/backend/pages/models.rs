@@ -1,0 +1,101 @@
+//! The list of models, and one model's page.
+
+use app::view::{DevelopmentBand, EnvironmentCard, ModelPage, ModelRow};
+use domain::{DeploymentStatus, Environment, Timestamp};
+
+use crate::backend::picture::Picture;
+
+/// One line of the list of models.
+pub fn model_row(picture: &Picture) -> ModelRow {
+    let production = picture.production();
+    let promotion = production.and_then(|environment| picture.promotion(&environment.name));
+    ModelRow {
+        id: picture.model.id.to_string(),
+        name: picture.model.name.to_string(),
+        serving: production.and_then(|environment| environment.current.as_ref()).and_then(|id| picture.served(id)),
+        promotion: promotion.map(|promotion| picture.brief(promotion)),
+        deployments: picture.deployments.len() as u32,
+        last_change_at: last_change(picture),
+    }
+}
+
+/// The newest moment that is stored of a model.
+fn last_change(picture: &Picture) -> Timestamp {
+    let deployments = picture.deployments.iter().flat_map(|deployment| [Some(deployment.created_at), deployment.active_since]);
+    let promotions = picture.promotions.iter().flat_map(|promotion| [Some(promotion.started_at), promotion.gate_passed_at]);
+    deployments.chain(promotions).flatten().fold(picture.model.created_at, Timestamp::max)
+}
+
+/// One sentence on all models together.
+pub fn models_headline(rows: &[ModelRow]) -> String {
+    if rows.is_empty() {
+        return "No model has been pushed yet.".into();
+    }
+    let count = rows.len();
+    let models = if count == 1 { "1 model".to_owned() } else { format!("{count} models") };
+    let promoting = rows.iter().filter(|row| row.promotion.is_some()).count();
+    let sick = rows.iter().filter(|row| row.serving.as_ref().is_some_and(|served| is_sick(served.status))).count();
+    match (sick, promoting) {
+        (0, 0) => format!("{models}, nothing is moving."),
+        (0, n) => format!("{models}, {n} with a promotion under way."),
+        (n, _) => format!("{models}, {n} with production in trouble."),
+    }
+}
+
+fn is_sick(status: DeploymentStatus) -> bool {
+    matches!(status, DeploymentStatus::Unhealthy | DeploymentStatus::DeployFailed | DeploymentStatus::Failed)
+}
+
+/// One model: environments first, deployments below.
+pub fn model_page(picture: &Picture) -> ModelPage {
+    let mut deployments: Vec<_> =
+        picture.deployments.iter().filter(|deployment| !deployment.is_development()).collect();
+    deployments.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id)));
+    let development = picture.deployments.iter().find(|deployment| deployment.is_development());
+    ModelPage {
+        as_of: picture.now,
+        id: picture.model.id.to_string(),
+        name: picture.model.name.to_string(),
+        headline: headline(picture),
+        environments: picture.environments().into_iter().map(|environment| card(picture, environment)).collect(),
+        deployments: deployments.into_iter().map(|deployment| picture.row(deployment)).collect(),
+        development: development.map(|deployment| DevelopmentBand {
+            deployment: picture.row(deployment),
+            address: picture.deployment_address(deployment),
+            live_reload: "push again with `truss push --watch` to replace its code".into(),
+            patched_at: None,
+        }),
+        choices: picture.choices(),
+        delete: picture.permit(Ok(())),
+        create_environment: picture.permit(Ok(())),
+    }
+}
+
+fn headline(picture: &Picture) -> String {
+    if let Some(promotion) = picture.promotions.first() {
+        return format!("{}: {}.", promotion.environment, picture.promotion_sentence(promotion));
+    }
+    match picture.production() {
+        Some(production) if production.current.is_some() => {
+            format!("production: {}.", picture.environment_sentence(production))
+        }
+        _ if picture.deployments.is_empty() => "Nothing has been pushed yet.".into(),
+        _ => "Nothing serves production yet; the first deployment that becomes ready will.".into(),
+    }
+}
+
+fn card(picture: &Picture, environment: &Environment) -> EnvironmentCard {
+    let promotion = picture.promotion(&environment.name);
+    EnvironmentCard {
+        name: environment.name.to_string(),
+        address: picture.environment_address(&environment.name),
+        sentence: picture.environment_sentence(environment),
+        current: environment.current.as_ref().and_then(|id| picture.served(id)),
+        candidate: promotion.and_then(|promotion| picture.served(&promotion.candidate)),
+        promotion: promotion.map(|promotion| picture.brief(promotion)),
+        cancel: picture.permit(match promotion {
+            Some(_) => Ok(()),
+            None => Err("no promotion is under way".into()),
+        }),
+    }
+}

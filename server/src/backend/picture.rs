@@ -1,0 +1,260 @@
+//! One model as the dashboard draws it: what is stored, what runs, and who looks.
+
+use std::sync::Arc;
+
+use app::view::{
+    Actions, DeploymentRef, DeploymentRow, Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,
+};
+use domain::{
+    Action, Deployment, DeploymentId, Environment, EnvironmentName, Lifecycle, Model, ObservedReplica,
+    Phase, Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete, may_rename,
+    standing,
+};
+
+/// Everything a page about one model is made of, at one moment.
+pub struct Picture {
+    pub model: Model,
+    /// Those that exist.
+    pub deployments: Vec<Deployment>,
+    pub environments: Vec<Environment>,
+    /// Those that run.
+    pub promotions: Vec<Promotion>,
+    pub replicas: Seen<Vec<ObservedReplica>>,
+    pub now: Timestamp,
+    /// What the person who looks may do.
+    pub role: Role,
+    /// Where this server is called, without a slash at the end.
+    pub public_url: Arc<str>,
+}
+
+impl Picture {
+    pub fn deployment(&self, id: &DeploymentId) -> Option<&Deployment> {
+        self.deployments.iter().find(|deployment| &deployment.id == id)
+    }
+
+    pub fn environment(&self, name: &EnvironmentName) -> Option<&Environment> {
+        self.environments.iter().find(|environment| &environment.name == name)
+    }
+
+    pub fn promotion(&self, environment: &EnvironmentName) -> Option<&Promotion> {
+        self.promotions.iter().find(|promotion| &promotion.environment == environment)
+    }
+
+    pub fn standing(&self, deployment: &Deployment) -> Standing {
+        standing(deployment, &self.replicas, self.now)
+    }
+
+    /// A deployment's name, or its id when it is gone.
+    pub fn name(&self, id: &DeploymentId) -> String {
+        self.deployment(id).map_or_else(|| id.to_string(), |deployment| deployment.name.to_string())
+    }
+
+    /// What production serves.
+    pub fn production(&self) -> Option<&Environment> {
+        self.environments.iter().find(|environment| environment.name.is_production())
+    }
+
+    /// Copies of a deployment that hold compute.
+    pub fn copies(&self, id: &DeploymentId) -> Vec<&ObservedReplica> {
+        match &self.replicas {
+            Seen::Known(replicas) => {
+                replicas.iter().filter(|replica| &replica.deployment == id && replica.is_alive()).collect()
+            }
+            Seen::Unknown => Vec::new(),
+        }
+    }
+
+    pub fn served(&self, id: &DeploymentId) -> Option<Served> {
+        let deployment = self.deployment(id)?;
+        let standing = self.standing(deployment);
+        Some(Served {
+            deployment: DeploymentRef { id: id.to_string(), name: deployment.name.to_string() },
+            status: standing.status,
+            replicas: replicas(deployment, &standing),
+            sentence: standing.sentence,
+        })
+    }
+
+    pub fn row(&self, deployment: &Deployment) -> DeploymentRow {
+        let standing = self.standing(deployment);
+        DeploymentRow {
+            id: deployment.id.to_string(),
+            name: deployment.name.to_string(),
+            status: standing.status,
+            replicas: replicas(deployment, &standing),
+            sentence: standing.sentence,
+            environment: deployment.environment.as_ref().map(ToString::to_string),
+            created_at: deployment.created_at,
+            created_by: Some(deployment.created_by.clone()),
+            actions: self.actions(deployment),
+        }
+    }
+
+    /// What the person may do to a deployment now, and if not, why.
+    pub fn actions(&self, deployment: &Deployment) -> Actions {
+        let permit = |allowed: Result<(), String>| self.permit(allowed);
+        let promote = match (&deployment.build, &deployment.failure) {
+            (domain::Build::Failed { .. }, _) => Err("its build failed; push a version that builds".into()),
+            (domain::Build::Stopped { .. }, _) => Err("its build was stopped; retry it first".into()),
+            (_, Some(_)) => Err("it failed to deploy; retry it first".into()),
+            _ if deployment.lifecycle == Lifecycle::Inactive => Err("it is inactive; activate it first".into()),
+            _ => Ok(()),
+        };
+        let activate = match deployment.lifecycle {
+            Lifecycle::Inactive => Ok(()),
+            Lifecycle::Active => Err("it is active already".into()),
+        };
+        let deactivate = match deployment.lifecycle {
+            Lifecycle::Inactive => Err("it is inactive already".into()),
+            Lifecycle::Active => may_deactivate(deployment, &self.promotions),
+        };
+        Actions {
+            promote: permit(promote),
+            rename: permit(may_rename(deployment)),
+            activate: permit(activate),
+            deactivate: permit(deactivate),
+            delete: permit(may_delete(deployment, &self.environments, &self.promotions)),
+        }
+    }
+
+    /// What the promote dialog offers.
+    pub fn choices(&self) -> PromoteChoices {
+        let mut deployments: Vec<&Deployment> =
+            self.deployments.iter().filter(|deployment| self.actions(deployment).promote.is_allowed()).collect();
+        deployments.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id)));
+        PromoteChoices {
+            deployments: deployments
+                .into_iter()
+                .map(|deployment| DeploymentRef { id: deployment.id.to_string(), name: deployment.name.to_string() })
+                .collect(),
+            targets: self.environments().into_iter().map(|environment| self.target(environment)).collect(),
+        }
+    }
+
+    /// Production first, then by age.
+    pub fn environments(&self) -> Vec<&Environment> {
+        let mut environments: Vec<&Environment> = self.environments.iter().collect();
+        environments.sort_by_key(|environment| (!environment.name.is_production(), environment.created_at));
+        environments
+    }
+
+    fn target(&self, environment: &Environment) -> PromoteTarget {
+        let settings = &environment.promotion;
+        PromoteTarget {
+            environment: environment.name.to_string(),
+            serving: environment.current.as_ref().map(|id| self.name(id)),
+            canary: matches!(settings.strategy(), Strategy::Canary { .. }),
+            window_seconds: settings.ramp_up_duration_seconds,
+            cleanup: settings.promotion_cleanup_strategy,
+            permit: self.permit(match self.promotion(&environment.name) {
+                Some(promotion) => Err(format!(
+                    "a promotion to {} is under way ({} %); cancel it or let it finish first",
+                    environment.name,
+                    promotion.percent()
+                )),
+                None => Ok(()),
+            }),
+        }
+    }
+
+    /// Allowed if the thing is possible and the person may change things.
+    pub fn permit(&self, allowed: Result<(), String>) -> Permit {
+        if !self.role.permits(Action::Deploy) {
+            return Permit::Refused("your key may look but not change; sign in with a deployer's key".into());
+        }
+        match allowed {
+            Ok(()) => Permit::Allowed,
+            Err(reason) => Permit::Refused(reason),
+        }
+    }
+
+    /// Where an environment is called.
+    pub fn environment_address(&self, name: &EnvironmentName) -> String {
+        let target = if name.is_production() { "production".to_owned() } else { format!("environments/{name}") };
+        format!("{}/model/{}/{target}/predict", self.public_url, self.model.id)
+    }
+
+    /// Where a deployment is called.
+    pub fn deployment_address(&self, deployment: &Deployment) -> String {
+        let target =
+            if deployment.is_development() { "development".to_owned() } else { format!("deployment/{}", deployment.id) };
+        format!("{}/model/{}/{target}/predict", self.public_url, self.model.id)
+    }
+
+    pub fn brief(&self, promotion: &Promotion) -> PromotionBrief {
+        PromotionBrief {
+            phase: promotion.phase,
+            percent: promotion.percent().min(100) as u8,
+            next_stage_at: next_stage_at(promotion),
+            sentence: self.promotion_sentence(promotion),
+        }
+    }
+
+    /// What a promotion does or waits for, or how it ended.
+    pub fn promotion_sentence(&self, promotion: &Promotion) -> String {
+        let candidate = self.name(&promotion.candidate);
+        let back = || match &promotion.previous {
+            Some(previous) => format!("all traffic is with {}", self.name(previous)),
+            None => format!("{} serves nothing", promotion.environment),
+        };
+        match promotion.phase {
+            Phase::Succeeded => format!("{candidate} took over all traffic"),
+            Phase::Failed => {
+                format!("failed: {}; {}", promotion.reason.as_deref().unwrap_or("the reason is not known"), back())
+            }
+            Phase::Canceled => match &promotion.signal_by {
+                Some(person) => format!("canceled by {person}; {}", back()),
+                None => format!("canceled; {}", back()),
+            },
+            Phase::RampingDown => "moving traffic back as fast as ready replicas permit".into(),
+            _ => match &promotion.hold {
+                Some(hold) => hold.sentence(),
+                None if promotion.phase == Phase::Releasing => format!("preparing {candidate}; no traffic has moved"),
+                None => format!(
+                    "stage {} of {STAGES}: {} % of traffic goes to {candidate}",
+                    promotion.position.stage,
+                    promotion.percent()
+                ),
+            },
+        }
+    }
+
+    /// What an environment does, in one sentence.
+    pub fn environment_sentence(&self, environment: &Environment) -> String {
+        if let Some(promotion) = self.promotion(&environment.name) {
+            return self.promotion_sentence(promotion);
+        }
+        match environment.current.as_ref().and_then(|id| self.served(id)) {
+            Some(served) => format!("{} serves all traffic: {}", served.deployment.name, served.sentence),
+            None => "nothing is promoted here yet; requests answer 404".into(),
+        }
+    }
+}
+
+fn replicas(deployment: &Deployment, standing: &Standing) -> Replicas {
+    Replicas { ready: standing.ready, starting: standing.starting, wanted: deployment.target }
+}
+
+/// Whether time counts for a rollout now.
+fn counts(promotion: &Promotion) -> bool {
+    promotion.phase == Phase::RampingUp && promotion.hold.is_none()
+}
+
+/// When a rollout has counted so much of its window, if nothing holds it.
+fn due(promotion: &Promotion, elapsed: impl Fn(i64) -> i64) -> Option<Timestamp> {
+    let Strategy::Canary { window_ms } = promotion.strategy else { return None };
+    counts(promotion).then(|| promotion.counted_at.plus((elapsed(window_ms) - promotion.position.elapsed_ms).max(0)))
+}
+
+/// When the next stage begins; nothing while it is held, and in the last one.
+pub fn next_stage_at(promotion: &Promotion) -> Option<Timestamp> {
+    let stage = i64::from(promotion.position.stage);
+    (promotion.position.stage < STAGES)
+        .then(|| due(promotion, |window| (window.saturating_mul(stage) + 9) / i64::from(STAGES)))
+        .flatten()
+}
+
+/// When it will have succeeded if nothing holds it.
+pub fn finishes_at(promotion: &Promotion) -> Option<Timestamp> {
+    due(promotion, |window| window)
+}

@@ -1,0 +1,141 @@
+//! The commands of `slipway`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Settings};
+use crate::{client, doctor, serve, telemetry, trussrc};
+
+/// A self-hosted control plane for machine-learning models.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve,
+    /// Check this machine: names, ports, Python, disk, database
+    Doctor,
+    /// Print a one-time link that signs you in to the dashboard
+    Login,
+    /// API keys
+    #[command(subcommand)]
+    Key(Key),
+    /// Print the section of ~/.trussrc that points the truss command here, with a new API key
+    Trussrc {
+        /// Write it to ~/.trussrc (or $USER_TRUSSRC_PATH)
+        #[arg(long)]
+        write: bool,
+        /// Name of the remote
+        #[arg(long, default_value = "slipway")]
+        remote: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Key {
+    /// Create an API key and print it once
+    Create {
+        /// What people will read where the key was used
+        name: String,
+        /// What it may do
+        #[arg(long, value_enum, default_value_t = Role::Deployer)]
+        role: Role,
+    },
+}
+
+/// What a key may do; each role includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Call models
+    Invoker,
+    /// Look at everything
+    Viewer,
+    /// Push, promote and change
+    Deployer,
+    /// Keys and people, too
+    Admin,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invoker => "invoker",
+            Self::Viewer => "viewer",
+            Self::Deployer => "deployer",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Does what the command line says. What goes wrong is one line on standard error, and exit code 1.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match start(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("slipway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let config = arguments.settings.load()?;
+    match &arguments.command {
+        Command::Serve => {
+            telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
+            runtime()?.block_on(serve::run(config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor => runtime()?.block_on(doctor::run(&config)),
+        Command::Login => runtime()?.block_on(login(&config)),
+        Command::Key(Key::Create { name, role }) => runtime()?.block_on(create_key(&config, name, *role)),
+        Command::Trussrc { write, remote } => runtime()?.block_on(write_trussrc(&config, *write, remote)),
+    }
+}
+
+/// The application's own small runtime; the gateway has its threads to itself.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("slipway-app")
+        .enable_all()
+        .build()?)
+}
+
+async fn login(config: &Config) -> anyhow::Result<ExitCode> {
+    let link = client::Local::find(config)?.sign_in_link().await?;
+    println!("{link}");
+    eprintln!("Open it within 15 minutes; it works once.");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn create_key(config: &Config, name: &str, role: Role) -> anyhow::Result<ExitCode> {
+    let key = client::Local::find(config)?.create_key(name, role.as_str()).await?;
+    println!("{key}");
+    eprintln!("This key is shown once; keep it like a password.");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn write_trussrc(config: &Config, write: bool, remote: &str) -> anyhow::Result<ExitCode> {
+    let local = client::Local::find(config)?;
+    let path = trussrc::path()?;
+    let key = local.create_key(&format!("truss as {remote}"), Role::Deployer.as_str()).await?;
+    let section = trussrc::section(remote, &local.public_url, &key);
+    if !write {
+        println!("{section}");
+        eprintln!("Put this into {}, or add --write.", path.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    trussrc::write(&path, remote, &section)?;
+    println!("{}: section [{remote}] now points to {}", path.display(), local.public_url);
+    Ok(ExitCode::SUCCESS)
+}

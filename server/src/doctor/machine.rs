@@ -1,0 +1,69 @@
+//! Ports, limits and the clock.
+
+use std::net::{SocketAddr, TcpListener};
+
+use domain::{Clock, Timestamp};
+
+use super::Finding;
+use crate::client;
+use crate::clock::SystemClock;
+use crate::config::Config;
+
+/// 2026-01-01: a clock that shows less was never set.
+const BEFORE_US: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+/// Open files that a busy gateway and its replicas need.
+const OPEN_FILES: u64 = 4096;
+
+/// Whether the addresses are free, or ours.
+pub async fn ports(config: &Config) -> Vec<Finding> {
+    let ours = match client::Local::find(config) {
+        Ok(local) => tokio::net::TcpStream::connect(local.address).await.is_ok().then_some(local.address.port()),
+        Err(_) => None,
+    };
+    config.listen.iter().map(|address| port(*address, ours, config.listen_chosen)).collect()
+}
+
+fn port(address: SocketAddr, ours: Option<u16>, chosen: bool) -> Finding {
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::ok("port", format!("{address} is free")),
+        Err(_) if ours == Some(address.port()) => Finding::ok("port", format!("{address} is held by this server")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Finding::fail(
+            "port",
+            format!("{address} is in use by another program"),
+            format!("find it with: ss -ltnp 'sport = :{}'", address.port()),
+        ),
+        Err(error) if address.is_ipv6() && !chosen => {
+            Finding::warn("port", format!("{address}: {error}"), "nothing, unless clients prefer IPv6")
+        }
+        Err(error) => Finding::fail("port", format!("{address}: {error}"), "choose another with --listen"),
+    }
+}
+
+/// Whether enough files may be open at once.
+pub fn open_files() -> Finding {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    match limit.maximum {
+        None => Finding::ok("open files", "unlimited"),
+        Some(maximum) if maximum >= OPEN_FILES => Finding::ok("open files", format!("up to {maximum}")),
+        Some(maximum) => Finding::warn(
+            "open files",
+            format!("up to {maximum}; a busy gateway needs {OPEN_FILES}"),
+            format!("ulimit -Hn {OPEN_FILES}, or LimitNOFILE={OPEN_FILES} in the systemd unit"),
+        ),
+    }
+}
+
+/// Whether the machine's clock can be believed: uploads are signed with the time.
+pub fn clock(config: &Config) -> Finding {
+    let now = SystemClock::new().now();
+    let fix = "set it: timedatectl set-ntp true";
+    if now < BEFORE_US {
+        return Finding::fail("clock", format!("shows {}", now.rfc3339()), fix);
+    }
+    let written = std::fs::metadata(config.data_dir.join("layout")).and_then(|file| file.modified()).ok();
+    let written = written.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    if written.is_some_and(|written| written.as_millis() as i64 > now.millis() + 60_000) {
+        return Finding::warn("clock", format!("shows {}, before the data folder was made", now.rfc3339()), fix);
+    }
+    Finding::ok("clock", now.rfc3339())
+}
