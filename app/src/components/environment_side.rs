@@ -114,7 +114,8 @@ fn Numbers(counted: Option<Counted>) -> impl IntoView {
             let share = counted.errors as f64 * 100.0 / counted.requests as f64;
             let errors = match counted.errors {
                 0 => "0".to_owned(),
-                errors => format!("{errors} ({share:.1} %)"),
+                errors if share < 0.1 => format!("{} (< 0.1 %)", group(errors)),
+                errors => format!("{} ({share:.1} %)", group(errors)),
             };
             let millis = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.0} ms"));
             view! {

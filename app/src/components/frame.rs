@@ -61,7 +61,7 @@ pub fn Mark() -> impl IntoView {
 /// Who is signed in, and the way out.
 #[component]
 fn Account() -> impl IntoView {
-    let session = Resource::new(|| (), |_| read_session());
+    let session = ArcResource::new(|| (), |_| read_session());
     let sign_out = ServerAction::<SignOut>::new();
     let value = sign_out.value();
     Effect::new(move || {
@@ -72,7 +72,9 @@ fn Account() -> impl IntoView {
     });
     view! {
         <Suspense fallback=|| ()>
-            {move || Suspend::new(async move {
+            {move || {
+                let session = session.clone();
+                Suspend::new(async move {
                 session
                     .await
                     .ok()
@@ -88,7 +90,7 @@ fn Account() -> impl IntoView {
                             </div>
                         }
                     })
-            })}
+            })}}
         </Suspense>
     }
 }

@@ -39,7 +39,8 @@ pub fn PageHeader(
         }
     });
     view! {
-        <Title text=move || title.get() />
+        // The head outlives the page by a moment, in which the page's values are gone.
+        <Title text=move || title.try_get().unwrap_or_default() />
         <header class="page-header">
             {path}
             <div class="title">

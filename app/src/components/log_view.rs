@@ -22,7 +22,10 @@ pub fn LogView(model_id: String, deployment_id: String, initial: LogPage) -> imp
     let lines = RwSignal::new(initial.lines);
     let filter = RwSignal::new(String::new());
     let node = NodeRef::<html::Div>::new();
-    follow(model_id, deployment_id, initial.next.0, lines, node);
+    // A timer can't cross the server's threads, and there is nobody to follow for there.
+    if cfg!(feature = "hydrate") {
+        follow(model_id, deployment_id, initial.next.0, lines, node);
+    }
 
     let shown = move || {
         let wanted = filter.get().to_lowercase();

@@ -188,11 +188,12 @@ fn Change(target: Memo<Option<PromoteTarget>>, deployment: Signal<String>) -> im
                     format!("Afterwards {name} is deactivated; promoting it again activates it.")
                 }
             };
-            let serving = target.serving.clone().unwrap_or_else(|| "nothing".into());
+            let class = if target.serving.is_some() { "from" } else { "from none" };
+            let serving = target.serving.clone().unwrap_or_else(|| "nothing yet".into());
             view! {
                 <p class="change">
-                    <span class="from">{serving}</span>
-                    <span aria-label="becomes">" → "</span>
+                    <span class=class>{serving}</span>
+                    <span>" → "</span>
                     <span class="to">{deployment}</span>
                 </p>
                 <p class="hint">{after}</p>

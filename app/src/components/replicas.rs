@@ -10,8 +10,8 @@ const MOST_DOTS: u32 = 10;
 pub fn ReplicaDots(
     #[prop(into)] replicas: Signal<Replicas>,
     /// Drawn in the candidate's colour.
-    #[prop(optional)]
-    candidate: bool,
+    #[prop(optional, into)]
+    candidate: Signal<bool>,
 ) -> impl IntoView {
     let dots = move || {
         let Replicas { ready, starting, wanted } = replicas.get();
@@ -40,7 +40,7 @@ pub fn ReplicaDots(
         }
     };
     view! {
-        <span class="replicas" class:candidate=candidate>
+        <span class="replicas" class:candidate=move || candidate.get()>
             <span class="dots" aria-hidden="true">
                 {dots}
             </span>

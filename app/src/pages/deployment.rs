@@ -23,18 +23,20 @@ type Page = RwSignal<view::DeploymentPage>;
 #[component]
 pub fn DeploymentPage() -> impl IntoView {
     let (model, deployment) = (use_param("model"), use_param("deployment"));
-    let page = Resource::new(
+    let page = ArcResource::new(
         move || (model.get(), deployment.get()),
         |(model, deployment)| read_deployment(model, deployment),
     );
     view! {
         <Transition fallback=Loading>
-            {move || Suspend::new(async move {
+            {move || {
+                let page = page.clone();
+                Suspend::new(async move {
                 match page.await {
                     Ok(page) => view! { <Body initial=page /> }.into_any(),
                     Err(error) => view! { <ErrorView error=error /> }.into_any(),
                 }
-            })}
+            })}}
         </Transition>
     }
     .into_any()

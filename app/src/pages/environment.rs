@@ -22,18 +22,20 @@ type Page = RwSignal<view::EnvironmentPage>;
 #[component]
 pub fn EnvironmentPage() -> impl IntoView {
     let (model, environment) = (use_param("model"), use_param("environment"));
-    let page = Resource::new(
+    let page = ArcResource::new(
         move || (model.get(), environment.get()),
         |(model, environment)| read_environment(model, environment),
     );
     view! {
         <Transition fallback=Loading>
-            {move || Suspend::new(async move {
+            {move || {
+                let page = page.clone();
+                Suspend::new(async move {
                 match page.await {
                     Ok(page) => view! { <Body initial=page /> }.into_any(),
                     Err(error) => view! { <ErrorView error=error /> }.into_any(),
                 }
-            })}
+            })}}
         </Transition>
     }
     .into_any()

@@ -22,15 +22,17 @@ type Page = RwSignal<view::ModelPage>;
 #[component]
 pub fn ModelPage() -> impl IntoView {
     let id = use_param("model");
-    let page = Resource::new(move || id.get(), read_model);
+    let page = ArcResource::new(move || id.get(), read_model);
     view! {
         <Transition fallback=Loading>
-            {move || Suspend::new(async move {
+            {move || {
+                let page = page.clone();
+                Suspend::new(async move {
                 match page.await {
                     Ok(page) => view! { <Body initial=page /> }.into_any(),
                     Err(error) => view! { <ErrorView error=error /> }.into_any(),
                 }
-            })}
+            })}}
         </Transition>
     }
     .into_any()
@@ -237,6 +239,13 @@ fn Row(page: Page, model_id: String, id: String) -> impl IntoView {
         let fallback = first.clone();
         let row = Signal::derive(move || row.get().unwrap_or_else(|| fallback.clone()));
         let environment = Memo::new(move |_| row.with(|row| row.environment.clone()));
+        let key = id.clone();
+        let is_candidate = Memo::new(move |_| {
+            page.with(|page| {
+                let mut candidates = page.environments.iter().filter_map(|card| card.candidate.as_ref());
+                candidates.any(|served| served.deployment.id == key)
+            })
+        });
         let created_by = first.created_by.clone();
         let path = deployment_path(&model_id, &id);
         view! {
@@ -250,16 +259,23 @@ fn Row(page: Page, model_id: String, id: String) -> impl IntoView {
                 </td>
                 <td>
                     {move || {
+                        let candidate = is_candidate.get();
                         environment
                             .get()
                             .map(|name| {
                                 let path = environment_path(&model_id, &name);
-                                view! { <A href=path attr:class="chip">{name}</A> }
+                                let class = if candidate { "chip candidate" } else { "chip" };
+                                view! {
+                                    <A href=path attr:class=class>
+                                        {name}
+                                        {candidate.then_some(" candidate")}
+                                    </A>
+                                }
                             })
                     }}
                 </td>
                 <td>
-                    <ReplicaDots replicas=Signal::derive(move || row.with(|row| row.replicas)) />
+                    <ReplicaDots candidate=is_candidate replicas=Signal::derive(move || row.with(|row| row.replicas)) />
                 </td>
                 <td>
                     <TimeAgo at=first.created_at as_of=as_of />

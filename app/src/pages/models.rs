@@ -14,15 +14,17 @@ use crate::view::{self, FirstRun, ModelRow};
 
 #[component]
 pub fn ModelsPage() -> impl IntoView {
-    let page = Resource::new(|| (), |_| read_models());
+    let page = ArcResource::new(|| (), |_| read_models());
     view! {
         <Transition fallback=Loading>
-            {move || Suspend::new(async move {
+            {move || {
+                let page = page.clone();
+                Suspend::new(async move {
                 match page.await {
                     Ok(page) => view! { <Body initial=page /> }.into_any(),
                     Err(error) => view! { <ErrorView error=error /> }.into_any(),
                 }
-            })}
+            })}}
         </Transition>
     }
     .into_any()

@@ -24,15 +24,17 @@ pub fn UsagePage() -> impl IntoView {
             .unwrap_or(7)
             .clamp(1, 31)
     });
-    let page = Resource::new(move || days.get(), read_usage);
+    let page = ArcResource::new(move || days.get(), read_usage);
     view! {
         <Transition fallback=Loading>
-            {move || Suspend::new(async move {
+            {move || {
+                let page = page.clone();
+                Suspend::new(async move {
                 match page.await {
                     Ok(page) => view! { <Body initial=page /> }.into_any(),
                     Err(error) => view! { <ErrorView error=error /> }.into_any(),
                 }
-            })}
+            })}}
         </Transition>
     }
     .into_any()
