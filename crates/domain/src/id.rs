@@ -77,6 +77,18 @@ ids! {
     ArtifactId, 16;
 }
 
+impl EventId {
+    /// An identifier that sorts by time, then by the order within one moment.
+    pub fn ordered(at: crate::Timestamp, sequence: u16, random: [u8; 16]) -> Self {
+        let millis = at.millis().max(0) as u64;
+        let digit = |value: u64, place: u32| ALPHABET[((value >> (5 * place)) & 31) as usize] as char;
+        let mut text: String = (0..9).rev().map(|place| digit(millis, place)).collect();
+        text.extend((0..2).rev().map(|place| digit(u64::from(sequence), place)));
+        text.push_str(&token(&random[..3]));
+        Self(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +97,15 @@ mod tests {
     fn ids_are_lower_case_and_of_their_length() {
         let id = ModelId::from_random([255; 16]);
         assert_eq!(id.as_str(), "zzzzzzzz");
+    }
+
+    #[test]
+    fn event_ids_sort_by_time_and_then_by_order() {
+        let id = |millis, sequence, random| {
+            EventId::ordered(crate::Timestamp::from_millis(millis), sequence, [random; 16])
+        };
+        let sorted = [id(999, 40, 9), id(1000, 0, 9), id(1000, 1, 0), id(1_767_225_600_000, 0, 0)];
+        assert!(sorted.is_sorted(), "{sorted:?}");
     }
 
     #[test]

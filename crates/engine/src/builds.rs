@@ -128,11 +128,12 @@ impl OneBuild {
             return Ok(false);
         }
         if let Build::Failed { reason } = build {
+            let now = self.parts.clock.now();
             let mut random = [0; 16];
             (self.parts.random)(&mut random);
             tx.append(&Event {
-                id: EventId::from_random(random),
-                at: self.parts.clock.now(),
+                id: EventId::ordered(now, 0, random),
+                at: now,
                 kind: EventKind::ModelDeploymentFailed,
                 model: Some(deployment.model.clone()),
                 deployment: Some(deployment.id.clone()),

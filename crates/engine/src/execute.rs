@@ -71,9 +71,9 @@ impl Engine {
             tx.rollback().await?;
             return Ok(None);
         }
-        for planned in &plan.events {
+        for (order, planned) in plan.events.iter().enumerate() {
             tx.append(&Event {
-                id: EventId::from_random(self.random_bytes()),
+                id: EventId::ordered(at.now, order as u16, self.random_bytes()),
                 at: at.now,
                 kind: planned.kind,
                 model: Some(snapshot.model.id.clone()),

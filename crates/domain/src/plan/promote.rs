@@ -11,6 +11,8 @@ use crate::{
 
 /// How long a candidate without a ready replica is waited for after traffic has moved, in milliseconds.
 const CANDIDATE_GRACE: i64 = 60_000;
+/// A canceled promotion goes back, ready or not, after this long, in milliseconds: a person asked for it.
+const WAY_BACK_LIMIT: i64 = 600_000;
 /// A live position is saved at least this often, in milliseconds.
 const SAVE_EVERY: i64 = 5_000;
 
@@ -258,12 +260,15 @@ impl Work<'_> {
         let by = promotion.signal_by.clone().unwrap_or_else(|| "Slipway".into());
         let moved = promotion.gate_passed_at.is_some();
         let demand = self.environment_demand(promotion);
+        let given_up = promotion.phase == Phase::RampingDown
+            && self.at.now.since(promotion.counted_at) >= WAY_BACK_LIMIT;
         let fits = |work: &Self, stage: u32| {
             let kept = Position { stage, elapsed_ms: 0 }.weight();
-            promotion
-                .previous
-                .as_ref()
-                .is_none_or(|previous| work.carries(previous, kept.rest(), demand).is_ok())
+            promotion.previous.as_ref().is_none_or(|previous| {
+                // One that lost nothing takes everything back at once, even where load has outgrown both sides.
+                let whole = work.ready(previous) >= promotion.previous_floor.max(1);
+                given_up || whole || work.carries(previous, kept.rest(), demand).is_ok()
+            })
         };
         let stage = (0..=promotion.position.stage).find(|stage| fits(self, *stage));
         match stage {
@@ -271,7 +276,10 @@ impl Work<'_> {
             Some(0) => self.end_canceled(promotion, &by),
             other => {
                 let stage = other.unwrap_or(promotion.position.stage);
-                promotion.phase = Phase::RampingDown;
+                if promotion.phase != Phase::RampingDown {
+                    promotion.phase = Phase::RampingDown;
+                    promotion.counted_at = self.at.now;
+                }
                 promotion.position = Position { stage, elapsed_ms: promotion.position.elapsed_ms };
                 promotion.reason = Some(format!(
                     "canceled by {by}; the previous deployment has lost replicas, so traffic goes back as they start"
@@ -297,7 +305,7 @@ impl Work<'_> {
     }
 
     fn fail(&mut self, promotion: &mut Promotion, reason: String) {
-        let percent = promotion.percent();
+        let percent = u32::from(promotion.position.weight().basis_points()) / 100;
         promotion.phase = Phase::Failed;
         promotion.reason = Some(reason.clone());
         self.end(promotion);

@@ -42,8 +42,13 @@ impl Work<'_> {
                 AutoscalingSettings { min_replica: 0, max_replica: 1, ..deployment.autoscaling.clone() }
             }
         };
-        let load = self.seen.demand.get(&id).map_or(0, |demand| demand.total());
+        let demand = self.seen.demand.get(&id).copied().unwrap_or_default();
         let current = deployment.target;
+        // What one that goes to sleep still finishes does not keep it awake; a request that waits wakes it.
+        let load = if current == 0 { demand.held } else { demand.total() };
+        if current == 0 && load == 0 {
+            self.memory.scalers.remove(&id);
+        }
         let scaler = self.memory.scalers.entry(id.clone()).or_default();
         scaler.sample(at.monotonic, load, settings.autoscaling_window);
         let mut decision = decide(scaler, &settings, current, floor, at.now, at.monotonic);

@@ -1,6 +1,6 @@
 //! Random histories: whatever people, machines and clocks do, in any order.
 
-use domain::{AutoscalingPatch, EnvironmentName, Lifecycle, Strategy};
+use domain::{AutoscalingPatch, Lifecycle, Strategy};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -51,7 +51,7 @@ pub async fn play(seed: u64) -> Result<Outcome, store::Error> {
             }
             60..74 => {
                 let count = if chance.random_bool(0.3) { 0 } else { chance.random_range(1..12) };
-                world.load.set(EnvironmentName::production(), count);
+                world.traffic(count);
             }
             74..82 => {
                 let low = chance.random_range(0..4);
@@ -82,7 +82,7 @@ pub async fn play(seed: u64) -> Result<Outcome, store::Error> {
         }
         world.run(chance.random_range(50..25_000)).await?;
     }
-    world.load.set(EnvironmentName::production(), 0);
+    world.traffic(0);
     world.run(45 * 60_000).await?;
     if !world.state().await?.promotions.is_empty() {
         world.violations.push("a promotion has no end".into());

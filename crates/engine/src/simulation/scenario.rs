@@ -17,7 +17,7 @@
 
 use std::fmt::Write;
 
-use domain::{AutoscalingPatch, EnvironmentName, EventKind, Lifecycle, Strategy};
+use domain::{AutoscalingPatch, EventKind, Lifecycle, Strategy};
 
 
 use super::{Script, World};
@@ -87,7 +87,7 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
         }
         ["traffic", count] => {
             let count = count.parse().map_err(|_| format!("{count} is no number"))?;
-            world.load.set(EnvironmentName::production(), count);
+            world.traffic(count);
         }
         ["crash", name] => with_id(world, name).await.map(|id| world.machine.crash(&id))?,
         ["down", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, true))?,

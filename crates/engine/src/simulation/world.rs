@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{
-    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Deployment, DeploymentId,
+    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Demand, Deployment, DeploymentId,
     DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind, Lifecycle,
     ManualClock, Model, ModelId, ModelName, Phase, Position, Promotion, PromotionId, PromotionRequest,
     Runtime, Seen, Signal, Source, Strategy, Timestamp, Traffic, Wake, begin, check_invariant, standing,
@@ -167,6 +167,12 @@ impl World {
         Ok(Ok(()))
     }
 
+    /// From now on so many requests are under way at production's address; the gateway wakes a model that holds one.
+    pub fn traffic(&mut self, concurrent: u32) {
+        self.load.set(EnvironmentName::production(), concurrent);
+        self.wakes.wake(&self.model);
+    }
+
     /// Begins a promotion to production, or says why not.
     pub async fn promote(&mut self, name: &str, strategy: Strategy) -> Result<Result<(), String>, store::Error> {
         let state = self.state().await?;
@@ -223,7 +229,7 @@ impl World {
         }
         tx.insert_promotion(&promotion).await?;
         tx.append(&Event {
-            id: EventId::from_random(bytes(&self.random)),
+            id: EventId::ordered(now, 0, bytes(&self.random)),
             at: now,
             kind: EventKind::ModelDeploymentPromoted,
             model: Some(self.model.clone()),
@@ -291,9 +297,11 @@ impl World {
     /// Ticks until nobody asks for another look at this moment.
     async fn settle(&mut self) -> Result<(), store::Error> {
         for _ in 0..50 {
+            // What the look can have measured; callers see a new table only after it.
+            let demand = self.demand().await?;
             self.engine.tick().await;
             self.engine.finish_builds().await;
-            self.check().await?;
+            self.check(&demand).await?;
             if !self.wakes.any() {
                 return Ok(());
             }
@@ -302,14 +310,17 @@ impl World {
         Ok(())
     }
 
-    async fn check(&mut self) -> Result<(), store::Error> {
+    async fn demand(&self) -> Result<BTreeMap<DeploymentId, Demand>, store::Error> {
+        let deployments = self.state().await?.deployments;
+        Ok(deployments.iter().map(|d| (d.id.clone(), self.load.deployment(&d.id).demand)).collect())
+    }
+
+    async fn check(&mut self, demand: &BTreeMap<DeploymentId, Demand>) -> Result<(), store::Error> {
         let (Some(routes), Seen::Known(replicas)) = (self.table.of(&self.model), self.machine.observe(&self.model))
         else {
             return Ok(());
         };
         let state = self.state().await?;
-        let demand: BTreeMap<_, _> =
-            state.deployments.iter().map(|d| (d.id.clone(), self.load.deployment(&d.id).demand)).collect();
         if self.wakes.any() {
             // Something changed after this table was made; the next look answers to it.
             return Ok(());
@@ -320,7 +331,7 @@ impl World {
             &state.environments,
             &state.promotions,
             &replicas,
-            &demand,
+            demand,
         );
         let at = self.elapsed();
         self.violations.extend(broken.into_iter().map(|violation| format!("{at} ms: {}", violation.0)));
