@@ -1,1 +1,23 @@
+//! The use cases. Each asks who may, checks, writes one transaction with its event, wakes the model and returns; the
+//! engine does the rest. Doors translate, and decide nothing.
 
+mod activity;
+mod deployments;
+mod environments;
+mod error;
+mod keys;
+mod logs;
+mod models;
+mod parts;
+mod promotions;
+mod push;
+mod sessions;
+mod switch;
+mod uploads;
+
+pub use error::Error;
+pub use keys::{KeyRing, NewKey, hash_of};
+pub use parts::{ControlPlane, Parts};
+pub use push::{Push, PushTarget, Pushed};
+pub use sessions::NewSession;
+pub use uploads::Upload;

@@ -70,7 +70,8 @@ fn sound() -> World {
     environment.current = Some(id("old"));
     environment.autoscaling.max_replica = 4;
     environment.autoscaling.concurrency_target = 5;
-    let replicas = vec![replica("o1", "old"), replica("o2", "old"), replica("n1", "new"), replica("n2", "new")];
+    let replicas =
+        vec![replica("o1", "old"), replica("o2", "old"), replica("n1", "new"), replica("n2", "new")];
     let route = |name: &str| DeploymentRoute {
         id: id(name),
         availability: Availability::Serving,

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let number = |flag: &str, otherwise: u64| {
         let arguments: Vec<String> = std::env::args().collect();
-        let value = arguments.iter().position(|argument| argument == flag).and_then(|at| arguments.get(at + 1));
+        let value =
+            arguments.iter().position(|argument| argument == flag).and_then(|at| arguments.get(at + 1));
         value.and_then(|text| text.parse().ok()).unwrap_or(otherwise)
     };
     let (histories, first) = (number("--histories", 1_000), number("--seed", 1));

@@ -81,7 +81,8 @@ impl Engine {
                 }
             }
         }
-        let timed = self.models.iter().filter(|(_, known)| known.look_at.is_some_and(|when| when <= at.monotonic));
+        let timed =
+            self.models.iter().filter(|(_, known)| known.look_at.is_some_and(|when| when <= at.monotonic));
         due.extend(timed.map(|(model, _)| model.clone()));
         for model in due {
             if let Err(error) = self.look(&model).await {

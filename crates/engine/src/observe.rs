@@ -2,8 +2,8 @@
 
 use domain::{ModelId, ModelRoutes, Seen, Snapshot};
 
-use crate::engine::Parts;
 use crate::Error;
+use crate::engine::Parts;
 
 /// Everything known about a model now; `None` if it does not exist any more.
 pub(crate) async fn observe(

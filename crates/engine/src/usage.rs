@@ -53,8 +53,9 @@ impl Engine {
                 let total = self.parts.traffic.deployment(&deployment.id).requests;
                 let before = self.meter.requests.insert(deployment.id.clone(), total).unwrap_or(0);
                 let requests = total.saturating_sub(before) as i64;
-                let of_mine =
-                    replicas.iter().filter(|replica| replica.deployment == deployment.id && replica.is_alive());
+                let of_mine = replicas
+                    .iter()
+                    .filter(|replica| replica.deployment == deployment.id && replica.is_alive());
                 let replica_millis: i64 =
                     of_mine.map(|replica| passed.min(at.now.since(replica.started_at)).max(0)).sum();
                 if requests == 0 && replica_millis == 0 {

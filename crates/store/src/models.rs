@@ -60,6 +60,19 @@ impl Store {
             .collect()
     }
 
+    /// Every live model with everything about it, by name.
+    pub async fn load_all_models(&self) -> Result<Vec<ModelState>, Error> {
+        let mut tx = self.read().await?;
+        let rows: Vec<(String,)> = on!(&mut tx, connection => sqlx::query_as(
+                "SELECT id FROM model WHERE deleted_at IS NULL ORDER BY name")
+            .fetch_all(connection).await)?;
+        let mut states = Vec::with_capacity(rows.len());
+        for (id,) in rows {
+            states.extend(tx.load_model(&ModelId::new(id)).await?);
+        }
+        Ok(states)
+    }
+
     /// The live model of this name.
     pub async fn find_model_by_name(&self, name: &ModelName) -> Result<Option<Model>, Error> {
         let mut tx = self.read().await?;

@@ -4,7 +4,6 @@ use domain::{AutoscalingPatch, Lifecycle, Strategy};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-
 use super::{Script, World};
 
 /// What one history came to.

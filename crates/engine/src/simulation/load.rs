@@ -65,8 +65,11 @@ impl Traffic for Load {
     /// A replica's last requests end as soon as it leaves the table.
     fn in_flight(&self, replica: &ReplicaId) -> u32 {
         let Some(routes) = self.table.of(&self.model) else { return 0 };
-        u32::from(routes.deployments.iter().any(|route| {
-            route.replicas.iter().any(|address| &address.id == replica)
-        }))
+        u32::from(
+            routes
+                .deployments
+                .iter()
+                .any(|route| route.replicas.iter().any(|address| &address.id == replica)),
+        )
     }
 }

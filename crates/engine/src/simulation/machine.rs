@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     BuildFailure, BuildSpec, Clock, DeploymentId, LogLine, LogQuery, ManualClock, ModelId, ObservedReplica,
-    ReplicaId, ReplicaSpec, ReplicaState, Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
+    ReplicaId, ReplicaSpec, ReplicaState, Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp,
+    Wake,
 };
 
 use crate::Wakes;
@@ -130,7 +131,9 @@ impl State {
         match process.seen.state {
             ReplicaState::Starting => Some(started.plus(script.ready_after_ms / 2)),
             ReplicaState::Loading => (!script.never_ready).then(|| started.plus(script.ready_after_ms)),
-            ReplicaState::Ready => script.crash_after_ms.zip(process.seen.ready_at).map(|(ms, at)| at.plus(ms)),
+            ReplicaState::Ready => {
+                script.crash_after_ms.zip(process.seen.ready_at).map(|(ms, at)| at.plus(ms))
+            }
             ReplicaState::Stopping => process.ends_at,
             ReplicaState::Unready | ReplicaState::Exited { .. } => None,
         }
@@ -162,7 +165,11 @@ impl Process {
 
 #[async_trait]
 impl Runtime for Machine {
-    async fn build(&self, spec: &BuildSpec, progress: &(dyn Fn(String) + Send + Sync)) -> Result<(), BuildFailure> {
+    async fn build(
+        &self,
+        spec: &BuildSpec,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<(), BuildFailure> {
         progress("installing requirements".into());
         let reason = self.state().scripts.get(&spec.deployment).and_then(|script| script.build_fails.clone());
         reason.map_or(Ok(()), |reason| Err(BuildFailure { reason }))

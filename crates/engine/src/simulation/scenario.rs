@@ -19,7 +19,6 @@ use std::fmt::Write;
 
 use domain::{AutoscalingPatch, EventKind, Lifecycle, Strategy};
 
-
 use super::{Script, World};
 
 /// Performs a scenario and returns its transcript; broken promises stand at its end.
@@ -152,11 +151,14 @@ fn script(words: &[&str]) -> Result<Script, String> {
     let mut script = Script { ready_after_ms: 3_000, ..Script::default() };
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        let mut time = || words.next().ok_or("a duration is missing".to_owned()).and_then(|text| duration(text));
+        let mut time =
+            || words.next().ok_or("a duration is missing".to_owned()).and_then(|text| duration(text));
         match *word {
             "ready-after" => script.ready_after_ms = time()?,
             "build-fails" => script.build_fails = Some("no matching distribution for nothing==1".into()),
-            "load-fails" => script.load_fails = Some("its process exited with code 1: ValueError: no weights".into()),
+            "load-fails" => {
+                script.load_fails = Some("its process exited with code 1: ValueError: no weights".into())
+            }
             "never-ready" => script.never_ready = true,
             "crash-after" => script.crash_after_ms = Some(time()?),
             other => return Err(format!("{other} is no word of a script")),

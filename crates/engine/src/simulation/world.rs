@@ -3,10 +3,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{
-    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Demand, Deployment, DeploymentId,
-    DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind, Lifecycle,
-    ManualClock, Model, ModelId, ModelName, Phase, Position, Promotion, PromotionId, PromotionRequest,
-    Runtime, Seen, Signal, Source, Strategy, Timestamp, Traffic, Wake, begin, check_invariant, standing,
+    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Demand, Deployment,
+    DeploymentId, DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind,
+    Lifecycle, ManualClock, Model, ModelId, ModelName, Phase, Position, Promotion, PromotionId,
+    PromotionRequest, Runtime, Seen, Signal, Source, Strategy, Timestamp, Traffic, Wake, begin,
+    check_invariant, standing,
 };
 
 use store::{ModelState, Store};
@@ -38,12 +39,9 @@ impl World {
     /// A model without deployments, and its production environment.
     pub async fn new(seed: u64) -> Result<Self, store::Error> {
         let shared_memory = std::path::Path::new("/dev/shm");
-        let folder = if shared_memory.is_dir() {
-            tempfile::tempdir_in(shared_memory)
-        } else {
-            tempfile::tempdir()
-        }
-        .map_err(|error| store::Error::Io(error.to_string()))?;
+        let folder =
+            if shared_memory.is_dir() { tempfile::tempdir_in(shared_memory) } else { tempfile::tempdir() }
+                .map_err(|error| store::Error::Io(error.to_string()))?;
         let store = Store::open_scratch(&folder.path().join("world.db")).await?;
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(BEGIN)));
         let random = counter(seed);
@@ -150,7 +148,11 @@ impl World {
     }
 
     /// Changes an environment's scaling; a refusal is returned as its sentence.
-    pub async fn rescale(&mut self, name: &str, patch: AutoscalingPatch) -> Result<Result<(), String>, store::Error> {
+    pub async fn rescale(
+        &mut self,
+        name: &str,
+        patch: AutoscalingPatch,
+    ) -> Result<Result<(), String>, store::Error> {
         let state = self.state().await?;
         let Some(mut environment) = state.environments.into_iter().find(|e| e.name.as_str() == name) else {
             return Ok(Err(format!("no environment {name}")));
@@ -174,7 +176,11 @@ impl World {
     }
 
     /// Begins a promotion to production, or says why not.
-    pub async fn promote(&mut self, name: &str, strategy: Strategy) -> Result<Result<(), String>, store::Error> {
+    pub async fn promote(
+        &mut self,
+        name: &str,
+        strategy: Strategy,
+    ) -> Result<Result<(), String>, store::Error> {
         let state = self.state().await?;
         let Some(mut candidate) = state.deployments.iter().find(|d| d.name.as_str() == name).cloned() else {
             return Ok(Err(format!("no deployment {name}")));
@@ -316,7 +322,8 @@ impl World {
     }
 
     async fn check(&mut self, demand: &BTreeMap<DeploymentId, Demand>) -> Result<(), store::Error> {
-        let (Some(routes), Seen::Known(replicas)) = (self.table.of(&self.model), self.machine.observe(&self.model))
+        let (Some(routes), Seen::Known(replicas)) =
+            (self.table.of(&self.model), self.machine.observe(&self.model))
         else {
             return Ok(());
         };

@@ -1,0 +1,124 @@
+use domain::{
+    Action, Actor, AutoscalingPatch, Environment, EnvironmentName, EventKind, ModelId, Phase, PromotionPatch,
+    may_delete_environment,
+};
+use serde_json::json;
+
+use crate::parts::{Done, persist};
+use crate::{ControlPlane, Error};
+
+impl ControlPlane {
+    /// Adds an environment to a model.
+    pub async fn create_environment(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        name: &EnvironmentName,
+        autoscaling: AutoscalingPatch,
+        promotion: PromotionPatch,
+    ) -> Result<(), Error> {
+        self.may(actor, Action::Deploy)?;
+        let mut held = self.hold(model).await?;
+        if held.state.environments.iter().any(|environment| &environment.name == name) {
+            let problem = format!("{} has an environment `{name}` already", held.state.model.name);
+            return Err(domain::Invalid::new("name", problem).into());
+        }
+        let mut environment = Environment::new(model.clone(), name.clone(), held.now);
+        environment.autoscaling = environment.autoscaling.patched(&autoscaling)?;
+        environment.promotion = environment.promotion.patched(&promotion)?;
+        held.tx.insert_environment(&environment).await?;
+        let sentence = format!("environment {name} was created");
+        let data = json!({ "autoscaling": environment.autoscaling, "promotion": environment.promotion });
+        held.record(self, actor, EventKind::EnvironmentCreated, None, Some(name), sentence, data).await?;
+        self.finish(held).await?;
+        Ok(())
+    }
+
+    /// Changes an environment's settings; false if nothing changed. A promotion that runs keeps the ones it began with.
+    pub async fn update_environment(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        name: &EnvironmentName,
+        autoscaling: AutoscalingPatch,
+        promotion: PromotionPatch,
+    ) -> Result<bool, Error> {
+        self.may(actor, Action::Deploy)?;
+        persist!(self.try_update_environment(actor, model, name, &autoscaling, &promotion).await)
+    }
+
+    async fn try_update_environment(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        name: &EnvironmentName,
+        autoscaling: &AutoscalingPatch,
+        promotion: &PromotionPatch,
+    ) -> Result<bool, Error> {
+        let mut held = self.hold(model).await?;
+        let before = held.environment(name)?.clone();
+        let mut after = before.clone();
+        after.autoscaling = before.autoscaling.patched(autoscaling)?;
+        after.promotion = before.promotion.patched(promotion)?;
+        if after == before {
+            held.tx.rollback().await?;
+            return Ok(false);
+        }
+        let data = json!({
+            "autoscaling": after.autoscaling,
+            "promotion": after.promotion,
+            "previous_settings": { "autoscaling": before.autoscaling, "promotion": before.promotion },
+        });
+        held.save_environment(after).await?;
+        let sentence = format!("settings of {name} were changed");
+        held.record(self, actor, EventKind::EnvironmentUpdated, None, Some(name), sentence, data).await?;
+        self.finish(held).await?;
+        Ok(true)
+    }
+
+    /// Deletes an environment: its address answers 404, a promotion into it ends, and what served it sleeps.
+    pub async fn delete_environment(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        name: &EnvironmentName,
+    ) -> Result<(), Error> {
+        self.may(actor, Action::Deploy)?;
+        let done = persist!(self.try_delete_environment(actor, model, name).await)?;
+        self.moved(&done).await;
+        Ok(())
+    }
+
+    async fn try_delete_environment(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        name: &EnvironmentName,
+    ) -> Result<Done, Error> {
+        let mut held = self.hold(model).await?;
+        let environment = held.environment(name)?.clone();
+        let running = held.running(name).cloned();
+        may_delete_environment(&environment, running.as_ref()).map_err(Error::Conflict)?;
+        if let Some(mut promotion) = running {
+            promotion.phase = Phase::Canceled;
+            promotion.ended_at = Some(held.now);
+            promotion.reason = Some("the environment was deleted".into());
+            held.save_promotion(promotion).await?;
+        }
+        let attached = |deployment: &domain::Deployment| deployment.environment.as_ref() == Some(name);
+        for mut deployment in held.state.deployments.clone().into_iter().filter(attached) {
+            deployment.environment = None;
+            deployment.autoscaling = environment.autoscaling.clone();
+            deployment.autoscaling.min_replica = 0;
+            if deployment.active_since.is_some() {
+                deployment.target = 0;
+            }
+            held.save_deployment(deployment).await?;
+        }
+        held.tx.delete_environment(model, name).await?;
+        let sentence = format!("environment {name} was deleted");
+        held.record(self, actor, EventKind::EnvironmentDeleted, None, Some(name), sentence, json!({}))
+            .await?;
+        self.finish(held).await
+    }
+}

@@ -1,0 +1,52 @@
+/// Why a use case did not do what it was asked, by what the person who asked can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody we know: sign in, or send a key.
+    #[error("no valid API key was sent; use `Authorization: Bearer KEY` or `Authorization: Api-Key KEY`")]
+    Unauthorized,
+    /// Somebody who may not.
+    #[error("{0}")]
+    Forbidden(String),
+    #[error("{0}")]
+    NotFound(String),
+    /// A value that has to be another one.
+    #[error(transparent)]
+    Invalid(#[from] domain::Invalid),
+    /// Not as things stand; the sentence says what to do first.
+    #[error("{0}")]
+    Conflict(String),
+    /// Somebody else changed the same thing at the same moment, several times: try again.
+    #[error("somebody else changed this at the same moment; try again")]
+    Busy,
+    #[error("the store failed: {0}")]
+    Store(#[from] store::Error),
+    /// The machine failed us.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    pub fn not_found(sentence: impl Into<String>) -> Self {
+        Self::NotFound(sentence.into())
+    }
+
+    pub fn forbidden(sentence: impl Into<String>) -> Self {
+        Self::Forbidden(sentence.into())
+    }
+
+    pub fn conflict(sentence: impl Into<String>) -> Self {
+        Self::Conflict(sentence.into())
+    }
+
+    /// The code that programs tell refusals apart by.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::Forbidden(_) => "FORBIDDEN",
+            Self::NotFound(_) => "RESOURCE_NOT_FOUND",
+            Self::Invalid(_) | Self::Conflict(_) => "VALIDATION_ERROR",
+            Self::Busy => "CONFLICT",
+            Self::Store(_) | Self::Internal(_) => "INTERNAL_ERROR",
+        }
+    }
+}

@@ -1,0 +1,231 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{
+    Action, Actor, AppliedRoutes, Change, ChangeKind, Clock, DeploymentId, EnvironmentName, Event, EventId,
+    EventKind, ModelId, Runtime, Timestamp, Traffic, Wake,
+};
+use serde_json::Value;
+use store::{ModelState, Store, Tx};
+use tokio::sync::broadcast;
+
+use crate::Error;
+use crate::keys::KeyRing;
+
+/// What the use cases work with.
+#[derive(Clone)]
+pub struct Parts {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub wake: Arc<dyn Wake>,
+    /// For logs and storage; use cases start and stop nothing themselves.
+    pub runtime: Arc<dyn Runtime>,
+    pub traffic: Arc<dyn Traffic>,
+    pub applied: Arc<dyn AppliedRoutes>,
+    pub changes: broadcast::Sender<Change>,
+    /// Fills a buffer with random bytes.
+    pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    /// Where uploads and unpacked archives are.
+    pub data_dir: PathBuf,
+}
+
+/// The use cases, in files by subject. Cheap to clone.
+#[derive(Clone)]
+pub struct ControlPlane {
+    pub(crate) parts: Parts,
+    pub(crate) ring: Arc<KeyRing>,
+}
+
+/// How long an answer waits for traffic to have moved.
+const MOVED_WITHIN: Duration = Duration::from_secs(2);
+/// How often a use case is tried again when somebody wrote first.
+pub(crate) const TRIES: usize = 8;
+
+impl ControlPlane {
+    /// Reads the keys and is ready.
+    pub async fn open(parts: Parts) -> Result<Self, Error> {
+        let ring = Arc::new(KeyRing::default());
+        let plane = Self { parts, ring };
+        plane.reload_keys().await?;
+        Ok(plane)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    pub(crate) fn random_bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        (self.parts.random)(&mut bytes);
+        bytes
+    }
+
+    /// Refuses whoever's role does not reach.
+    pub(crate) fn may(&self, actor: &Actor, action: Action) -> Result<(), Error> {
+        if actor.role.permits(action) {
+            return Ok(());
+        }
+        let needed = match action {
+            Action::Invoke => "call models",
+            Action::View => "look at the workspace",
+            Action::Deploy => "change models",
+            Action::Administer => "manage keys",
+        };
+        Err(Error::Forbidden(format!(
+            "the key `{}` may not {needed}; ask an admin for one that may",
+            actor.name
+        )))
+    }
+
+    /// Begins to write to a model: takes its next generation, which makes other writers of it wait, and reads it.
+    pub(crate) async fn hold(&self, id: &ModelId) -> Result<Held, Error> {
+        let now = self.now();
+        let mut tx = self.parts.store.begin().await?;
+        let generation = tx.raise_generation(id, now).await?;
+        let state = tx.load_model(id).await?;
+        match (generation, state) {
+            (Some(generation), Some(state)) => Ok(Held::new(tx, state, generation, now)),
+            _ => Err(no_model(id)),
+        }
+    }
+
+    /// Commits, then tells everybody whom it concerns.
+    pub(crate) async fn finish(&self, held: Held) -> Result<Done, Error> {
+        let Held { tx, state, generation, .. } = held;
+        tx.commit().await?;
+        self.tell(&state.model.id, generation);
+        Ok(Done { model: state.model.id, generation })
+    }
+
+    pub(crate) fn tell(&self, model: &ModelId, generation: u64) {
+        self.parts.wake.wake(model);
+        let change = Change { kind: ChangeKind::Model, id: model.to_string(), generation };
+        // Nobody watching is fine.
+        let _ = self.parts.changes.send(change);
+    }
+
+    /// Waits, within bounds, until requests meet what was recorded.
+    pub(crate) async fn moved(&self, done: &Done) -> bool {
+        self.parts.applied.wait_applied(&done.model, done.generation, MOVED_WITHIN).await
+    }
+
+    pub(crate) fn event(&self, actor: &Actor, now: Timestamp, order: u16, about: About<'_>) -> Event {
+        Event {
+            id: EventId::ordered(now, order, self.random_bytes()),
+            at: now,
+            kind: about.kind,
+            model: about.model.cloned(),
+            deployment: about.deployment.cloned(),
+            environment: about.environment.cloned(),
+            actor: actor.clone(),
+            sentence: about.sentence,
+            data: about.data,
+        }
+    }
+}
+
+pub(crate) fn no_model(id: &ModelId) -> Error {
+    Error::NotFound(format!("there is no model `{id}`"))
+}
+
+/// A model that this use case writes to, and nobody else until it ends.
+pub(crate) struct Held {
+    pub tx: Tx,
+    pub state: ModelState,
+    pub generation: u64,
+    pub now: Timestamp,
+    events: u16,
+}
+
+/// What a use case recorded, for waiting until it is in force.
+pub(crate) struct Done {
+    pub model: ModelId,
+    pub generation: u64,
+}
+
+/// What an event tells.
+pub(crate) struct About<'a> {
+    pub kind: EventKind,
+    pub model: Option<&'a ModelId>,
+    pub deployment: Option<&'a DeploymentId>,
+    pub environment: Option<&'a EnvironmentName>,
+    pub sentence: String,
+    pub data: Value,
+}
+
+impl Held {
+    pub fn new(tx: Tx, state: ModelState, generation: u64, now: Timestamp) -> Self {
+        Self { tx, state, generation, now, events: 0 }
+    }
+
+    pub fn deployment(&self, id: &DeploymentId) -> Result<&domain::Deployment, Error> {
+        let live = self.state.deployments.iter().filter(|deployment| deployment.deleted_at.is_none());
+        live.into_iter()
+            .find(|deployment| &deployment.id == id)
+            .ok_or_else(|| Error::NotFound(format!("{} has no deployment `{id}`", self.state.model.name)))
+    }
+
+    pub fn environment(&self, name: &EnvironmentName) -> Result<&domain::Environment, Error> {
+        self.state.environments.iter().find(|environment| &environment.name == name).ok_or_else(|| {
+            Error::NotFound(format!(
+                "{} has no environment `{name}`; create it first, from the model's page or with POST /v1/models/{}/environments",
+                self.state.model.name, self.state.model.id
+            ))
+        })
+    }
+
+    pub fn running(&self, name: &EnvironmentName) -> Option<&domain::Promotion> {
+        self.state.promotions.iter().find(|promotion| &promotion.environment == name)
+    }
+
+    /// Writes a deployment over what was read.
+    pub async fn save_deployment(&mut self, mut deployment: domain::Deployment) -> Result<(), Error> {
+        written(self.tx.save_deployment(&mut deployment).await?)
+    }
+
+    pub async fn save_environment(&mut self, mut environment: domain::Environment) -> Result<(), Error> {
+        written(self.tx.save_environment(&mut environment).await?)
+    }
+
+    pub async fn save_promotion(&mut self, mut promotion: domain::Promotion) -> Result<(), Error> {
+        written(self.tx.save_promotion(&mut promotion).await?)
+    }
+
+    /// Records what was done.
+    pub async fn record(
+        &mut self,
+        plane: &ControlPlane,
+        actor: &Actor,
+        kind: EventKind,
+        deployment: Option<&DeploymentId>,
+        environment: Option<&EnvironmentName>,
+        sentence: String,
+        data: Value,
+    ) -> Result<(), Error> {
+        let model = self.state.model.id.clone();
+        let about = About { kind, model: Some(&model), deployment, environment, sentence, data };
+        let event = plane.event(actor, self.now, self.events, about);
+        self.events += 1;
+        self.tx.append(&event).await?;
+        Ok(())
+    }
+}
+
+fn written(first: bool) -> Result<(), Error> {
+    if first { Ok(()) } else { Err(Error::Busy) }
+}
+
+/// Does something again, from reading on, while others write the same rows in between; the future must not borrow.
+macro_rules! persist {
+    ($body:expr) => {{
+        let mut left = $crate::parts::TRIES;
+        loop {
+            match $body {
+                Err($crate::Error::Busy) if left > 0 => left -= 1,
+                other => break other,
+            }
+        }
+    }};
+}
+pub(crate) use persist;
