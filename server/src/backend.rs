@@ -1,4 +1,220 @@
-//! What the dashboard asks of the server.
+//! What the dashboard asks of the server, answered by the use cases.
 
+mod actions;
+mod errors;
+mod first_run;
 pub mod pages;
-pub mod picture;
+mod reads;
+mod trial;
+
+use std::sync::Arc;
+
+use app::backend::{Backend, Session};
+use app::error::AppError;
+use app::view::{
+    DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, SessionInfo, SignIn, TryAnswer,
+    UsagePage,
+};
+use async_trait::async_trait;
+use domain::{
+    Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, Strategy, Traffic,
+};
+use http::request::Parts;
+
+use crate::api::Api;
+use crate::auth;
+use errors::told;
+
+pub use trial::Trial;
+
+/// The dashboard's way to the use cases.
+pub struct Dashboard {
+    pub api: Arc<Api>,
+    pub traffic: Arc<dyn Traffic>,
+    /// Sends trial requests through the gateway.
+    pub trial: Trial,
+    /// Whether cookies are for TLS only.
+    pub secure: bool,
+}
+
+impl Dashboard {
+    fn actor<'a>(&self, session: &'a Session) -> Result<&'a Actor, AppError> {
+        session.get::<Actor>().ok_or(AppError::Unauthorized)
+    }
+}
+
+#[async_trait]
+impl Backend for Dashboard {
+    async fn open(&self, request: &Parts) -> Result<Session, AppError> {
+        let control = &self.api.control;
+        // A key says more than a cookie that a browser happens to send along.
+        let actor = match (auth::key(&request.headers), auth::session(&request.headers)) {
+            (Some(key), _) => control.authenticate(key, Door::Ui).await,
+            (None, Some(token)) => control.session(token).await,
+            (None, None) => return Err(AppError::Unauthorized),
+        };
+        Ok(Session::new(actor.map_err(told)?))
+    }
+
+    async fn sign_in(&self, _: &Parts, proof: SignIn) -> Result<String, AppError> {
+        let session = match proof {
+            SignIn::Token(token) => self.api.control.sign_in_with_link(&token).await,
+            SignIn::ApiKey(key) => self.api.control.sign_in_with_key(&key).await,
+        };
+        let session = session.map_err(told)?;
+        Ok(auth::set_cookie(&session.token, session.seconds, self.secure))
+    }
+
+    async fn sign_out(&self, request: &Parts) -> Result<String, AppError> {
+        if let Some(token) = auth::session(&request.headers) {
+            self.api.control.sign_out(token).await.map_err(told)?;
+        }
+        Ok(auth::forget_cookie(self.secure))
+    }
+
+    async fn session_info(&self, session: &Session) -> Result<SessionInfo, AppError> {
+        let actor = self.actor(session)?;
+        Ok(SessionInfo { name: actor.name.clone(), role: actor.role, version: env!("CARGO_PKG_VERSION").into() })
+    }
+
+    async fn models_page(&self, session: &Session) -> Result<ModelsPage, AppError> {
+        self.read_models(self.actor(session)?).await
+    }
+
+    async fn model_page(&self, session: &Session, model: &ModelId) -> Result<ModelPage, AppError> {
+        self.read_model(self.actor(session)?, model).await
+    }
+
+    async fn environment_page(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+    ) -> Result<EnvironmentPage, AppError> {
+        self.read_environment(self.actor(session)?, model, environment).await
+    }
+
+    async fn deployment_page(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<DeploymentPage, AppError> {
+        self.read_deployment(self.actor(session)?, model, deployment).await
+    }
+
+    async fn logs(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        after: LogCursor,
+    ) -> Result<LogPage, AppError> {
+        self.read_logs(self.actor(session)?, model, deployment, after).await
+    }
+
+    async fn usage(&self, session: &Session, days: u32) -> Result<UsagePage, AppError> {
+        self.read_usage(self.actor(session)?, days).await
+    }
+
+    async fn promote(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        environment: &EnvironmentName,
+        strategy: Strategy,
+    ) -> Result<Done, AppError> {
+        self.do_promote(self.actor(session)?, model, deployment, environment, strategy).await
+    }
+
+    async fn cancel_promotion(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+    ) -> Result<Done, AppError> {
+        self.do_cancel(self.actor(session)?, model, environment).await
+    }
+
+    async fn rename(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        name: &str,
+    ) -> Result<Done, AppError> {
+        self.do_rename(self.actor(session)?, model, deployment, name).await
+    }
+
+    async fn activate(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<Done, AppError> {
+        self.do_activate(self.actor(session)?, model, deployment).await
+    }
+
+    async fn deactivate(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<Done, AppError> {
+        self.do_deactivate(self.actor(session)?, model, deployment).await
+    }
+
+    async fn delete_deployment(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        confirm: &str,
+    ) -> Result<Done, AppError> {
+        self.do_delete_deployment(self.actor(session)?, model, deployment, confirm).await
+    }
+
+    async fn delete_model(&self, session: &Session, model: &ModelId, confirm: &str) -> Result<Done, AppError> {
+        self.do_delete_model(self.actor(session)?, model, confirm).await
+    }
+
+    async fn create_environment(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        name: &str,
+    ) -> Result<Done, AppError> {
+        self.do_create_environment(self.actor(session)?, model, name).await
+    }
+
+    async fn update_promotion_settings(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+        patch: PromotionPatch,
+    ) -> Result<Done, AppError> {
+        self.do_update_promotion_settings(self.actor(session)?, model, environment, patch).await
+    }
+
+    async fn update_autoscaling(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        patch: AutoscalingPatch,
+    ) -> Result<Done, AppError> {
+        self.do_update_autoscaling(self.actor(session)?, model, deployment, patch).await
+    }
+
+    async fn try_request(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        input: &str,
+    ) -> Result<TryAnswer, AppError> {
+        self.do_try(self.actor(session)?, model, deployment, input).await
+    }
+}

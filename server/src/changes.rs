@@ -33,6 +33,11 @@ impl Changes {
         Self { sender: broadcast::Sender::new(WAITING), shutdown }
     }
 
+    /// For those who tell by themselves.
+    pub fn sender(&self) -> broadcast::Sender<Change> {
+        self.sender.clone()
+    }
+
     /// Tells every browser. Without one, nothing happens.
     pub fn tell(&self, change: Change) {
         let _ = self.sender.send(change);

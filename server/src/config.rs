@@ -129,6 +129,12 @@ impl Settings {
 }
 
 impl Config {
+    /// Where the database is: the configured one, or a file in the data folder.
+    pub fn database_url(&self, folder: &std::path::Path) -> String {
+        let file = || format!("sqlite:{}", folder.join("slipway.db").display());
+        self.database_url.clone().unwrap_or_else(file)
+    }
+
     /// The address for people and clients, when the server listens on `port`.
     pub fn public_url(&self, port: u16) -> String {
         self.public_url.clone().unwrap_or_else(|| format!("http://localhost:{port}"))

@@ -3,15 +3,22 @@
 #![recursion_limit = "512"]
 
 pub mod answer;
+pub mod api;
+pub mod auth;
 pub mod backend;
+pub mod banner;
 pub mod changes;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod dashboard;
 pub mod data_folder;
+pub mod doctor;
 pub mod graphql;
 pub mod guard;
+pub mod local;
 pub mod machine;
+pub mod picture;
 pub mod random;
 pub mod rest;
 pub mod site;

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -27,6 +28,8 @@ use receive::receive;
 use signature::{Authorization, Payload};
 use xml::S3Error;
 
+/// The name that clients are told for the place of uploads.
+pub const BUCKET: &str = "uploads";
 /// The most an archive may have, in bytes: 10 GB.
 pub const LIMIT: u64 = 10_000_000_000;
 /// The most that the list of a multipart upload's parts may have, in bytes: 10,000 parts are allowed.
@@ -44,12 +47,16 @@ pub struct Grant {
     pub file: PathBuf,
 }
 
-/// Finds leave by its access key.
-pub type Grants = Arc<dyn Fn(&str) -> Option<Grant> + Send + Sync>;
+/// Who gave leave to whom.
+#[async_trait]
+pub trait Grants: Send + Sync {
+    /// Finds leave by its access key; nothing if there is none, or the store can't tell.
+    async fn find(&self, access_key: &str) -> Option<Grant>;
+}
 
 /// What the door works with.
 pub struct Uploads {
-    pub grants: Grants,
+    pub grants: Arc<dyn Grants>,
     pub clock: Arc<dyn Clock>,
     /// Where parts of multipart uploads wait.
     pub folder: PathBuf,
@@ -76,7 +83,7 @@ impl Uploads {
         let authorization = Authorization::read(&parts)?;
         let now = self.clock.now();
         let unknown = || S3Error::new(StatusCode::FORBIDDEN, "InvalidAccessKeyId", "these upload keys are unknown or used up; push again");
-        let grant = (self.grants)(&authorization.access_key).ok_or_else(unknown)?;
+        let grant = self.grants.find(&authorization.access_key).await.ok_or_else(unknown)?;
         if now > grant.expires_at {
             return Err(S3Error::new(StatusCode::FORBIDDEN, "ExpiredToken", "these upload keys have expired; push again"));
         }

@@ -32,7 +32,7 @@ pub async fn check(config: &Config) -> Vec<Finding> {
 }
 
 async fn database(config: &Config, folder: &Path) -> Finding {
-    let url = crate::boot::database_url(config, folder);
+    let url = config.database_url(folder);
     let kind = url.split(':').next().unwrap_or_default().to_owned();
     match store::Store::open(&url).await {
         Ok(_) => Finding::ok("database", format!("{kind} opens")),

@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::machine::Machine;
 
 pub use requests::{
-    CreateEnvironment, EnvironmentSettingsUpdate, LogsRequest, PromoteDeployment, PromoteToEnvironment, Rename,
-    UpdateEnvironment,
+    Backpressure as BackpressureUpdate, CreateEnvironment, EnvironmentSettingsUpdate, LogsRequest, PromoteDeployment,
+    PromoteToEnvironment, Rename, UpdateEnvironment, strategy,
 };
 pub use settings::{AutoscalingSettings, PromotionSettings, UpdateAutoscaling, UpdatePromotion};
 
@@ -248,6 +248,11 @@ pub struct EnvironmentUpdated {
 pub struct PromotionCanceled {
     pub status: &'static str,
     pub message: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SignalSent {
+    pub success: bool,
 }
 
 #[derive(Debug, Serialize)]

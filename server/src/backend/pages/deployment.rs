@@ -4,7 +4,7 @@ use app::view::{CallSnippet, DeploymentPage, LogCursor, LogPage, LogRow, Permit,
 use domain::{Action, Deployment, Lifecycle, LogLine, ReplicaId, Timestamp};
 use serde_json::Value;
 
-use crate::backend::picture::Picture;
+use crate::picture::Picture;
 
 /// `logs` are the last lines; `in_flight` asks the gateway.
 pub fn deployment_page(

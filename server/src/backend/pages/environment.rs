@@ -5,7 +5,7 @@ use domain::{
     DeploymentId, Door, Environment, Event, EventKind, Phase, Promotion, Strategy, Timestamp,
 };
 
-use crate::backend::picture::{Picture, finishes_at, next_stage_at};
+use crate::picture::{Picture, finishes_at, next_stage_at};
 
 /// What the gateway counted for one deployment since the rollout's first stage.
 pub type Counts<'a> = &'a dyn Fn(&DeploymentId) -> Option<Counted>;

@@ -3,7 +3,7 @@
 use app::view::{DevelopmentBand, EnvironmentCard, ModelPage, ModelRow};
 use domain::{DeploymentStatus, Environment, Timestamp};
 
-use crate::backend::picture::Picture;
+use crate::picture::Picture;
 
 /// One line of the list of models.
 pub fn model_row(picture: &Picture) -> ModelRow {

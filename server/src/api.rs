@@ -1,0 +1,104 @@
+//! What the management doors share: the use cases, and how they read one model.
+
+mod archive;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::response::Response;
+use control::{ControlPlane, Error};
+use domain::{Actor, Clock, DeploymentId, Door, ModelId, ModelName, Role, Runtime, Timestamp};
+use http::HeaderMap;
+
+use crate::auth;
+use crate::machine::Machine;
+use crate::picture::Picture;
+
+/// The use cases with what the doors need beside them.
+pub struct Api {
+    pub control: Arc<ControlPlane>,
+    pub runtime: Arc<dyn Runtime>,
+    pub clock: Arc<dyn Clock>,
+    pub machine: Machine,
+    /// Where this server is called, without a slash at the end.
+    pub public_url: Arc<str>,
+    /// When this server was first started.
+    pub since: Timestamp,
+    /// The folder of pushed archives.
+    pub artifacts: PathBuf,
+    /// Signs links to archives; forgotten with the process.
+    pub link_secret: [u8; 32],
+}
+
+impl Api {
+    /// Who asks, by the API key in the header.
+    pub async fn caller(&self, headers: &HeaderMap) -> Result<Actor, Error> {
+        let key = auth::key(headers).ok_or(Error::Unauthorized)?;
+        self.control.authenticate(key, Door::Api).await
+    }
+
+    /// One model, or why it can't be seen.
+    pub async fn picture(&self, actor: &Actor, model: &ModelId) -> Result<Picture, Error> {
+        let state = self.control.model(actor, model).await?;
+        Ok(self.draw(actor.role, state))
+    }
+
+    pub async fn picture_by_name(&self, actor: &Actor, name: &str) -> Result<Picture, Error> {
+        let name = ModelName::new(name).map_err(|_| Error::not_found(format!("there is no model `{name}`")))?;
+        let state = self.control.model_by_name(actor, &name).await?;
+        Ok(self.draw(actor.role, state))
+    }
+
+    /// The model that a deployment belongs to.
+    pub async fn picture_by_deployment(&self, actor: &Actor, id: &str) -> Result<(Picture, DeploymentId), Error> {
+        let id = DeploymentId::new(id);
+        for picture in self.pictures(actor).await? {
+            if picture.deployment(&id).is_some() {
+                return Ok((picture, id));
+            }
+        }
+        Err(Error::not_found(format!("there is no deployment `{id}`")))
+    }
+
+    /// Every model, by name.
+    pub async fn pictures(&self, actor: &Actor) -> Result<Vec<Picture>, Error> {
+        let states = self.control.models(actor).await?;
+        Ok(states.into_iter().map(|state| self.draw(actor.role, state)).collect())
+    }
+
+    fn draw(&self, role: Role, state: store::ModelState) -> Picture {
+        let mut deployments = state.deployments;
+        deployments.retain(|deployment| deployment.deleted_at.is_none());
+        let mut promotions = state.promotions;
+        promotions.retain(domain::Promotion::is_running);
+        Picture {
+            replicas: self.runtime.observe(&state.model.id),
+            model: state.model,
+            deployments,
+            environments: state.environments,
+            promotions,
+            now: self.clock.now(),
+            role,
+            public_url: self.public_url.clone(),
+        }
+    }
+
+    /// A token that lets its holder fetch one deployment's archive for some minutes.
+    pub fn archive_token(&self, actor: &Actor, picture: &Picture, deployment: &DeploymentId) -> Result<String, Error> {
+        if !actor.role.permits(domain::Action::View) {
+            return Err(Error::forbidden("your key may only call models"));
+        }
+        if !picture.model.allow_download {
+            return Err(Error::conflict(format!("{} was pushed with downloads disabled", picture.model.name)));
+        }
+        let found = picture.deployment(deployment);
+        let artifact = found.map(|found| &found.artifact).ok_or_else(|| Error::not_found("the deployment is gone"))?;
+        Ok(archive::token(&self.link_secret, artifact, self.clock.now()))
+    }
+
+    /// The archive that a token is for; nothing if it is not ours, or too old.
+    pub async fn archive(&self, token: &str) -> Option<Response> {
+        let artifact = archive::check(&self.link_secret, token, self.clock.now())?;
+        archive::send(&self.artifacts.join(format!("{artifact}.tar")), &artifact).await
+    }
+}

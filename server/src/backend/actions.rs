@@ -1,0 +1,175 @@
+//! What people do. Each is one use case, and a sentence on what it came to.
+
+use app::error::AppError;
+use app::view::{Done, TryAnswer};
+use domain::{
+    Action, Actor, AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, PromotionRequest,
+    Strategy,
+};
+
+use super::Dashboard;
+use super::errors::told;
+
+impl Dashboard {
+    /// A deployment's name, for sentences.
+    async fn name_of(&self, actor: &Actor, model: &ModelId, id: &DeploymentId) -> Result<String, AppError> {
+        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        picture
+            .deployment(id)
+            .map(|deployment| deployment.name.to_string())
+            .ok_or_else(|| AppError::not_found(format!("{} has no deployment `{id}`.", picture.model.name)))
+    }
+
+    pub(super) async fn do_promote(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        environment: &EnvironmentName,
+        strategy: Strategy,
+    ) -> Result<Done, AppError> {
+        let request = PromotionRequest { strategy: Some(strategy), ..PromotionRequest::default() };
+        let candidate =
+            self.api.control.promote(actor, model, deployment, environment, request).await.map_err(told)?;
+        let name = self.name_of(actor, model, &candidate).await?;
+        Ok(Done::new(format!("{name} is being promoted to {environment}.")))
+    }
+
+    pub(super) async fn do_cancel(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        environment: &EnvironmentName,
+    ) -> Result<Done, AppError> {
+        let phase = self.api.control.cancel_promotion(actor, model, environment).await.map_err(told)?;
+        Ok(Done::new(if phase.is_over() {
+            format!("Canceled: all traffic of {environment} is with its current deployment.")
+        } else {
+            format!("Canceling: traffic of {environment} goes back as fast as ready replicas permit.")
+        }))
+    }
+
+    pub(super) async fn do_rename(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        name: &str,
+    ) -> Result<Done, AppError> {
+        self.api.control.rename_deployment(actor, model, deployment, name).await.map_err(told)?;
+        Ok(Done::new(format!("It is called {name} now; its addresses stay.")))
+    }
+
+    pub(super) async fn do_activate(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<Done, AppError> {
+        let name = self.name_of(actor, model, deployment).await?;
+        let changed = self.api.control.activate(actor, model, deployment).await.map_err(told)?;
+        Ok(Done::new(if changed { format!("{name} is starting.") } else { format!("{name} is active already.") }))
+    }
+
+    pub(super) async fn do_deactivate(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<Done, AppError> {
+        let name = self.name_of(actor, model, deployment).await?;
+        let changed = self.api.control.deactivate(actor, model, deployment).await.map_err(told)?;
+        Ok(Done::new(if changed {
+            format!("{name} is deactivated: requests answer 404, and its configuration stays.")
+        } else {
+            format!("{name} is inactive already.")
+        }))
+    }
+
+    pub(super) async fn do_delete_deployment(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        confirm: &str,
+    ) -> Result<Done, AppError> {
+        let name = self.name_of(actor, model, deployment).await?;
+        confirmed(confirm, &name)?;
+        self.api.control.delete_deployment(actor, model, deployment).await.map_err(told)?;
+        Ok(Done::new(format!("{name} is deleted; its usage stays in the log.")))
+    }
+
+    pub(super) async fn do_delete_model(&self, actor: &Actor, model: &ModelId, confirm: &str) -> Result<Done, AppError> {
+        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        confirmed(confirm, picture.model.name.as_str())?;
+        self.api.control.delete_model(actor, model).await.map_err(told)?;
+        Ok(Done::new(format!("{} is deleted with everything in it; its usage stays in the log.", picture.model.name)))
+    }
+
+    pub(super) async fn do_create_environment(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        name: &str,
+    ) -> Result<Done, AppError> {
+        let name = EnvironmentName::new(name)?;
+        let (autoscaling, promotion) = (AutoscalingPatch::default(), PromotionPatch::default());
+        self.api.control.create_environment(actor, model, &name, autoscaling, promotion).await.map_err(told)?;
+        Ok(Done::new(format!("{name} exists; promote a deployment to it.")))
+    }
+
+    pub(super) async fn do_update_promotion_settings(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        environment: &EnvironmentName,
+        patch: PromotionPatch,
+    ) -> Result<Done, AppError> {
+        let changed = self
+            .api
+            .control
+            .update_environment(actor, model, environment, AutoscalingPatch::default(), patch)
+            .await
+            .map_err(told)?;
+        Ok(saved(changed, "The next promotion follows these settings."))
+    }
+
+    pub(super) async fn do_update_autoscaling(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        patch: AutoscalingPatch,
+    ) -> Result<Done, AppError> {
+        let changed = self.api.control.update_autoscaling(actor, model, deployment, patch).await.map_err(told)?;
+        Ok(saved(changed, "These settings are in force."))
+    }
+
+    pub(super) async fn do_try(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        input: &str,
+    ) -> Result<TryAnswer, AppError> {
+        if !actor.role.permits(Action::Invoke) {
+            return Err(AppError::Forbidden { message: "Your key may not call models.".into() });
+        }
+        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let Some(found) = picture.deployment(deployment) else {
+            return Err(AppError::not_found(format!("{} has no deployment `{deployment}`.", picture.model.name)));
+        };
+        self.trial.send(model, found, input).await
+    }
+}
+
+fn confirmed(typed: &str, name: &str) -> Result<(), AppError> {
+    if typed == name {
+        return Ok(());
+    }
+    Err(AppError::invalid("confirm", format!("type its name, {name}, to delete it")))
+}
+
+fn saved(changed: bool, sentence: &str) -> Done {
+    Done::new(if changed { sentence } else { "Nothing had to change." })
+}

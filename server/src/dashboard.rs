@@ -1,0 +1,126 @@
+//! The dashboard: its pages, their functions, their files, and the streams that keep them live.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use app::backend::Backend;
+use app::view::LogCursor;
+use app::{App, shell};
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use domain::{DeploymentId, ModelId, parse_id};
+use futures::Stream;
+use http::{HeaderMap, StatusCode};
+use leptos::prelude::{LeptosOptions, provide_context};
+use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::changes::{self, Changes};
+use crate::{answer, site};
+
+/// How often a followed log is read.
+const LOG_PACE: Duration = Duration::from_millis(500);
+
+#[derive(Clone)]
+struct Streams {
+    backend: Arc<dyn Backend>,
+    changes: Changes,
+    shutdown: CancellationToken,
+}
+
+/// Pages, `/api/ui/…` and `/pkg/…`. Anything else is a page that says it does not exist.
+pub fn router(backend: Arc<dyn Backend>, changes: Changes, shutdown: CancellationToken) -> Router {
+    let context = {
+        let backend = backend.clone();
+        move || provide_context(backend.clone())
+    };
+    let options = LeptosOptions::builder().output_name("app").build();
+    let (pages, _) = generate_route_list_with_exclusions_and_ssg_and_context(App, None, context.clone());
+    let not_found = leptos_axum::render_app_async_with_context(context.clone(), || shell(site::files()));
+    let streams = Router::new()
+        .route("/api/ui/events", get(events))
+        .route("/api/ui/log_stream", get(log_stream))
+        .with_state(Streams { backend, changes, shutdown });
+    Router::new()
+        .leptos_routes_with_context(&options, pages, context, || shell(site::files()))
+        .fallback(not_found)
+        .with_state(options)
+        .merge(streams)
+        .route("/pkg/{name}", get(|Path(name): Path<String>, headers: HeaderMap| async move { site::serve(&name, &headers) }))
+}
+
+/// Nudges for whoever is signed in.
+async fn events(State(streams): State<Streams>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match streams.backend.open(&parts).await {
+        Ok(_) => streams.changes.stream(),
+        Err(_) => unauthorized(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Follow {
+    model: String,
+    deployment: String,
+    /// Lines after this one; from the last lines on if it is left out.
+    #[serde(default)]
+    after: i64,
+}
+
+/// A deployment's log as it is written: each event is a page of new lines.
+async fn log_stream(State(streams): State<Streams>, Query(follow): Query<Follow>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let Ok(session) = streams.backend.open(&parts).await else { return unauthorized() };
+    let ids = parse_id("model", &follow.model).and_then(|model| Ok((model, parse_id("deployment", &follow.deployment)?)));
+    let (model, deployment) = match ids {
+        Ok((model, deployment)) => (ModelId::new(model), DeploymentId::new(deployment)),
+        Err(invalid) => return answer::error(StatusCode::BAD_REQUEST, "INVALID", &invalid.to_string()),
+    };
+    // What can't be read at all is an answer, not a stream that breaks off.
+    let first = streams.backend.logs(&session, &model, &deployment, LogCursor(follow.after)).await;
+    if let Err(error) = first {
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return answer::error(status, "LOGS", &error.to_string());
+    }
+    changes::answer(lines(streams, session, model, deployment, LogCursor(follow.after)))
+}
+
+fn lines(
+    streams: Streams,
+    session: app::backend::Session,
+    model: ModelId,
+    deployment: DeploymentId,
+    after: LogCursor,
+) -> impl Stream<Item = Result<Event, Infallible>> + Send {
+    futures::stream::unfold((streams, after, true), move |(streams, mut after, mut first)| {
+        let (session, model, deployment) = (session.clone(), model.clone(), deployment.clone());
+        async move {
+            loop {
+                if !first {
+                    tokio::select! {
+                        () = streams.shutdown.cancelled() => return None,
+                        () = tokio::time::sleep(LOG_PACE) => {}
+                    }
+                }
+                first = false;
+                // A deployment that is deleted meanwhile ends its stream.
+                let page = streams.backend.logs(&session, &model, &deployment, after).await.ok()?;
+                if page.lines.is_empty() {
+                    continue;
+                }
+                after = page.next;
+                let event = Event::default().json_data(&page).unwrap_or_default();
+                return Some((Ok(event), (streams, after, first)));
+            }
+        }
+    })
+}
+
+fn unauthorized() -> Response {
+    answer::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "sign in, or send an API key").into_response()
+}

@@ -1,0 +1,67 @@
+//! What clients send, read strictly: a refusal names the field.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::response::Response;
+use domain::Invalid;
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+
+use super::error;
+use crate::answer;
+
+/// The most a body of the management API may have, in bytes.
+const LIMIT: usize = 1 << 20;
+
+/// A JSON body. An empty one counts as `{}`: clients leave out what they don't change.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        let body = axum::body::to_bytes(request.into_body(), LIMIT).await.map_err(|_| {
+            let message = format!("the body broke off, or has more than {LIMIT} bytes");
+            answer::error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message)
+        })?;
+        read(&body).map(Self).map_err(|invalid| error::invalid(&invalid))
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Invalid> {
+    let text: &[u8] = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." || path == "?" { "body".to_owned() } else { path };
+        Invalid::new(field, error.into_inner().to_string())
+    })?;
+    reader.end().map_err(|error| Invalid::new("body", error.to_string()))?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::contract::{PromoteToEnvironment, UpdateEnvironment};
+
+    #[test]
+    fn refusals_name_the_field_that_was_wrong() {
+        let refusal = |text: &'static str| read::<UpdateEnvironment>(&Bytes::from(text)).unwrap_err();
+        let deep = refusal(r#"{"autoscaling_settings": {"min_replica": "two"}}"#);
+        assert_eq!(deep.field, "autoscaling_settings.min_replica");
+        let unknown = refusal(r#"{"autoscaling_setings": {}}"#);
+        assert!(unknown.to_string().contains("autoscaling_setings"), "{unknown}");
+        assert_eq!(refusal("{").field, "body");
+        assert_eq!(refusal("{} {}").field, "body");
+        assert_eq!(refusal("[]").field, "body");
+    }
+
+    #[test]
+    fn an_empty_body_is_an_empty_object() {
+        assert!(read::<UpdateEnvironment>(&Bytes::from(" \n")).is_ok());
+        let missing = read::<PromoteToEnvironment>(&Bytes::new()).unwrap_err();
+        assert!(missing.to_string().contains("deployment_id"), "{missing}");
+    }
+}

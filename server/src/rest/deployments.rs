@@ -1,0 +1,201 @@
+//! Deployments, by id or by the aliases `production` and `development`.
+
+use super::contract::{Deployment, Deployments, Rename, Retried, Switched, UpdateAutoscaling, Updated};
+use super::*;
+use axum::extract::Query;
+use domain::{AutoscalingPatch, DeploymentId, ModelId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::body::Json;
+use crate::picture::Picture;
+
+pub fn shape(api: &Api, picture: &Picture, deployment: &domain::Deployment) -> Deployment {
+    Deployment::new(deployment, &picture.standing(deployment), &picture.environments, &api.machine)
+}
+
+/// The model, and the deployment that the path names.
+pub async fn find(api: &Api, actor: &Actor, model: &str, deployment: &str) -> Result<(Picture, DeploymentId), Response> {
+    let picture = api.picture(actor, &ids::model(model)?).await.map_err(|error| failure(&error))?;
+    let found = match deployment {
+        "development" => picture.deployments.iter().find(|deployment| deployment.is_development()),
+        "production" => picture
+            .production()
+            .and_then(|environment| environment.current.as_ref())
+            .and_then(|id| picture.deployment(id)),
+        id => picture.deployments.iter().find(|deployment| deployment.id.as_str() == id),
+    };
+    let Some(found) = found else {
+        let message = match deployment {
+            "development" => format!("{} has no development deployment; push one with --watch", picture.model.name),
+            "production" => format!("nothing serves production of {} yet", picture.model.name),
+            id => format!("{} has no deployment `{id}`", picture.model.name),
+        };
+        return Err(answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message));
+    };
+    let id = found.id.clone();
+    Ok((picture, id))
+}
+
+/// The deployment as it is now.
+async fn current(api: &Api, actor: &Actor, model: &ModelId, id: &DeploymentId) -> Result<Deployment, Response> {
+    let picture = api.picture(actor, model).await.map_err(|error| failure(&error))?;
+    picture.deployment(id).map(|deployment| shape(api, &picture, deployment)).ok_or_else(|| {
+        answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "the deployment was deleted meanwhile")
+    })
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct ByName {
+    name: Option<String>,
+}
+
+pub async fn list(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path(model): ModelPath,
+    Query(by): Query<ByName>,
+) -> Answer {
+    let picture = api.picture(&actor, &ids::model(&model)?).await.map_err(|error| failure(&error))?;
+    let mut listed: Vec<_> = picture
+        .deployments
+        .iter()
+        .filter(|deployment| by.name.as_ref().is_none_or(|name| deployment.name.as_str() == name))
+        .collect();
+    listed.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id)));
+    let deployments = listed.into_iter().map(|deployment| shape(&api, &picture, deployment)).collect();
+    Ok(answer::ok(&Deployments { deployments }))
+}
+
+pub async fn read(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+    let (picture, id) = find(&api, &actor, &model, &deployment).await?;
+    Ok(answer::ok(&current(&api, &actor, &picture.model.id, &id).await?))
+}
+
+pub async fn rename(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+    Json(body): Json<Rename>,
+) -> Answer {
+    let (picture, id) = find(&api, &actor, &model, &deployment).await?;
+    let model = picture.model.id;
+    if let Some(name) = body.name {
+        api.control.rename_deployment(&actor, &model, &id, &name).await.map_err(|error| failure(&error))?;
+    }
+    Ok(answer::ok(&current(&api, &actor, &model, &id).await?))
+}
+
+#[derive(Serialize)]
+struct Tombstone<'a> {
+    id: &'a str,
+    deleted: bool,
+    model_id: &'a str,
+}
+
+pub async fn delete(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+    let (picture, id) = find(&api, &actor, &model, &deployment).await?;
+    api.control.delete_deployment(&actor, &picture.model.id, &id).await.map_err(|error| failure(&error))?;
+    Ok(answer::ok(&Tombstone { id: id.as_str(), deleted: true, model_id: picture.model.id.as_str() }))
+}
+
+pub async fn activate(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+    let (picture, id) = find(&api, &actor, &model, &deployment).await?;
+    switch(api.control.activate(&actor, &picture.model.id, &id).await)
+}
+
+pub async fn deactivate(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+    let (picture, id) = find(&api, &actor, &model, &deployment).await?;
+    switch(api.control.deactivate(&actor, &picture.model.id, &id).await)
+}
+
+/// `no_op` if nothing had to change.
+pub fn switch(changed: Result<bool, control::Error>) -> Answer {
+    let changed = changed.map_err(|error| failure(&error))?;
+    Ok(answer::ok(&Switched { success: true, no_op: !changed }))
+}
+
+pub async fn retry(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+    let (picture, id) = find(&api, &actor, &model, &deployment).await?;
+    let model = picture.model.id;
+    let retried = api.control.retry(&actor, &model, &id).await.map_err(|error| failure(&error))?;
+    let reason = (!retried).then(|| "it has not failed; there is nothing to retry".to_owned());
+    Ok(answer::ok(&Retried { retried, reason, deployment: current(&api, &actor, &model, &id).await? }))
+}
+
+pub async fn autoscaling(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+    Json(body): Json<UpdateAutoscaling>,
+) -> Answer {
+    let (picture, id) = find(&api, &actor, &model, &deployment).await?;
+    let patch = AutoscalingPatch::try_from(body).map_err(|invalid| error::invalid(&invalid))?;
+    let changed = api
+        .control
+        .update_autoscaling(&actor, &picture.model.id, &id, patch)
+        .await
+        .map_err(|error| failure(&error))?;
+    Ok(answer::ok(&updated(changed)))
+}
+
+/// `ACCEPTED` or `UNCHANGED`.
+pub fn updated(changed: bool) -> Updated {
+    let (status, message) =
+        if changed { ("ACCEPTED", "the settings are in force") } else { ("UNCHANGED", "the settings were so already") };
+    Updated { status, message: message.into() }
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct ConfigForm {
+    output_format: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Config<'a> {
+    config: Option<&'a Value>,
+    raw_config: Option<&'a str>,
+}
+
+pub async fn config(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+    Query(form): Query<ConfigForm>,
+) -> Answer {
+    let (raw, parsed) = match form.output_format.as_deref() {
+        None | Some("both") => (true, true),
+        Some("raw") => (true, false),
+        Some("parsed") => (false, true),
+        Some(other) => {
+            let problem = format!("`{other}` is not one of raw, parsed, both");
+            return Err(error::invalid(&domain::Invalid::new("output_format", problem)));
+        }
+    };
+    let (picture, id) = find(&api, &actor, &model, &deployment).await?;
+    let found = picture.deployment(&id);
+    Ok(answer::ok(&Config {
+        config: found.filter(|_| parsed).map(|deployment| &deployment.config),
+        raw_config: found.filter(|_| raw).and_then(|deployment| deployment.raw_config.as_deref()),
+    }))
+}
+
+#[derive(Serialize)]
+struct Download {
+    download_url: String,
+}
+
+/// Where the pushed archive can be fetched, without a key, for some minutes.
+pub async fn download(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+    let (picture, id) = find(&api, &actor, &model, &deployment).await?;
+    let token = api.archive_token(&actor, &picture, &id).map_err(|error| failure(&error))?;
+    Ok(answer::ok(&Download { download_url: format!("{}/v1/archives/{token}", api.public_url) }))
+}
+
+/// The archive itself; the token is the leave.
+pub async fn archive(State(api): State<Arc<Api>>, Path(token): Path<String>) -> Answer {
+    api.archive(&token).await.ok_or_else(|| {
+        let message = "this link is unknown or has expired; ask for a new one";
+        answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", message)
+    })
+}

@@ -1,0 +1,139 @@
+//! Environments.
+
+use super::contract::{CreateEnvironment, Environment, EnvironmentUpdated, Environments, UpdateEnvironment};
+use super::*;
+use domain::{AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch};
+use serde::Serialize;
+
+use super::body::Json;
+use super::deployments::{switch, updated};
+use crate::picture::Picture;
+
+fn shape(api: &Api, picture: &Picture, environment: &domain::Environment) -> Environment {
+    let promotion = picture.promotion(&environment.name);
+    let deployment = |id: &DeploymentId| {
+        picture.deployment(id).map(|deployment| deployments::shape(api, picture, deployment))
+    };
+    Environment::new(
+        environment,
+        environment.current.as_ref().and_then(deployment),
+        promotion.and_then(|promotion| deployment(&promotion.candidate)),
+        promotion,
+        &api.machine,
+    )
+}
+
+/// The model with the environment that the path names.
+pub async fn find(
+    api: &Api,
+    actor: &Actor,
+    model: &str,
+    environment: &str,
+) -> Result<(Picture, EnvironmentName), Response> {
+    let picture = api.picture(actor, &ids::model(model)?).await.map_err(|error| failure(&error))?;
+    let name = ids::environment(environment)?;
+    if picture.environment(&name).is_none() {
+        let message = format!("{} has no environment `{name}`; create it first", picture.model.name);
+        return Err(answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message));
+    }
+    Ok((picture, name))
+}
+
+async fn current(api: &Api, actor: &Actor, model: &ModelId, name: &EnvironmentName) -> Result<Environment, Response> {
+    let picture = api.picture(actor, model).await.map_err(|error| failure(&error))?;
+    picture.environment(name).map(|environment| shape(api, &picture, environment)).ok_or_else(|| {
+        answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "the environment was deleted meanwhile")
+    })
+}
+
+pub async fn list(State(api): State<Arc<Api>>, Extension(actor): Caller, Path(model): ModelPath) -> Answer {
+    let picture = api.picture(&actor, &ids::model(&model)?).await.map_err(|error| failure(&error))?;
+    let environments =
+        picture.environments().into_iter().map(|environment| shape(&api, &picture, environment)).collect();
+    Ok(answer::ok(&Environments { environments }))
+}
+
+pub async fn read(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, environment)): Below) -> Answer {
+    let (picture, name) = find(&api, &actor, &model, &environment).await?;
+    Ok(answer::ok(&current(&api, &actor, &picture.model.id, &name).await?))
+}
+
+pub async fn create(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path(model): ModelPath,
+    Json(body): Json<CreateEnvironment>,
+) -> Answer {
+    let model = ids::model(&model)?;
+    let refused = |invalid: domain::Invalid| error::invalid(&invalid);
+    contract::BackpressureUpdate::check(body.request_backpressure_settings.as_ref()).map_err(refused)?;
+    let autoscaling = AutoscalingPatch::try_from(body.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
+    let promotion = PromotionPatch::try_from(body.promotion_settings.unwrap_or_default()).map_err(refused)?;
+    let name = EnvironmentName::new(body.name).map_err(refused)?;
+    api.control
+        .create_environment(&actor, &model, &name, autoscaling, promotion)
+        .await
+        .map_err(|error| failure(&error))?;
+    Ok(answer::ok(&current(&api, &actor, &model, &name).await?))
+}
+
+pub async fn update(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, environment)): Below,
+    Json(body): Json<UpdateEnvironment>,
+) -> Answer {
+    let (picture, name) = find(&api, &actor, &model, &environment).await?;
+    let model = picture.model.id;
+    let refused = |invalid: domain::Invalid| error::invalid(&invalid);
+    body.check().map_err(refused)?;
+    let autoscaling = AutoscalingPatch::try_from(body.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
+    let promotion = PromotionPatch::try_from(body.promotion_settings.unwrap_or_default()).map_err(refused)?;
+    let changed = api
+        .control
+        .update_environment(&actor, &model, &name, autoscaling, promotion)
+        .await
+        .map_err(|error| failure(&error))?;
+    let updated = updated(changed);
+    Ok(answer::ok(&EnvironmentUpdated {
+        environment: current(&api, &actor, &model, &name).await?,
+        status: updated.status,
+        message: updated.message,
+    }))
+}
+
+#[derive(Serialize)]
+struct Tombstone<'a> {
+    name: &'a str,
+    model_id: &'a str,
+    deleted: bool,
+}
+
+pub async fn delete(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, environment)): Below) -> Answer {
+    let (picture, name) = find(&api, &actor, &model, &environment).await?;
+    api.control.delete_environment(&actor, &picture.model.id, &name).await.map_err(|error| failure(&error))?;
+    Ok(answer::ok(&Tombstone { name: name.as_str(), model_id: picture.model.id.as_str(), deleted: true }))
+}
+
+/// What an environment serves, which its `activate` and `deactivate` are about.
+fn serving(picture: &Picture, name: &EnvironmentName) -> Result<DeploymentId, Response> {
+    picture.environment(name).and_then(|environment| environment.current.clone()).ok_or_else(|| {
+        let message = format!("nothing is promoted to {name} yet");
+        answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message)
+    })
+}
+
+pub async fn activate(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, environment)): Below) -> Answer {
+    let (picture, name) = find(&api, &actor, &model, &environment).await?;
+    switch(api.control.activate(&actor, &picture.model.id, &serving(&picture, &name)?).await)
+}
+
+pub async fn deactivate(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, environment)): Below) -> Answer {
+    let (picture, name) = find(&api, &actor, &model, &environment).await?;
+    switch(api.control.deactivate(&actor, &picture.model.id, &serving(&picture, &name)?).await)
+}
+
+/// What an environment serves, for its log.
+pub fn current_of(picture: &Picture, name: &EnvironmentName) -> Result<DeploymentId, Response> {
+    serving(picture, name)
+}

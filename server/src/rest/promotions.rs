@@ -1,0 +1,99 @@
+//! Promotions: begin and cancel.
+
+use super::contract::{PromoteDeployment, PromoteToEnvironment, PromotionCanceled, SignalSent, UpdatePromotion, strategy};
+use super::*;
+use domain::{AutoscalingPatch, DeploymentId, EnvironmentName, PromotionPatch, PromotionRequest, parse_id};
+
+use super::body::Json;
+use super::contract::EnvironmentSettingsUpdate;
+use crate::picture::Picture;
+
+/// What both bodies come to.
+struct Promote {
+    environment: EnvironmentName,
+    deployment: DeploymentId,
+    scale_down_previous: bool,
+    settings: Option<EnvironmentSettingsUpdate>,
+    only_now: Option<UpdatePromotion>,
+}
+
+pub async fn promote_to_production(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+    Json(body): Json<PromoteDeployment>,
+) -> Answer {
+    let (picture, deployment) = deployments::find(&api, &actor, &model, &deployment).await?;
+    let promote = Promote {
+        environment: ids::environment(domain::PRODUCTION)?,
+        deployment,
+        scale_down_previous: body.scale_down_previous_production,
+        settings: body.environment_settings_update,
+        only_now: body.promotion_settings_override,
+    };
+    begin(&api, &actor, picture, promote).await
+}
+
+pub async fn promote_to_environment(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, environment)): Below,
+    Json(body): Json<PromoteToEnvironment>,
+) -> Answer {
+    let (picture, environment) = environments::find(&api, &actor, &model, &environment).await?;
+    let deployment = parse_id("deployment_id", &body.deployment_id).map_err(|invalid| error::invalid(&invalid))?;
+    let promote = Promote {
+        environment,
+        deployment: DeploymentId::new(deployment),
+        scale_down_previous: body.scale_down_previous_deployment,
+        settings: body.environment_settings_update,
+        only_now: body.promotion_settings_override,
+    };
+    begin(&api, &actor, picture, promote).await
+}
+
+/// Answers the deployment that becomes the candidate, which may be a copy.
+async fn begin(api: &Api, actor: &Actor, picture: Picture, promote: Promote) -> Answer {
+    let refused = |invalid: domain::Invalid| error::invalid(&invalid);
+    let model = picture.model.id.clone();
+    let settings = picture.environment(&promote.environment).map(|environment| environment.promotion.clone());
+    let strategy = strategy(&settings.unwrap_or_default(), promote.only_now).map_err(refused)?;
+    if let Some(update) = promote.settings {
+        update.check().map_err(refused)?;
+        let autoscaling = AutoscalingPatch::try_from(update.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
+        let promotion = PromotionPatch::try_from(update.promotion_settings.unwrap_or_default()).map_err(refused)?;
+        api.control
+            .update_environment(actor, &model, &promote.environment, autoscaling, promotion)
+            .await
+            .map_err(|error| failure(&error))?;
+    }
+    let request = PromotionRequest { strategy, scale_down_previous: promote.scale_down_previous };
+    let candidate = api
+        .control
+        .promote(actor, &model, &promote.deployment, &promote.environment, request)
+        .await
+        .map_err(|error| failure(&error))?;
+    let picture = api.picture(actor, &model).await.map_err(|error| failure(&error))?;
+    let found = picture.deployment(&candidate).ok_or_else(|| {
+        answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "the deployment was deleted meanwhile")
+    })?;
+    Ok(answer::ok(&deployments::shape(api, &picture, found)))
+}
+
+pub async fn cancel(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, environment)): Below) -> Answer {
+    let (picture, name) = environments::find(&api, &actor, &model, &environment).await?;
+    let canceled =
+        api.control.cancel_promotion(&actor, &picture.model.id, &name).await.map_err(|error| failure(&error))?;
+    let (status, message) = if canceled.is_over() {
+        ("CANCELED", format!("all traffic of {name} is with its current deployment"))
+    } else {
+        ("RAMPING_DOWN", format!("traffic of {name} goes back as fast as ready replicas permit"))
+    };
+    Ok(answer::ok(&PromotionCanceled { status, message }))
+}
+
+/// A cancel is as forceful as it can be: it never waits.
+pub async fn force_cancel(api: State<Arc<Api>>, caller: Caller, path: Below) -> Answer {
+    cancel(api, caller, path).await?;
+    Ok(answer::ok(&SignalSent { success: true }))
+}

@@ -1,0 +1,160 @@
+//! What was used, also by what is gone.
+
+use super::*;
+use axum::extract::Query;
+use domain::Invalid;
+use serde::{Deserialize, Serialize};
+use time::Date;
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+const LONGEST: i64 = 31;
+
+#[derive(Debug, Deserialize)]
+pub struct Period {
+    start_date: Option<String>,
+    end_date: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    dedicated_usage: Dedicated,
+}
+
+#[derive(Serialize)]
+struct Dedicated {
+    minutes: u64,
+    inference_requests: u64,
+    breakdown: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    billable_resource: Resource,
+    minutes: u64,
+    inference_requests: u64,
+    daily: Vec<Daily>,
+}
+
+#[derive(Serialize)]
+struct Resource {
+    id: String,
+    kind: &'static str,
+    name: String,
+    model_name: String,
+    is_deleted: bool,
+    instance_type: String,
+    environment_name: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Daily {
+    date: String,
+    minutes: u64,
+    inference_requests: u64,
+}
+
+pub async fn summary(State(api): State<Arc<Api>>, Extension(actor): Caller, Query(period): Query<Period>) -> Answer {
+    let (first, last) = days(&period, api.clock.now().millis().div_euclid(DAY)).map_err(|invalid| error::invalid(&invalid))?;
+    let rows = api.control.usage(&actor, first, last).await.map_err(|error| failure(&error))?;
+    let mut breakdown: Vec<Row> = Vec::new();
+    for row in rows {
+        let id = row.deployment.to_string();
+        let daily = Daily {
+            date: date(row.day),
+            minutes: minutes(row.replica_millis),
+            inference_requests: u64::try_from(row.requests).unwrap_or(0),
+        };
+        let index = match breakdown.iter().position(|known| known.billable_resource.id == id) {
+            Some(index) => index,
+            None => {
+                breakdown.push(Row {
+                    billable_resource: Resource {
+                        id,
+                        kind: "MODEL_DEPLOYMENT",
+                        name: row.deployment_name,
+                        model_name: row.model_name,
+                        is_deleted: row.is_deleted,
+                        instance_type: api.machine.name.clone(),
+                        environment_name: row.environment,
+                    },
+                    minutes: 0,
+                    inference_requests: 0,
+                    daily: Vec::new(),
+                });
+                breakdown.len() - 1
+            }
+        };
+        let known = &mut breakdown[index];
+        known.minutes += daily.minutes;
+        known.inference_requests += daily.inference_requests;
+        known.daily.push(daily);
+    }
+    Ok(answer::ok(&Summary {
+        dedicated_usage: Dedicated {
+            minutes: breakdown.iter().map(|row| row.minutes).sum(),
+            inference_requests: breakdown.iter().map(|row| row.inference_requests).sum(),
+            breakdown,
+        },
+    }))
+}
+
+/// A started minute counts whole.
+fn minutes(millis: i64) -> u64 {
+    u64::try_from((millis + 59_999) / 60_000).unwrap_or(0)
+}
+
+/// The period in days since 1970; the last 31 of them if nothing was said.
+fn days(period: &Period, today: i64) -> Result<(i64, i64), Invalid> {
+    let last = period.end_date.as_deref().map(|text| day("end_date", text)).transpose()?.unwrap_or(today);
+    let first = period.start_date.as_deref().map(|text| day("start_date", text)).transpose()?.unwrap_or(last - LONGEST + 1);
+    if first > last {
+        return Err(Invalid::new("start_date", "is after end_date"));
+    }
+    if last - first >= LONGEST {
+        return Err(Invalid::new("start_date", format!("is more than {LONGEST} days before end_date")));
+    }
+    Ok((first, last))
+}
+
+/// Days since 1970 of a date like `2026-01-31`, or of a moment that begins with one.
+fn day(field: &str, text: &str) -> Result<i64, Invalid> {
+    let wrong = || Invalid::new(field, format!("`{text}` is not a date like 2026-01-31"));
+    let date = text.get(..10).ok_or_else(wrong)?;
+    let mut parts = date.splitn(3, '-');
+    let mut number = || parts.next().and_then(|part| part.parse::<u16>().ok()).ok_or_else(wrong);
+    let (year, month, of_month) = (number()?, number()?, number()?);
+    let month = u8::try_from(month).ok().and_then(|month| time::Month::try_from(month).ok()).ok_or_else(wrong)?;
+    let of_month = u8::try_from(of_month).map_err(|_| wrong())?;
+    let date = Date::from_calendar_date(i32::from(year), month, of_month).map_err(|_| wrong())?;
+    Ok(date.midnight().assume_utc().unix_timestamp() / 86_400)
+}
+
+fn date(day: i64) -> String {
+    domain::Timestamp::from_millis(day * DAY).rfc3339().chars().take(10).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn period(start: Option<&str>, end: Option<&str>) -> Period {
+        Period { start_date: start.map(str::to_owned), end_date: end.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_month_is_the_most_and_the_default() {
+        let (first, last) = days(&period(None, None), 20_000).unwrap();
+        assert_eq!((last, last - first + 1), (20_000, 31));
+        assert_eq!(days(&period(Some("2026-01-01"), Some("2026-01-31")), 0).unwrap().0, 20_454);
+        assert!(days(&period(Some("2026-01-01"), Some("2026-02-01")), 0).is_err());
+        assert!(days(&period(Some("2026-01-02"), Some("2026-01-01")), 0).is_err());
+    }
+
+    #[test]
+    fn dates_are_read_strictly_and_written_back() {
+        assert_eq!(date(day("start_date", "2026-02-28T10:00:00Z").unwrap()), "2026-02-28");
+        for text in ["", "2026", "2026-13-01", "2026-02-30", "éééééééééé", "2026-02-3é"] {
+            assert_eq!(day("start_date", text).unwrap_err().field, "start_date", "{text}");
+        }
+    }
+}
