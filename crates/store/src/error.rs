@@ -5,7 +5,9 @@ pub enum Error {
     #[error("a row like this exists already ({constraint})")]
     Taken { constraint: String },
     /// The database was made by a newer version of Slipway.
-    #[error("the database was made by a newer version of Slipway (migration {version}); install that version or a newer one")]
+    #[error(
+        "the database was made by a newer version of Slipway (migration {version}); install that version or a newer one"
+    )]
     Newer { version: i64 },
     /// A document in the database can't be read.
     #[error("a stored {what} can't be read: {source}")]

@@ -3,7 +3,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::Error;
@@ -63,7 +65,8 @@ impl Store {
             MIGRATIONS.run(&pool).await?;
             return Ok(Self { pool: Pool::Postgres(pool) });
         }
-        let path = address.strip_prefix("sqlite://").or_else(|| address.strip_prefix("sqlite:")).unwrap_or(address);
+        let path =
+            address.strip_prefix("sqlite://").or_else(|| address.strip_prefix("sqlite:")).unwrap_or(address);
         Self::open_file(Path::new(path), SqliteSynchronous::Full, 4).await
     }
 
@@ -80,7 +83,9 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10))
             .synchronous(synchronous);
-        let pool = |count: u32| SqlitePoolOptions::new().max_connections(count).idle_timeout(None).max_lifetime(None);
+        let pool = |count: u32| {
+            SqlitePoolOptions::new().max_connections(count).idle_timeout(None).max_lifetime(None)
+        };
         let writer = pool(1).connect_with(options.clone()).await?;
         MIGRATIONS.run(&writer).await?;
         let readers = pool(readers).connect_with(options).await?;

@@ -76,19 +76,31 @@ impl Store {
             .fetch_all(connection).await)?;
         Ok(rows
             .into_iter()
-            .map(|(deployment, day, model, model_name, deployment_name, environment, millis, requests, gone)| {
-                UsageRow {
-                    deployment: DeploymentId::new(deployment),
-                    model: ModelId::new(model),
-                    deployment_name,
-                    model_name,
-                    environment,
+            .map(
+                |(
+                    deployment,
                     day,
-                    replica_millis: millis,
+                    model,
+                    model_name,
+                    deployment_name,
+                    environment,
+                    millis,
                     requests,
-                    is_deleted: gone != 0,
-                }
-            })
+                    gone,
+                )| {
+                    UsageRow {
+                        deployment: DeploymentId::new(deployment),
+                        model: ModelId::new(model),
+                        deployment_name,
+                        model_name,
+                        environment,
+                        day,
+                        replica_millis: millis,
+                        requests,
+                        is_deleted: gone != 0,
+                    }
+                },
+            )
             .collect())
     }
 }

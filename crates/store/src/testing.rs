@@ -1,0 +1,153 @@
+//! Databases for tests: a SQLite file in a temporary folder, or a Postgres server started for this process.
+//!
+//! `SLIPWAY_TEST_POSTGRES_URL` names a server to use instead (`postgres://user@host:port/database`); otherwise Debian's
+//! binaries are started on a socket of their own. Without either a test fails; it never skips.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::Store;
+
+/// A database of its own for one test; gone with it.
+pub struct Scratch {
+    pub store: Store,
+    /// What [`Store::open`] takes to open it once more.
+    pub address: String,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// A SQLite file.
+///
+/// # Panics
+/// If it can't be made: there is no test without it.
+pub async fn sqlite() -> Scratch {
+    let folder = must(tempfile::tempdir(), "a temporary folder");
+    let address = folder.path().join("test.db").display().to_string();
+    let store = must(Store::open(&address).await, "a SQLite file");
+    Scratch { store, address, _folder: Some(folder) }
+}
+
+/// A database on Postgres.
+///
+/// # Panics
+/// If no server can be reached or started.
+pub async fn postgres() -> Scratch {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::SeqCst);
+    let name = format!("slipway_test_{}_{number}", std::process::id());
+    let base = match std::env::var("SLIPWAY_TEST_POSTGRES_URL") {
+        Ok(url) => url,
+        Err(_) => {
+            let folder = tokio::task::spawn_blocking(|| server().to_path_buf()).await;
+            let folder = must(folder, "a Postgres server");
+            format!("postgres://postgres@localhost/postgres?host={}", folder.display())
+        }
+    };
+    let admin = must(sqlx::postgres::PgPool::connect(&base).await, "a connection to Postgres");
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    must(sqlx::query(create).execute(&admin).await, "a database");
+    admin.close().await;
+    let address = with_database(&base, &name);
+    let store = must(Store::open(&address).await, "a migrated database");
+    Scratch { store, address, _folder: None }
+}
+
+/// The same address with another database's name.
+fn with_database(url: &str, name: &str) -> String {
+    let (head, query) =
+        url.split_once('?').map_or((url, String::new()), |(head, query)| (head, format!("?{query}")));
+    let cut = head.rfind('/').unwrap_or(head.len());
+    format!("{}/{name}{query}", &head[..cut])
+}
+
+/// The folder with the socket of this process's server, which is started at the first call.
+fn server() -> &'static Path {
+    static SERVER: OnceLock<PathBuf> = OnceLock::new();
+    SERVER.get_or_init(start_server)
+}
+
+fn start_server() -> PathBuf {
+    let binaries =
+        must(find_binaries().ok_or(()), "Postgres' binaries; install Debian's package `postgresql`");
+    let folder = must(tempfile::Builder::new().prefix("slipway-pg-").tempdir(), "a temporary folder").keep();
+    let root = rustix_is_root();
+    if root {
+        run(Command::new("chown").arg("postgres").arg(&folder));
+    }
+    let data = folder.join("data");
+    let as_postgres = |program: &Path| {
+        let mut command = if root {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.current_dir(&folder).env_remove("LC_ALL");
+        command
+    };
+    run(as_postgres(&binaries.join("initdb"))
+        .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D"])
+        .arg(&data));
+    let options = format!(
+        "-c listen_addresses= -c unix_socket_directories={} -c fsync=off -c max_connections=200",
+        folder.display()
+    );
+    run(as_postgres(&binaries.join("pg_ctl"))
+        .args(["-w", "-D"])
+        .arg(&data)
+        .args(["-o", &options, "-l"])
+        .arg(folder.join("log"))
+        .arg("start"));
+    stop_with_this_process(&binaries, &data, root);
+    folder
+}
+
+/// A watcher that outlives the test process by a moment, stops its server and removes the folder.
+fn stop_with_this_process(binaries: &Path, data: &Path, root: bool) {
+    let prefix = if root { "setpriv --reuid=postgres --regid=postgres --clear-groups " } else { "" };
+    let script = format!(
+        "while kill -0 {pid} 2>/dev/null; do sleep 0.2; done; {prefix}{pg_ctl} -m immediate -D {data} stop; rm -rf {folder}",
+        pid = std::process::id(),
+        pg_ctl = binaries.join("pg_ctl").display(),
+        data = data.display(),
+        folder = data.parent().unwrap_or(data).display(),
+    );
+    let watcher = Command::new("sh")
+        .args(["-c", &script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    must(watcher, "a watcher of the Postgres server");
+}
+
+fn find_binaries() -> Option<PathBuf> {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .collect();
+    versions.sort();
+    versions.into_iter().rev().find(|bin| bin.join("initdb").is_file() && bin.join("pg_ctl").is_file())
+}
+
+fn rustix_is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+fn run(command: &mut Command) {
+    let done =
+        must(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output(), "a command");
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{command:?} failed: {text}");
+}
+
+fn must<T, E: std::fmt::Debug>(result: Result<T, E>, what: &str) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("this test needs {what}: {error:?}"),
+    }
+}
