@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
-use crate::shell::{self, Stopwatch, cargo, listen, on_path, root, say};
+use crate::shell::{self, Stopwatch, cargo, listen, root, say};
 use crate::tally::Tally;
 use crate::{build, setup, simulate::Simulate};
 
@@ -126,13 +126,8 @@ fn lint(_: &Test) -> Result<Vec<Command>> {
 
 /// Every test in Rust: tables, properties, scenarios, the store on both databases, the gateway, the doors.
 fn rust(_: &Test) -> Result<Vec<Command>> {
-    let nextest = on_path("cargo-nextest").is_some();
-    let runner: &[&str] =
-        if nextest { &["nextest", "run", "--no-fail-fast"] } else { &["test", "--no-fail-fast"] };
-    let mut everything = with(with(cargo(), runner), &["--workspace"]);
-    // Where Postgres was installed, its tests run: none is skipped silently.
-    everything.env("SLIPWAY_TEST_POSTGRES", "required");
-    Ok(vec![everything])
+    // Not nextest: it gives each test a process, and so each test on Postgres a server of its own.
+    Ok(vec![with(cargo(), &["test", "--workspace", "--all-targets", "--no-fail-fast"])])
 }
 
 /// A command in end2end, where `api.localhost` resolves: the push client knows no other name for the REST API.
