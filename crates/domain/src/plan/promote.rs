@@ -1,12 +1,14 @@
 //! Moves running promotions: gate, stages, cancel, failure, success.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::{Counting, Work};
 use crate::rollout::{stage_at, stage_end};
 use crate::{
-    Build, CleanupStrategy, DeploymentId, EventKind, Hold, Lifecycle, Phase, Position, Promotion, STAGES,
-    Signal, Step, Strategy, Weight, next_step,
+    Build, CleanupStrategy, DeploymentId, EnvironmentName, EventKind, Hold, Lifecycle, Phase, Position,
+    Promotion, STAGES, Signal, Step, Strategy, Weight, next_step,
 };
 
 /// How long a candidate without a ready replica is waited for after traffic has moved, in milliseconds.
@@ -46,10 +48,22 @@ impl Work<'_> {
         self.keep_floors(promotion);
     }
 
-    /// Concurrent requests that the environment as a whole has now.
+    /// Concurrent requests that the environment of a promotion has now.
     pub(super) fn environment_demand(&self, promotion: &Promotion) -> u32 {
-        let of = |id: &DeploymentId| self.seen.demand.get(id).map_or(0, |demand| demand.total());
-        of(&promotion.candidate) + promotion.previous.as_ref().map_or(0, of)
+        let sides = [Some(&promotion.candidate), promotion.previous.as_ref()];
+        self.demand_at(&promotion.environment, sides.into_iter().flatten())
+    }
+
+    /// Concurrent requests of an environment as a whole: of whoever serves it now, and of these.
+    pub(super) fn demand_at<'b>(
+        &'b self,
+        environment: &EnvironmentName,
+        also: impl Iterator<Item = &'b DeploymentId>,
+    ) -> u32 {
+        let served = self.seen.published.iter().flat_map(|routes| &routes.environments);
+        let shares = served.filter(|route| &route.name == environment).flat_map(|route| &route.shares);
+        let all: BTreeSet<&DeploymentId> = shares.map(|share| &share.deployment).chain(also).collect();
+        all.into_iter().map(|id| self.seen.demand.get(id).map_or(0, |demand| demand.total())).sum()
     }
 
     /// Requests that the ready replicas of a deployment may carry.

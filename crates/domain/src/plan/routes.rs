@@ -80,13 +80,12 @@ impl Work<'_> {
                 && &promotion.candidate != current
         });
         match moving {
-            None => vec![self.share(current, Weight::WHOLE, self.demand_of(current))],
+            None => {
+                let demand = self.demand_at(&environment.name, std::iter::once(current));
+                vec![self.share(current, Weight::WHOLE, demand)]
+            }
             Some(promotion) => self.split(current, promotion),
         }
-    }
-
-    fn demand_of(&self, id: &DeploymentId) -> u32 {
-        self.seen.demand.get(id).map_or(0, |demand| demand.total())
     }
 
     /// The split of a running rollout: the stage's share, less what the candidate can't carry.

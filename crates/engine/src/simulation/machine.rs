@@ -66,7 +66,11 @@ impl Machine {
 
     /// While blind, nothing can be said about replicas.
     pub fn blind(&self, blind: bool) {
-        self.state().blind = blind;
+        let mut state = self.state();
+        state.blind = blind;
+        for process in state.processes.values() {
+            self.wakes.wake(&process.seen.model);
+        }
     }
 
     /// Kills one ready replica of a deployment, if it has one.

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use domain::{
     Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Demand, Deployment,
     DeploymentId, DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind,
-    Lifecycle, ManualClock, Model, ModelId, ModelName, Phase, Position, Promotion, PromotionId,
-    PromotionRequest, Runtime, Seen, Signal, Source, Strategy, Timestamp, Traffic, Wake, begin,
-    check_invariant, standing,
+    Lifecycle, ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica, Phase, Position,
+    Promotion, PromotionId, PromotionRequest, Runtime, Seen, Signal, Source, Strategy, Timestamp, Traffic,
+    Wake, begin, check_invariant, standing,
 };
 
 use store::{ModelState, Store};
@@ -22,8 +22,12 @@ pub struct World {
     pub load: Arc<Load>,
     pub table: Arc<Table>,
     pub model: ModelId,
+    /// Minutes a deployment may take to become ready, and a promotion to pass its gate.
+    pub timeout_minutes: u32,
     /// Broken promises, each with the moment.
     pub violations: Vec<String>,
+    /// What was checked last, so that nothing is checked twice.
+    checked: Option<(ModelRoutes, Vec<ObservedReplica>, BTreeMap<DeploymentId, Demand>)>,
     store: Store,
     wakes: Arc<Wakes>,
     engine: Engine,
@@ -71,7 +75,9 @@ impl World {
             load,
             table,
             model,
+            timeout_minutes: 30,
             violations: Vec::new(),
+            checked: None,
             store,
             wakes,
             started: now,
@@ -117,7 +123,7 @@ impl World {
             target: 0,
             active_since: None,
             deadline: None,
-            deploy_timeout_minutes: 30,
+            deploy_timeout_minutes: self.timeout_minutes,
             failed_starts: 0,
             retry_at: None,
             last_exit: None,
@@ -219,7 +225,7 @@ impl World {
             started_by: "someone".into(),
             gate_passed_at: None,
             ended_at: None,
-            gate_deadline: now.plus(30 * 60_000),
+            gate_deadline: now.plus(i64::from(self.timeout_minutes) * 60_000),
             previous_floor: 0,
             hold: None,
             candidate_down_since: None,
@@ -287,12 +293,11 @@ impl World {
     pub async fn run(&mut self, millis: i64) -> Result<(), store::Error> {
         let end = self.clock.now().plus(millis);
         loop {
-            self.settle().await?;
+            let look = self.settle().await?;
             let now = self.clock.now();
             if now >= end {
                 return Ok(());
             }
-            let look = self.engine.tick().await;
             let next = [Some(look), self.machine.due()].into_iter().flatten().min();
             let next = next.unwrap_or(i64::MAX).clamp(now.millis() + 1, end.millis());
             self.clock.set(Timestamp::from_millis(next));
@@ -300,46 +305,47 @@ impl World {
         }
     }
 
-    /// Ticks until nobody asks for another look at this moment.
-    async fn settle(&mut self) -> Result<(), store::Error> {
+    /// Ticks until nobody asks for another look at this moment; says when the engine wants to look next.
+    async fn settle(&mut self) -> Result<i64, store::Error> {
         for _ in 0..50 {
             // What the look can have measured; callers see a new table only after it.
-            let demand = self.demand().await?;
-            self.engine.tick().await;
+            let demand = self.demand();
+            let look = self.engine.tick().await;
             self.engine.finish_builds().await;
-            self.check(&demand).await?;
             if !self.wakes.any() {
-                return Ok(());
+                self.check(demand).await?;
+                return Ok(look);
             }
         }
         self.violations.push(format!("{} ms: looks without end", self.elapsed()));
-        Ok(())
+        Ok(self.clock.now().millis() + 1)
     }
 
-    async fn demand(&self) -> Result<BTreeMap<DeploymentId, Demand>, store::Error> {
-        let deployments = self.state().await?.deployments;
-        Ok(deployments.iter().map(|d| (d.id.clone(), self.load.deployment(&d.id).demand)).collect())
+    fn demand(&self) -> BTreeMap<DeploymentId, Demand> {
+        let routes = self.table.of(&self.model).map(|routes| routes.deployments).unwrap_or_default();
+        routes.into_iter().map(|route| (route.id.clone(), self.load.deployment(&route.id).demand)).collect()
     }
 
-    async fn check(&mut self, demand: &BTreeMap<DeploymentId, Demand>) -> Result<(), store::Error> {
+    async fn check(&mut self, demand: BTreeMap<DeploymentId, Demand>) -> Result<(), store::Error> {
         let (Some(routes), Seen::Known(replicas)) =
             (self.table.of(&self.model), self.machine.observe(&self.model))
         else {
             return Ok(());
         };
-        let state = self.state().await?;
-        if self.wakes.any() {
-            // Something changed after this table was made; the next look answers to it.
+        let seen = (routes, replicas, demand);
+        if self.checked.as_ref() == Some(&seen) {
             return Ok(());
         }
+        let state = self.state().await?;
         let broken = check_invariant(
-            &routes,
+            &seen.0,
             &state.deployments,
             &state.environments,
             &state.promotions,
-            &replicas,
-            demand,
+            &seen.1,
+            &seen.2,
         );
+        self.checked = Some(seen);
         let at = self.elapsed();
         self.violations.extend(broken.into_iter().map(|violation| format!("{at} ms: {}", violation.0)));
         Ok(())
