@@ -1,1 +1,34 @@
+//! The one port: inference goes to replicas, everything else to the application.
+//!
+//! Routing obeys the tables that are [published](Gateway::publish) per model; each is replaced whole behind an
+//! atomic pointer. `docs/semantics.md` tells the rules, in "Routing" and "Holding and waking".
 
+mod address;
+mod admission;
+mod app;
+mod body;
+mod config;
+mod forward;
+mod gateway;
+mod headers;
+mod keys;
+mod listen;
+mod metrics;
+mod pool;
+mod replica;
+mod respond;
+mod serve;
+mod split;
+mod table;
+mod traffic;
+mod upgrade;
+
+pub use address::{Action, Address, Form, Target, parse as parse_address};
+pub use app::{AppAnswer, AppBody, AppRequest};
+pub use body::BoxError;
+pub use config::GatewayConfig;
+pub use gateway::Gateway;
+pub use keys::{KeyGrant, KeySnapshot};
+pub use listen::{BindError, Listeners, bind};
+pub use serve::{ServeHandle, serve};
+pub use split::sequence as split_sequence;

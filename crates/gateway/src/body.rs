@@ -1,0 +1,167 @@
+//! Bodies as they pass: frame by frame, never collected.
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::sync::mpsc;
+
+use crate::app::AppAnswer;
+use crate::metrics::Tally;
+use crate::pool::{Pool, Sender};
+
+/// What a body may fail with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of any answer.
+pub(crate) enum Answer {
+    Whole(Option<Bytes>),
+    Relay(Box<Relay>),
+    App(AppAnswer),
+    /// Frames that are produced on another runtime.
+    Frames(mpsc::Receiver<Result<Frame<Bytes>, BoxError>>),
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Relay(relay) => relay.poll(cx),
+            Self::App(body) => Pin::new(body).poll_frame(cx),
+            Self::Frames(frames) => frames.poll_recv(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Relay(relay) => relay.inner.is_end_stream(),
+            Self::App(body) => body.is_end_stream(),
+            Self::Frames(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Relay(relay) => relay.inner.size_hint(),
+            Self::App(body) => body.size_hint(),
+            Self::Frames(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// A replica's answer on its way. At its end the connection goes back to the pool; dropped earlier, because the client
+/// has gone, it closes the connection, so that the replica notices.
+pub(crate) struct Relay {
+    inner: Incoming,
+    connection: Option<(Sender, u64, Rc<Pool>)>,
+    tally: Option<Tally>,
+}
+
+impl Relay {
+    pub fn new(inner: Incoming, sender: Sender, key: u64, pool: Rc<Pool>, tally: Tally) -> Self {
+        let mut relay = Self { inner, connection: Some((sender, key, pool)), tally: Some(tally) };
+        if relay.inner.is_end_stream() {
+            relay.finish();
+        }
+        relay
+    }
+
+    fn finish(&mut self) {
+        if let Some((sender, key, pool)) = self.connection.take() {
+            pool.put(key, sender);
+        }
+        if let Some(tally) = self.tally.take() {
+            tally.finished();
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        match &frame {
+            Some(Err(_)) => {
+                self.connection = None;
+                if let Some(tally) = self.tally.take() {
+                    tally.lost();
+                }
+            }
+            None => self.finish(),
+            Some(Ok(_)) if self.inner.is_end_stream() => self.finish(),
+            Some(Ok(_)) => {}
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+}
+
+/// How a request's body fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Fine,
+    TooLarge,
+    /// The client broke off.
+    Broken,
+}
+
+/// A request's body on its way to a replica, counted against the limit.
+pub(crate) struct Upload {
+    inner: Incoming,
+    left: u64,
+    fate: Rc<Cell<Fate>>,
+}
+
+impl Upload {
+    pub fn new(inner: Incoming, limit: u64) -> (Self, Rc<Cell<Fate>>) {
+        let fate = Rc::new(Cell::new(Fate::Fine));
+        (Self { inner, left: limit, fate: fate.clone() }, fate)
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match self.left.checked_sub(length) {
+                    Some(left) => {
+                        self.left = left;
+                        Some(Ok(frame))
+                    }
+                    None => {
+                        self.fate.set(Fate::TooLarge);
+                        Some(Err("the request's body is too large".into()))
+                    }
+                }
+            }
+            Some(Err(error)) => {
+                self.fate.set(Fate::Broken);
+                Some(Err(error.into()))
+            }
+            None => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,30 @@
+//! What may be set.
+
+use std::time::Duration;
+
+/// Limits and names of the gateway.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// Models answer on `model-{id}.api.<domain>` too; on `localhost` they always do.
+    pub domain: Option<String>,
+    /// How long a request may be held, and then how long a replica may take until its answer begins.
+    pub predict_timeout: Duration,
+    /// Requests that may be held for one deployment.
+    pub hold_limit: usize,
+    /// Bytes of a request's body.
+    pub body_limit: u64,
+    /// How long a client may take to send a request's head; an idle connection is closed after it, too.
+    pub header_timeout: Duration,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            domain: None,
+            predict_timeout: Duration::from_secs(1200),
+            hold_limit: 10_000,
+            body_limit: 100_000_000,
+            header_timeout: Duration::from_secs(75),
+        }
+    }
+}

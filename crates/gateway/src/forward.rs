@@ -1,0 +1,345 @@
+//! One inference request, from its address to its answer.
+
+use domain::EnvironmentName;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::time::Instant;
+
+use crate::address::{Action, Address};
+use crate::admission::{Deployment, Entry, Flight, Verdict, View};
+use crate::body::{Answer, Fate, Relay, Upload};
+use crate::headers::{self, COLD_START, REQUEST_ID, SERVED_BY};
+use crate::metrics::Tally;
+use crate::respond::{Refusal, json};
+use crate::serve::Worker;
+use crate::table::Resolved;
+use crate::{pool, upgrade};
+
+/// Connections tried for one request before it is given up.
+const TRIES: u32 = 16;
+/// How long a call of `wake` counts as demand, in milliseconds.
+const WOKEN: i64 = 10_000;
+/// How often requests that begin to wait may ask for a look at their model, in milliseconds.
+const WAKE_EVERY: i64 = 250;
+/// Replicas that refuse connections are tried again this often, at first and at most.
+const KNOCK: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
+
+/// Answers a request for a model.
+pub(crate) async fn call(
+    worker: &Rc<Worker>,
+    request: Request<Incoming>,
+    address: Address<'_>,
+    query: Option<&str>,
+    from: &HeaderValue,
+) -> Response<Answer> {
+    let id = worker.ids.of(request.headers());
+    let form = address.form;
+    let call = Call { worker, address, query, from, id: &id, started: Instant::now() };
+    let mut response = call.answer(request).await.unwrap_or_else(Refusal::into_response);
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        headers::to_client(response.headers_mut(), form);
+    }
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// What is known of a request before its body moves.
+pub(crate) struct Call<'a> {
+    pub worker: &'a Rc<Worker>,
+    address: Address<'a>,
+    query: Option<&'a str>,
+    pub from: &'a HeaderValue,
+    pub id: &'a HeaderValue,
+    pub started: Instant,
+}
+
+/// A request that was let in.
+pub(crate) struct Seat {
+    pub flight: Flight,
+    pub view: Arc<View>,
+    /// How long it waited, if it did.
+    pub waited: Option<Duration>,
+}
+
+impl Call<'_> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
+        let gateway = &self.worker.gateway;
+        gateway.keys.load().check(request.headers(), &self.address.model).map_err(Refusal::denied)?;
+        match self.address.action {
+            Action::Predict | Action::Wake | Action::AsyncPredict if request.method() != Method::POST => {
+                let message = "this address takes POST";
+                Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "client_error", message))
+            }
+            Action::AsyncPredict => {
+                let message = "asynchronous predictions are not offered; call the same address with /predict";
+                Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "client_error", message))
+            }
+            Action::Wake => self.wake(),
+            Action::Websocket => upgrade::websocket(self, request).await,
+            Action::Predict | Action::Sync(_) => self.forward(request).await,
+        }
+    }
+
+    /// Asks for a replica and answers at once.
+    fn wake(&self) -> Result<Response<Answer>, Refusal> {
+        let gateway = &self.worker.gateway;
+        let table = gateway.table(&self.address.model).ok_or_else(|| self.no_model())?;
+        let entries = table.targets(&self.address.target);
+        if entries.is_empty() {
+            return Err(match table.resolve(&self.address.target) {
+                Resolved::To(..) => self.no_model(),
+                other => self.missing(&other),
+            });
+        }
+        let refused = |entry: &&crate::table::Entry| Refusal::by_availability(&entry.view.availability);
+        if let Some(refusal) = entries.iter().find_map(refused) {
+            return Err(refusal);
+        }
+        let until = gateway.clock.monotonic().saturating_add(WOKEN);
+        for entry in entries {
+            entry.deployment.woken_until.store(until, Relaxed);
+        }
+        gateway.wake.wake(&self.address.model);
+        Ok(json(StatusCode::ACCEPTED, "{}".into()))
+    }
+
+    async fn forward(&self, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
+        let gateway = &self.worker.gateway;
+        let limit = gateway.config.body_limit;
+        let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        if length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit) {
+            return Err(Refusal::too_large(limit));
+        }
+        let (mut parts, body) = request.into_parts();
+        headers::to_replica(&mut parts.headers, self.from, self.id);
+        parts.version = Version::HTTP_11;
+        let (upload, fate) = Upload::new(body, limit);
+        let mut request = Request::from_parts(parts, upload);
+
+        let mut tries = 0;
+        let mut seat = self.admit(None).await?;
+        loop {
+            let replica = seat.flight.replica.clone();
+            *request.uri_mut() = self.rewritten(&seat.view)?;
+            request.headers_mut().insert(HOST, replica.authority.clone());
+            let idle = self.worker.pool.take(replica.key);
+            let sender = match idle {
+                Some(sender) => Ok(sender),
+                None => pool::dial(replica.port).await,
+            };
+            tries += 1;
+            let mut sender = match sender {
+                Ok(sender) => sender,
+                Err(error) if tries < TRIES => {
+                    tracing::debug!(replica = %replica.id, %error, "a replica took no connection");
+                    seat = self.elsewhere(seat).await?;
+                    continue;
+                }
+                Err(_) => return Err(self.lost(seat, "no replica takes connections")),
+            };
+            let sent = sender.try_send_request(request);
+            match tokio::time::timeout(gateway.config.predict_timeout, sent).await {
+                Ok(Ok(response)) => return Ok(self.relay(seat, response, sender)),
+                Ok(Err(mut failed)) => match failed.take_message() {
+                    // Nothing of it was sent: the connection had been closed meanwhile.
+                    Some(back) if tries < TRIES => request = back,
+                    _ => return Err(self.broken(seat, fate.get())),
+                },
+                Err(_) => {
+                    self.tally(seat).failed();
+                    let seconds = gateway.config.predict_timeout.as_secs();
+                    let message = format!("the model did not answer within {seconds} s");
+                    return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message));
+                }
+            }
+        }
+    }
+
+    fn relay(&self, seat: Seat, response: Response<Incoming>, sender: pool::Sender) -> Response<Answer> {
+        let (mut parts, body) = response.into_parts();
+        parts.version = Version::HTTP_11;
+        mark(&mut parts.headers, &seat);
+        let key = seat.flight.replica.key;
+        let tally = self.tally(seat);
+        if parts.status.is_server_error() {
+            tally.failed();
+        }
+        let relay = Relay::new(body, sender, key, self.worker.pool.clone(), tally);
+        Response::from_parts(parts, Answer::Relay(Box::new(relay)))
+    }
+
+    /// The address on the replica's own server.
+    fn rewritten(&self, view: &View) -> Result<Uri, Refusal> {
+        let rewrite = &view.rewrite;
+        let path = match self.address.action {
+            Action::Sync("/v1/models/model") => rewrite.readiness.as_str(),
+            Action::Sync(path) => path,
+            Action::Websocket => rewrite
+                .websocket
+                .as_deref()
+                .ok_or_else(|| Refusal::missing("this model has no websocket; call /predict instead"))?,
+            _ if self.query.is_none() => return Ok(view.predict.clone()),
+            _ => rewrite.predict.as_str(),
+        };
+        let uri = match self.query {
+            Some(query) => format!("{path}?{query}").parse(),
+            None => path.parse(),
+        };
+        uri.map_err(|error| {
+            let message = format!("the address can't be passed on: {error}");
+            Refusal::new(StatusCode::BAD_REQUEST, "client_error", message)
+        })
+    }
+
+    /// As [`Self::rewritten`], for a websocket.
+    pub fn websocket_uri(&self, view: &View) -> Result<Uri, Refusal> {
+        self.rewritten(view)
+    }
+
+    /// Finds the deployment and waits until one of its replicas is free.
+    pub async fn admit(&self, waited_since: Option<Instant>) -> Result<Seat, Refusal> {
+        let gateway = &self.worker.gateway;
+        let deadline = self.started + gateway.config.predict_timeout;
+        let mut waited_since = waited_since;
+        loop {
+            let (entry, view, deployment) = {
+                let table = gateway.table(&self.address.model).ok_or_else(|| self.no_model())?;
+                let (found, environment) = match table.resolve(&self.address.target) {
+                    Resolved::To(entry, environment) => (entry, environment),
+                    other => return Err(self.missing(&other)),
+                };
+                if let Some(refusal) = Refusal::by_availability(&found.view.availability) {
+                    return Err(refusal);
+                }
+                found.deployment.metrics.requests.fetch_add(1, Relaxed);
+                let entered = self.enter(&found.deployment, &found.view, environment);
+                (entered, found.view.clone(), found.deployment.clone())
+            };
+            let mut place = match entry {
+                Entry::Now(flight) => {
+                    let waited = waited_since.map(|since| since.elapsed());
+                    return Ok(Seat { flight, view, waited });
+                }
+                Entry::Wait(place) => place,
+                Entry::Full => return Err(Refusal::too_many(gateway.config.hold_limit)),
+                Entry::Again => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+            };
+            let since = *waited_since.get_or_insert_with(Instant::now);
+            self.ask_for_replica(&deployment, &view, place.first);
+            match tokio::time::timeout_at(deadline, &mut place.verdict).await {
+                Ok(Ok(Verdict::Go(flight))) => {
+                    let view = deployment.view().unwrap_or(view);
+                    return Ok(Seat { flight, view, waited: Some(since.elapsed()) });
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    deployment.metrics.errors.fetch_add(1, Relaxed);
+                    let message = "no replica became ready in time";
+                    return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "timeout", message));
+                }
+            }
+        }
+    }
+
+    fn enter(
+        &self,
+        deployment: &Arc<Deployment>,
+        view: &View,
+        environment: Option<&EnvironmentName>,
+    ) -> Entry {
+        let limit = self.worker.gateway.config.hold_limit;
+        deployment.enter(view, self.worker.turn(), environment, limit)
+    }
+
+    /// Tells that a request waits; not for each one when many do.
+    fn ask_for_replica(&self, deployment: &Deployment, view: &View, first: bool) {
+        let now = self.worker.gateway.clock.monotonic();
+        let last = deployment.last_wake.load(Relaxed);
+        if (first && !view.is_ready()) || now.saturating_sub(last) >= WAKE_EVERY {
+            deployment.last_wake.store(now, Relaxed);
+            self.worker.gateway.wake.wake(&deployment.model);
+        }
+    }
+
+    /// The replica refuses connections: nothing goes there until it accepts one again, or is replaced.
+    pub async fn elsewhere(&self, seat: Seat) -> Result<Seat, Refusal> {
+        let Seat { flight, .. } = seat;
+        let (replica, deployment) = (flight.replica.clone(), flight.deployment.clone());
+        if replica.refuses() {
+            self.worker.gateway.wake.wake(&deployment.model);
+            let pool = self.worker.pool.clone();
+            tokio::task::spawn_local(async move {
+                let mut pause = KNOCK.0;
+                while !replica.is_closed() {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(KNOCK.1);
+                    if let Ok(sender) = pool::dial(replica.port).await {
+                        pool.put(replica.key, sender);
+                        break;
+                    }
+                }
+                replica.accepts();
+                deployment.release();
+            });
+        }
+        let since = seat.waited.map_or_else(Instant::now, |waited| Instant::now() - waited);
+        drop(flight);
+        self.admit(Some(since)).await
+    }
+
+    fn broken(&self, seat: Seat, fate: Fate) -> Refusal {
+        match fate {
+            Fate::TooLarge => Refusal::too_large(self.worker.gateway.config.body_limit),
+            Fate::Broken => {
+                let message = "the request's body broke off";
+                Refusal::new(StatusCode::BAD_REQUEST, "client_error", message)
+            }
+            Fate::Fine => self.lost(seat, "the replica broke off before it answered"),
+        }
+    }
+
+    pub fn lost(&self, seat: Seat, message: &str) -> Refusal {
+        let replica = seat.flight.replica.id.clone();
+        self.tally(seat).lost();
+        Refusal::unavailable(StatusCode::BAD_GATEWAY, format!("{message} (replica {replica})"))
+    }
+
+    pub fn tally(&self, seat: Seat) -> Tally {
+        Tally { flight: seat.flight, gateway: self.worker.gateway.clone(), started: self.started }
+    }
+
+    fn no_model(&self) -> Refusal {
+        Refusal::missing(format!("there is no model {}", self.address.model))
+    }
+
+    fn missing(&self, resolved: &Resolved<'_>) -> Refusal {
+        let model = &self.address.model;
+        let name = match &self.address.target {
+            crate::Target::Environment(name) => name.as_str(),
+            crate::Target::Deployment(id) => id.as_str(),
+            crate::Target::Development => "development",
+        };
+        Refusal::missing(match resolved {
+            Resolved::Empty => format!("nothing was promoted to the environment {name} of model {model} yet"),
+            Resolved::NoEnvironment => format!("model {model} has no environment {name}"),
+            Resolved::NoDevelopment => format!("model {model} has no development deployment"),
+            _ => format!("model {model} has no deployment {name}"),
+        })
+    }
+}
+
+/// Tells a client which replica answered and how long it had waited.
+pub(crate) fn mark(headers: &mut http::HeaderMap, seat: &Seat) {
+    headers.insert(SERVED_BY, seat.flight.replica.served_by.clone());
+    if let Some(waited) = seat.waited {
+        headers.insert(COLD_START, HeaderValue::from(waited.as_millis() as u64));
+    }
+}

@@ -1,0 +1,117 @@
+//! The gateway's state: tables, keys, and who is known. No sockets here.
+
+use arc_swap::ArcSwap;
+use domain::{Clock, DeploymentId, ModelId, ModelRoutes, Wake};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::watch;
+
+use crate::admission::Deployment;
+use crate::table::{self, ModelCell, Table};
+use crate::{GatewayConfig, KeySnapshot};
+
+/// Obeys published routes, counts traffic, and tells when a model is wanted.
+pub struct Gateway {
+    pub(crate) config: GatewayConfig,
+    pub(crate) wake: Arc<dyn Wake>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keys: ArcSwap<KeySnapshot>,
+    models: ArcSwap<HashMap<ModelId, Arc<ModelCell>>>,
+    /// Of all models, for those who read counters.
+    pub(crate) deployments: RwLock<HashMap<DeploymentId, Arc<Deployment>>>,
+    /// One publish at a time; requests never take it.
+    publishing: Mutex<()>,
+    /// Changes with each publish.
+    pub(crate) published: watch::Sender<u64>,
+}
+
+impl Gateway {
+    /// A gateway that knows no model and no key.
+    pub fn new(config: GatewayConfig, wake: Arc<dyn Wake>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            wake,
+            clock,
+            keys: ArcSwap::default(),
+            models: ArcSwap::default(),
+            deployments: RwLock::default(),
+            publishing: Mutex::new(()),
+            published: watch::Sender::new(0),
+        })
+    }
+
+    /// Replaces a model's routes. When this returns, every request that starts meets the new ones, and those that
+    /// wait were passed on, sent to whoever serves their address now, or refused.
+    pub fn publish(&self, routes: ModelRoutes) {
+        let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let cell = self.cell(&routes.model).unwrap_or_else(|| self.add(&routes.model));
+        let before = cell.table.load_full();
+        let next = Arc::new(table::build(&before, routes, |id, model| self.known(id, model)));
+        cell.table.store(next.clone());
+        for entry in next.deployments.values() {
+            let deployment = &entry.deployment;
+            deployment.obey(Some(entry.view.clone()), |environment| next.sends(environment, &deployment.id));
+        }
+        let mut gone: Vec<_> = before.deployments.values().map(|entry| &entry.deployment).collect();
+        gone.retain(|deployment| !next.deployments.contains_key(&deployment.id));
+        self.dismiss(&gone);
+        self.published.send_modify(|count| *count += 1);
+    }
+
+    /// Drops a model: its addresses answer 404 from now on.
+    pub fn forget(&self, model: &ModelId) {
+        let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(cell) = self.cell(model) else { return };
+        let mut models = HashMap::clone(&self.models.load());
+        models.remove(model);
+        self.models.store(Arc::new(models));
+        let before = cell.table.swap(Arc::default());
+        let gone: Vec<_> = before.deployments.values().map(|entry| &entry.deployment).collect();
+        self.dismiss(&gone);
+        self.published.send_modify(|count| *count += 1);
+    }
+
+    /// Replaces the keys in force.
+    pub fn set_keys(&self, keys: Arc<KeySnapshot>) {
+        self.keys.store(keys);
+    }
+
+    /// Models that have a table.
+    pub fn models(&self) -> HashSet<ModelId> {
+        self.models.load().keys().cloned().collect()
+    }
+
+    pub(crate) fn table(&self, model: &ModelId) -> Option<arc_swap::Guard<Arc<Table>>> {
+        self.models.load().get(model).map(|cell| cell.table.load())
+    }
+
+    fn cell(&self, model: &ModelId) -> Option<Arc<ModelCell>> {
+        self.models.load().get(model).cloned()
+    }
+
+    fn add(&self, model: &ModelId) -> Arc<ModelCell> {
+        let cell = Arc::new(ModelCell { table: ArcSwap::default() });
+        let mut models = HashMap::clone(&self.models.load());
+        models.insert(model.clone(), cell.clone());
+        self.models.store(Arc::new(models));
+        cell
+    }
+
+    fn known(&self, id: &DeploymentId, model: &ModelId) -> Arc<Deployment> {
+        let mut all = self.deployments.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Deployment::new(id.clone(), model.clone()));
+        all.entry(id.clone()).or_insert_with(new).clone()
+    }
+
+    /// Ends the waits of deployments that are not routed any more. They stay known until their last request ended.
+    fn dismiss(&self, gone: &[&Arc<Deployment>]) {
+        if gone.is_empty() {
+            return;
+        }
+        for deployment in gone {
+            deployment.obey(None, |_| false);
+        }
+        let mut all = self.deployments.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, deployment| deployment.view().is_some() || deployment.in_flight() > 0);
+    }
+}

@@ -1,0 +1,156 @@
+//! What passes between clients and replicas, and what does not.
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
+
+use crate::address::Form;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-baseten-request-id");
+pub(crate) const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
+pub(crate) const COLD_START: HeaderName = HeaderName::from_static("x-cold-start-ms");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// The dashboard's cookie; no model ever sees it.
+const SESSION: &str = "slipway_session";
+
+/// Removes what concerns one connection only.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [TE, TRAILER, UPGRADE, TRANSFER_ENCODING, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE] {
+        headers.remove(name);
+    }
+}
+
+/// Makes a client's headers fit for a replica, except for its `host`.
+pub(crate) fn to_replica(headers: &mut HeaderMap, peer: &HeaderValue, id: &HeaderValue) {
+    strip_hop_by_hop(headers);
+    for name in [AUTHORIZATION, PROXY_AUTHORIZATION, EXPECT, HOST] {
+        headers.remove(name);
+    }
+    if headers.contains_key(COOKIE) {
+        remove_session(headers);
+    }
+    headers.insert(FORWARDED_FOR, peer.clone());
+    headers.insert(REQUEST_ID, id.clone());
+}
+
+fn remove_session(headers: &mut HeaderMap) {
+    let kept: Vec<String> = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .map(str::trim)
+        .filter(|pair| pair.split('=').next().is_none_or(|name| name.trim() != SESSION))
+        .filter(|pair| !pair.is_empty())
+        .map(str::to_owned)
+        .collect();
+    headers.remove(COOKIE);
+    if let (false, Ok(value)) = (kept.is_empty(), kept.join("; ").parse()) {
+        headers.insert(COOKIE, value);
+    }
+}
+
+/// Makes a replica's headers fit for a client. Under the path form a model shares its origin with the dashboard, so
+/// its answers may neither set state there nor run as a page.
+pub(crate) fn to_client(headers: &mut HeaderMap, form: Form) {
+    strip_hop_by_hop(headers);
+    if form == Form::Path {
+        for name in [SET_COOKIE, CLEAR_SITE_DATA, SERVICE_WORKER_ALLOWED] {
+            headers.remove(name);
+        }
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+}
+
+/// Makes request ids that don't repeat; one per thread.
+#[derive(Debug, Default)]
+pub(crate) struct RequestIds {
+    seed: RandomState,
+    count: Cell<u64>,
+}
+
+impl RequestIds {
+    /// The client's own id if it is fit to be one, else a new one.
+    pub fn of(&self, headers: &HeaderMap) -> HeaderValue {
+        let fit = |id: &&HeaderValue| {
+            let bytes = id.as_bytes();
+            (1..=128).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+        };
+        headers.get(REQUEST_ID).filter(fit).cloned().unwrap_or_else(|| self.next())
+    }
+
+    fn next(&self) -> HeaderValue {
+        let count = self.count.get();
+        self.count.set(count.wrapping_add(1));
+        let text = format!("{:016x}{:016x}", self.seed.hash_one(count), self.seed.hash_one(!count));
+        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn replicas_get_no_credentials_and_no_session() {
+        let mut map = headers(&[
+            ("authorization", "Bearer secret"),
+            ("cookie", "a=1; slipway_session=secret; b=2"),
+            ("connection", "close, x-private"),
+            ("x-private", "1"),
+            ("x-kept", "1"),
+        ]);
+        to_replica(&mut map, &HeaderValue::from_static("10.0.0.1"), &HeaderValue::from_static("id"));
+        assert_eq!(map.get("cookie").unwrap(), "a=1; b=2");
+        assert!(!map.contains_key("authorization") && !map.contains_key("x-private"));
+        assert_eq!(map.get("x-kept").unwrap(), "1");
+        assert_eq!(map.get("x-forwarded-for").unwrap(), "10.0.0.1");
+    }
+
+    #[test]
+    fn only_the_path_form_is_fenced_in() {
+        let hostile = [("set-cookie", "a=1"), ("service-worker-allowed", "/")];
+        let (mut path, mut host) = (headers(&hostile), headers(&hostile));
+        to_client(&mut path, Form::Path);
+        to_client(&mut host, Form::Host);
+        assert!(!path.contains_key("set-cookie") && !path.contains_key("service-worker-allowed"));
+        assert_eq!(path.get("content-security-policy").unwrap(), "sandbox");
+        assert!(host.contains_key("set-cookie") && !host.contains_key("content-security-policy"));
+    }
+
+    #[test]
+    fn request_ids_are_kept_if_fit_and_else_made() {
+        let ids = RequestIds::default();
+        assert_eq!(ids.of(&headers(&[("x-baseten-request-id", "mine")])), "mine");
+        let made = ids.of(&headers(&[("x-baseten-request-id", "not mine")]));
+        assert_eq!(made.len(), 32);
+        assert_ne!(made, ids.of(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,69 @@
+//! What others read of the gateway.
+
+use async_trait::async_trait;
+use domain::{
+    AppliedRoutes, Demand, DeploymentId, DeploymentTraffic, EnvironmentName, ModelId, ReplicaId, Traffic,
+};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use crate::Gateway;
+use crate::admission::Deployment;
+
+impl Gateway {
+    fn known_deployment(&self, id: &DeploymentId) -> Option<Arc<Deployment>> {
+        self.deployments.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+}
+
+impl Traffic for Gateway {
+    fn deployment(&self, deployment: &DeploymentId) -> DeploymentTraffic {
+        let Some(deployment) = self.known_deployment(deployment) else {
+            return DeploymentTraffic::default();
+        };
+        let now = self.clock.monotonic();
+        let metrics = &deployment.metrics;
+        let (p50_micros, p95_micros) = metrics.percentiles(now);
+        DeploymentTraffic {
+            demand: Demand { in_flight: deployment.in_flight(), held: deployment.held(now) },
+            requests: metrics.requests.load(Relaxed),
+            errors: metrics.errors.load(Relaxed),
+            lost: metrics.lost.load(Relaxed),
+            total_micros: metrics.total_micros.load(Relaxed),
+            p50_micros,
+            p95_micros,
+        }
+    }
+
+    fn routed(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, u64, u64)> {
+        self.table(model).map(|table| table.routed(environment)).unwrap_or_default()
+    }
+
+    fn in_flight(&self, replica: &ReplicaId) -> u32 {
+        let all = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        all.values().find_map(|deployment| deployment.replica(replica)).map_or(0, |found| found.in_flight())
+    }
+}
+
+#[async_trait]
+impl AppliedRoutes for Gateway {
+    fn applied(&self, model: &ModelId) -> u64 {
+        self.table(model).map_or(0, |table| table.generation)
+    }
+
+    async fn wait_applied(&self, model: &ModelId, generation: u64, limit: Duration) -> bool {
+        let mut published = self.published.subscribe();
+        let reached = async {
+            loop {
+                published.mark_unchanged();
+                if self.applied(model) >= generation || published.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // However the wait ended, what counts is what is served now.
+        let _ = tokio::time::timeout(limit, reached).await;
+        self.applied(model) >= generation
+    }
+}
