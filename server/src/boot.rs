@@ -1,0 +1,241 @@
+//! From settings to a server that answers, and back to nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use control::{ControlPlane, NewKey};
+use domain::{Clock, ModelId, ModelRoutes, Runtime, Seen, StopReason};
+use engine::{Publisher, Wakes};
+use gateway::{BindError, Gateway, GatewayConfig, Listeners, ServeHandle};
+use store::Store;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::changes::Changes;
+use crate::client::{self, Local};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::data_folder::DataFolder;
+use crate::wire::{Machinery, Place};
+use crate::{bridge, keys, random, upkeep, wire};
+
+/// Requests for the application that may wait for it before the gateway answers 503.
+const WAITING: usize = 1024;
+/// What requests get to finish when the server stops.
+const DRAIN: Duration = Duration::from_secs(20);
+/// What replicas get to finish after that before they are killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A server that answers.
+pub struct Server {
+    address: SocketAddr,
+    public_url: Arc<str>,
+    admin_key: Option<NewKey>,
+    control: ControlPlane,
+    store: Store,
+    runtime: Arc<dyn Runtime>,
+    keep_replicas: bool,
+    shutdown: CancellationToken,
+    serving: ServeHandle,
+    engine: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+    folder: DataFolder,
+}
+
+/// What is there before anything runs.
+struct Ground {
+    config: Config,
+    folder: DataFolder,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    wakes: Arc<Wakes>,
+}
+
+impl Ground {
+    async fn prepare(config: Config) -> anyhow::Result<Self> {
+        let folder = DataFolder::take(&config.data_dir)?;
+        let name = wire::database_name(&config, folder.path());
+        let store = Store::open(&config.database_url(folder.path()))
+            .await
+            .with_context(|| format!("opening the database ({name}); check DATABASE_URL"))?;
+        tracing::info!(database = name, folder = %folder.path().display(), "opened");
+        Ok(Self { config, folder, store, clock: Arc::new(SystemClock::new()), wakes: Arc::default() })
+    }
+}
+
+/// Starts a server that runs models as processes of this machine.
+pub async fn start(config: Config) -> anyhow::Result<Server> {
+    let ground = Ground::prepare(config).await?;
+    let runtime = runtime::LocalRuntime::open(runtime::LocalConfig {
+        data_dir: ground.folder.path().to_owned(),
+        wake: ground.wakes.clone(),
+        clock: ground.clock.clone(),
+    })
+    .await
+    .context("preparing to run models on this machine")?;
+    go(ground, runtime).await
+}
+
+/// Starts a server whose models run on another machine than this one; tests do.
+pub async fn start_on(
+    config: Config,
+    machine: impl FnOnce(Arc<Wakes>) -> Arc<dyn Runtime>,
+) -> anyhow::Result<Server> {
+    let ground = Ground::prepare(config).await?;
+    let runtime = machine(ground.wakes.clone());
+    go(ground, runtime).await
+}
+
+async fn go(ground: Ground, runtime: Arc<dyn Runtime>) -> anyhow::Result<Server> {
+    let Ground { config, folder, store, clock, wakes } = ground;
+    let shutdown = CancellationToken::new();
+    let gateway_config = GatewayConfig { domain: config.domain.clone(), ..GatewayConfig::default() };
+    let gateway = Gateway::new(gateway_config, wakes.clone(), clock.clone());
+    let listeners = listen(&config)?;
+    let address = listeners.addrs().first().copied().context("there is no address to listen on")?;
+    let public_url: Arc<str> = config.public_url(address.port()).into();
+    let place = Place {
+        address,
+        public_url: public_url.clone(),
+        trial_key: random::word::<43>().into(),
+        local_secret: random::word::<43>().into(),
+    };
+    let changes = Changes::new(shutdown.clone());
+    let machinery = Machinery {
+        runtime: runtime.clone(),
+        traffic: gateway.clone(),
+        applied: gateway.clone(),
+        publisher: Arc::new(Published(gateway.clone())),
+        wakes,
+    };
+    let wired =
+        wire::wire(&config, &folder, store.clone(), clock.clone(), machinery, &place, changes, shutdown.clone()).await?;
+    let control = wired.control;
+    let mut tasks = vec![keys::follow(control.key_ring(), gateway.clone(), place.trial_key, shutdown.clone())];
+    tasks.push(upkeep::start(control.clone(), clock, folder.uploads(), shutdown.clone()));
+    let engine = {
+        let stop = shutdown.clone();
+        tokio::spawn(wired.engine.run(async move { stop.cancelled().await }))
+    };
+    let (sender, requests) = mpsc::channel(WAITING);
+    tasks.push(tokio::spawn(bridge::carry(requests, wired.router)));
+    let serving = gateway::serve(gateway, listeners, sender, shutdown.clone());
+    let local = Local { address, public_url: public_url.to_string(), secret: place.local_secret.to_string() };
+    folder.write_private(client::FILE, &serde_json::to_string(&local)?)?;
+    Ok(Server {
+        address,
+        public_url,
+        admin_key: wired.admin_key,
+        control,
+        store,
+        runtime,
+        keep_replicas: config.keep_replicas,
+        shutdown,
+        serving,
+        engine,
+        tasks,
+        folder,
+    })
+}
+
+/// Binds what was chosen, or loopback on both families; a machine without IPv6 is fine then.
+fn listen(config: &Config) -> anyhow::Result<Listeners> {
+    match gateway::bind(&config.listen, config.gateway_threads) {
+        Ok(listeners) => Ok(listeners),
+        Err(BindError::Failed { addr, source }) if !config.listen_chosen && addr.is_ipv6() => {
+            tracing::info!(%addr, error = %source, "not listening on IPv6");
+            let rest: Vec<SocketAddr> = config.listen.iter().copied().filter(SocketAddr::is_ipv4).collect();
+            Ok(gateway::bind(&rest, config.gateway_threads)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Server {
+    /// The first address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    pub fn control(&self) -> &ControlPlane {
+        &self.control
+    }
+
+    /// The admin key that this start made, if it was the first.
+    pub fn admin_key(&self) -> Option<&str> {
+        self.admin_key.as_ref().map(|key| key.key.as_str())
+    }
+
+    /// Stops in order: streams end, requests finish, replicas stop unless they are to be kept.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        // Before its replicas stop, or it would start others in their place.
+        let _ = self.engine.await;
+        self.serving.join(DRAIN).await;
+        for task in self.tasks {
+            task.abort();
+        }
+        if !self.keep_replicas {
+            stop_replicas(&self.store, self.runtime.as_ref()).await;
+        }
+        if let Err(error) = self.control.flush_key_use().await {
+            tracing::warn!(%error, "when keys were last used could not be written");
+        }
+        self.store.close().await;
+        let _ = std::fs::remove_file(self.folder.path().join(client::FILE));
+    }
+}
+
+/// Stops every replica and waits for its end.
+async fn stop_replicas(store: &Store, runtime: &dyn Runtime) {
+    let models = match store.all_model_ids().await {
+        Ok(models) => models,
+        Err(error) => {
+            tracing::error!(%error, "the replicas could not be listed; the next start takes them over");
+            return;
+        }
+    };
+    let alive = |models: &[ModelId]| {
+        models
+            .iter()
+            .flat_map(|model| match runtime.observe(model) {
+                Seen::Known(replicas) => replicas,
+                Seen::Unknown => Vec::new(),
+            })
+            .filter(|replica| replica.is_alive())
+            .map(|replica| replica.id)
+            .collect::<Vec<_>>()
+    };
+    let replicas = alive(&models);
+    if replicas.is_empty() {
+        return;
+    }
+    tracing::info!(replicas = replicas.len(), "stopping the models; --keep-replicas would leave them running");
+    for replica in &replicas {
+        runtime.stop(replica, GRACE, StopReason::Shutdown).await;
+    }
+    let end = tokio::time::Instant::now() + GRACE + Duration::from_secs(5);
+    while !alive(&models).is_empty() && tokio::time::Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The gateway as the engine sees it.
+struct Published(Arc<Gateway>);
+
+impl Publisher for Published {
+    fn publish(&self, routes: ModelRoutes) {
+        self.0.publish(routes);
+    }
+
+    fn forget(&self, model: &ModelId) {
+        self.0.forget(model);
+    }
+}

@@ -1,0 +1,167 @@
+//! Makes the parts, and hands each what it needs of the others.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use axum::Router;
+use control::{ControlPlane, NewKey};
+use domain::{AppliedRoutes, Clock, Runtime, Timestamp, Traffic};
+use engine::{Engine, Publisher, Wakes};
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Api;
+use crate::backend::{Dashboard, Trial};
+use crate::changes::Changes;
+use crate::config::Config;
+use crate::data_folder::DataFolder;
+use crate::guard::Names;
+use crate::machine::Machine;
+use crate::random;
+use crate::router::{Doors, router};
+use crate::uploads::{BUCKET, Grant, Grants, Uploads};
+
+/// What starts processes, and what carries requests to them.
+pub struct Machinery {
+    pub runtime: Arc<dyn Runtime>,
+    pub traffic: Arc<dyn Traffic>,
+    pub applied: Arc<dyn AppliedRoutes>,
+    pub publisher: Arc<dyn Publisher>,
+    pub wakes: Arc<Wakes>,
+}
+
+/// What is known only once the port is bound.
+pub struct Place {
+    /// An address of this machine on which the server answers.
+    pub address: SocketAddr,
+    pub public_url: Arc<str>,
+    /// A key that calls models and exists only in this process.
+    pub trial_key: Arc<str>,
+    /// Opens the door for this machine's own command line.
+    pub local_secret: Arc<str>,
+}
+
+/// The application, ready to be served.
+pub struct Wired {
+    pub control: ControlPlane,
+    pub engine: Engine,
+    pub router: Router,
+    /// The first admin key, at the first start only.
+    pub admin_key: Option<NewKey>,
+}
+
+/// Wires everything above the machinery.
+pub async fn wire(
+    config: &Config,
+    folder: &DataFolder,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    machinery: Machinery,
+    place: &Place,
+    changes: Changes,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Wired> {
+    let random: Arc<dyn Fn(&mut [u8]) + Send + Sync> = Arc::new(random::fill);
+    let control = ControlPlane::open(control::Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        wake: machinery.wakes.clone(),
+        runtime: machinery.runtime.clone(),
+        traffic: machinery.traffic.clone(),
+        applied: machinery.applied,
+        changes: changes.sender(),
+        random: random.clone(),
+        data_dir: folder.path().to_owned(),
+    })
+    .await?;
+    let admin_key = control.ensure_admin_key(config.admin_key.as_deref()).await?;
+    let engine = Engine::new(engine::Parts {
+        store: store.clone(),
+        runtime: machinery.runtime.clone(),
+        traffic: machinery.traffic.clone(),
+        publisher: machinery.publisher,
+        clock: clock.clone(),
+        wakes: machinery.wakes,
+        changes: {
+            let changes = changes.clone();
+            Arc::new(move |change| changes.tell(change))
+        },
+        random,
+    });
+    let api = Arc::new(Api {
+        control: Arc::new(control.clone()),
+        runtime: machinery.runtime,
+        clock: clock.clone(),
+        machine: Machine::read(),
+        public_url: place.public_url.clone(),
+        since: first_start(&store, clock.now()).await?,
+        artifacts: folder.path().join("artifacts"),
+        link_secret: random::bytes(),
+    });
+    let backend = Arc::new(Dashboard {
+        api: api.clone(),
+        traffic: machinery.traffic,
+        trial: Trial { address: place.address, key: place.trial_key.clone(), clock: clock.clone() },
+        secure: place.public_url.starts_with("https://"),
+    });
+    let router = router(Doors {
+        api,
+        backend,
+        changes,
+        names: Names::new(&place.public_url, config.domain.as_deref(), &config.listen),
+        store,
+        uploads: Uploads { grants: Arc::new(Given(control.clone())), clock, folder: folder.uploads() },
+        local_secret: place.local_secret.clone(),
+        shutdown,
+    });
+    Ok(Wired { control, engine, router, admin_key })
+}
+
+/// When this server was first started, which is written down then.
+async fn first_start(store: &Store, now: Timestamp) -> anyhow::Result<Timestamp> {
+    const NAME: &str = "first_start";
+    if let Some(text) = store.setting(NAME).await? {
+        let millis = text.parse().with_context(|| format!("the stored setting {NAME} is `{text}`, not a number"))?;
+        return Ok(Timestamp::from_millis(millis));
+    }
+    let mut tx = store.begin().await?;
+    tx.set_setting(NAME, &now.millis().to_string()).await?;
+    tx.commit().await?;
+    Ok(now)
+}
+
+/// Leave to upload, as the use cases gave it.
+struct Given(ControlPlane);
+
+#[async_trait]
+impl Grants for Given {
+    async fn find(&self, access_key: &str) -> Option<Grant> {
+        let row = match self.0.upload_by_access_key(access_key).await {
+            Ok(row) => row?,
+            Err(error) => {
+                tracing::error!(%error, "the leave to upload could not be read");
+                return None;
+            }
+        };
+        Some(Grant {
+            bucket: BUCKET.to_owned(),
+            file: self.0.upload_path(&row.key),
+            key: row.key,
+            secret: row.secret,
+            session_token: row.session_token,
+            expires_at: row.expires_at,
+        })
+    }
+}
+
+/// Where the database is, for logs and the doctor: never with a password.
+pub fn database_name(config: &Config, folder: &Path) -> String {
+    let url = config.database_url(folder);
+    match url.split_once('@') {
+        Some((_, rest)) if url.starts_with("postgres") => format!("postgres at {rest}"),
+        _ => url,
+    }
+}

@@ -1,0 +1,124 @@
+//! Pages, their functions and their streams, as a browser meets them.
+
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+
+use crate::support::{Call, KEY, World, with_key};
+
+/// Signs in as the form does; answers the cookie.
+async fn signed_in(world: &World) -> String {
+    let call = Call::new("POST", "/api/ui/sign_in")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("key={KEY}"));
+    let answer = world.send(call).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let cookie = answer.headers["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn pages_arrive_whole_and_guarded() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Pages"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    let cookie = signed_in(&world).await;
+    for (path, holds) in [
+        ("/models".to_owned(), "Pages"),
+        (format!("/models/{model}"), "deployment-1"),
+        (format!("/models/{model}/environments/production"), "production"),
+        (format!("/models/{model}/deployments/{deployment}"), "deployment-1"),
+        ("/usage".to_owned(), "Usage"),
+    ] {
+        let answer = world.send(Call::new("GET", path.clone()).header("cookie", cookie.clone())).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert!(answer.text().contains(holds), "{holds} in {path}");
+        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("'nonce-"), "{policy}");
+        assert!(!policy.contains("'nonce-'"), "the nonce is not empty: {policy}");
+    }
+    let missing = world.send(Call::new("GET", "/models/no-such-model").header("cookie", cookie.clone())).await;
+    assert_eq!(missing.status, 404, "{}", missing.text());
+    let nowhere = world.send(Call::new("GET", "/no/such/page").header("cookie", cookie)).await;
+    assert_eq!(nowhere.status, 404);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_signs_in_once() {
+    let world = World::start().await;
+    let link = world.sign_in_link().await;
+    let token = link.split("token=").nth(1).unwrap().to_owned();
+    let redeem = || {
+        Call::new("POST", "/api/ui/sign_in")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("token={token}"))
+    };
+    let first = world.send(redeem()).await;
+    assert_eq!(first.status, 200, "{}", first.text());
+    assert_eq!(world.send(redeem()).await.status, 401);
+    let cookie = first.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let session = Call::new("GET", "/api/ui/session").header("cookie", cookie.clone());
+    assert_eq!(world.send(session).await.ok()["role"], "admin");
+    let out = Call::new("POST", "/api/ui/sign_out").header("cookie", cookie.clone());
+    assert_eq!(world.send(out).await.status, 200);
+    assert_eq!(world.send(Call::new("GET", "/api/ui/session").header("cookie", cookie)).await.status, 401);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_cookie_never_calls_a_model() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Cookie"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    let cookie = signed_in(&world).await;
+    let call = Call::new("POST", format!("/model/{model}/production/predict"))
+        .header("cookie", cookie.clone())
+        .json(&json!({}));
+    assert_eq!(world.send(call).await.status, 401);
+    let tried = Call::new("POST", "/api/ui/try")
+        .header("cookie", cookie)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("model_id={model}&deployment_id={deployment}&input=%7B%22a%22%3A1%7D"));
+    let tried = world.send(tried).await.ok();
+    assert_eq!(tried["status"], 200, "{tried}");
+    assert!(tried["body"].as_str().unwrap().contains("replica"), "{tried}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_reaches_the_browser_and_the_stream_ends_with_the_server() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Live"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    let stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get("/api/ui/events")
+        .header("host", world.host())
+        .header("authorization", format!("Bearer {KEY}"))
+        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .unwrap();
+    let mut answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    world.rest("POST", &format!("/v1/models/{model}/environments"), json!({ "name": "staging" })).await.ok();
+    let mut heard = String::new();
+    while !heard.contains(&model) {
+        let frame = answer.body_mut().frame().await.expect("the stream goes on").unwrap();
+        heard.push_str(&String::from_utf8_lossy(frame.data_ref().unwrap()));
+    }
+    assert!(heard.contains("\"kind\":\"model\""), "{heard}");
+    world.stop().await;
+    while let Some(Ok(_)) = answer.body_mut().frame().await {}
+}
+
+#[tokio::test]
+async fn the_first_page_says_how_to_push() {
+    let world = World::start().await;
+    let page = world.send(with_key(Call::new("GET", "/api/ui/models"))).await.ok();
+    let commands = page["first_run"]["commands"].to_string();
+    assert!(commands.contains("truss push") && commands.contains(&world.host()), "{commands}");
+    assert_eq!(world.send(Call::new("GET", "/healthz")).await.ok()["status"], "ok");
+    world.stop().await;
+}

@@ -1,0 +1,129 @@
+//! A machine whose models start at once: each replica is a small server inside the test.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::routing::{any, get};
+use domain::{
+    BuildFailure, BuildSpec, DeploymentId, LogLine, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId,
+    ReplicaSpec, ReplicaState, Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
+};
+use tokio::task::AbortHandle;
+
+/// Builds succeed at once, except of configurations whose description says `broken`.
+pub struct Machine {
+    wakes: Arc<engine::Wakes>,
+    replicas: Mutex<BTreeMap<ReplicaId, (ObservedReplica, AbortHandle)>>,
+    lines: Mutex<BTreeMap<DeploymentId, Vec<LogLine>>>,
+}
+
+impl Machine {
+    pub fn new(wakes: Arc<engine::Wakes>) -> Arc<Self> {
+        Arc::new(Self { wakes, replicas: Mutex::default(), lines: Mutex::default() })
+    }
+
+    fn write(&self, deployment: &DeploymentId, source: LogSource, message: &str) {
+        let mut all = self.lines.lock().unwrap();
+        let lines = all.entry(deployment.clone()).or_default();
+        let nanos = lines.last().map_or(1_000_000, |line: &LogLine| line.nanos + 1);
+        let level = Some(domain::LogLevel::Info);
+        lines.push(LogLine { nanos, message: message.into(), level, source, replica: None, request_id: None });
+    }
+}
+
+#[async_trait]
+impl Runtime for Machine {
+    async fn build(
+        &self,
+        spec: &BuildSpec,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<(), BuildFailure> {
+        progress("installing nothing".into());
+        self.write(&spec.deployment, LogSource::Build, "built");
+        if spec.config["description"].as_str() == Some("broken") {
+            return Err(BuildFailure { reason: "the description says so".into() });
+        }
+        Ok(())
+    }
+
+    async fn start(&self, spec: &ReplicaSpec) -> Result<(), RuntimeError> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let id = spec.id.to_string();
+        let answer = move |body: String| async move {
+            axum::Json(serde_json::json!({ "replica": id, "input": body }))
+        };
+        let app = Router::new()
+            .route("/", get(|| async { "true" }))
+            .route("/v1/models/model", get(|| async { "{}" }))
+            .fallback(any(answer));
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let task = tokio::spawn(async move {
+            let _ = axum::serve(listener, app).await;
+        });
+        let now = Timestamp::from_millis(1);
+        let observed = ObservedReplica {
+            id: spec.id.clone(),
+            model: spec.model.clone(),
+            deployment: spec.deployment.clone(),
+            state: ReplicaState::Ready,
+            port,
+            pid: None,
+            started_at: now,
+            ready_at: Some(now),
+            unready_since: None,
+        };
+        self.replicas.lock().unwrap().insert(spec.id.clone(), (observed, task.abort_handle()));
+        self.wakes.wake(&spec.model);
+        Ok(())
+    }
+
+    async fn stop(&self, replica: &ReplicaId, _: Duration, _: StopReason) {
+        if let Some((observed, task)) = self.replicas.lock().unwrap().get_mut(replica) {
+            task.abort();
+            observed.state = ReplicaState::Exited { code: Some(0), signal: None, reason: "stopped".into() };
+            self.wakes.wake(&observed.model);
+        }
+    }
+
+    fn observe(&self, model: &ModelId) -> Seen<Vec<ObservedReplica>> {
+        let replicas = self.replicas.lock().unwrap();
+        Seen::Known(replicas.values().map(|(seen, _)| seen.clone()).filter(|seen| &seen.model == model).collect())
+    }
+
+    async fn forget(&self, replica: &ReplicaId) {
+        self.replicas.lock().unwrap().remove(replica);
+    }
+
+    async fn purge(&self, deployment: &DeploymentId) -> Result<(), RuntimeError> {
+        self.lines.lock().unwrap().remove(deployment);
+        Ok(())
+    }
+
+    async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, RuntimeError> {
+        let all = self.lines.lock().unwrap();
+        let mut lines: Vec<LogLine> = all.get(deployment).cloned().unwrap_or_default();
+        lines.retain(|line| query.after_nanos.is_none_or(|after| line.nanos > after));
+        if !query.ascending {
+            lines.reverse();
+        }
+        lines.truncate(query.limit);
+        Ok(lines)
+    }
+
+    async fn note(&self, deployment: &DeploymentId, line: &str) {
+        self.write(deployment, LogSource::Platform, line);
+    }
+
+    async fn last_words(&self, _: &DeploymentId, _: usize) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn storage(&self, _: &DeploymentId) -> StorageUse {
+        StorageUse::default()
+    }
+}

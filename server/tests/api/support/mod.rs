@@ -1,0 +1,199 @@
+//! A server with a data folder of its own, and ways to ask it.
+
+pub mod client;
+pub mod http;
+pub mod machine;
+pub mod s3;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use server::boot::{self, Server};
+use server::config::Config;
+
+pub use http::{Answer, Call};
+use s3::Credentials;
+
+pub const KEY: &str = "test-admin-key-0123456789";
+
+pub struct World {
+    server: Option<Server>,
+    pub address: SocketAddr,
+    data: tempfile::TempDir,
+}
+
+impl World {
+    /// Starts a server that knows nothing yet.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = Config {
+            data_dir: data.path().to_owned(),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            listen_chosen: true,
+            public_url: None,
+            domain: None,
+            admin_key: Some(KEY.into()),
+            database_url: None,
+            keep_replicas: false,
+            gateway_threads: 1,
+            log: "warn".into(),
+        };
+        change(&mut config);
+        let server = boot::start_on(config, |wakes| machine::Machine::new(wakes) as _).await.unwrap();
+        Self { address: server.address(), server: Some(server), data: data }
+    }
+
+    /// Stops the server as TERM does.
+    pub async fn stop(mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+    }
+
+    pub async fn send(&self, call: Call) -> Answer {
+        call.send(self.address).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(with_key(Call::new("GET", path))).await
+    }
+
+    pub async fn rest(&self, method: &str, path: &str, body: Value) -> Answer {
+        self.send(with_key(Call::new(method, path)).json(&body)).await
+    }
+
+    /// One question of the push client.
+    pub async fn ask(&self, body: Value) -> Value {
+        self.send(with_key(Call::new("POST", "/graphql/")).json(&body)).await.ok()
+    }
+
+    /// One server function, as the dashboard's forms call it.
+    pub async fn act(&self, function: &str, fields: &[(&str, &str)]) -> Answer {
+        let form: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let call = with_key(Call::new("POST", format!("/api/ui/{function}")))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form.join("&"));
+        self.send(call).await
+    }
+
+    /// A one-time link, as the command line gets it.
+    pub async fn sign_in_link(&self) -> String {
+        let text = std::fs::read_to_string(self.data.path().join("local.json")).unwrap();
+        let local: server::client::Local = serde_json::from_str(&text).unwrap();
+        local.sign_in_link().await.unwrap()
+    }
+
+    pub async fn credentials(&self) -> Credentials {
+        Credentials(self.ask(client::query(client::CREDENTIALS)).await["data"]["model_s3_upload_credentials"].clone())
+    }
+
+    pub fn host(&self) -> String {
+        format!("localhost:{}", self.address.port())
+    }
+
+    /// Uploads an archive in one piece; answers its key.
+    pub async fn upload(&self, archive: Bytes) -> String {
+        let credentials = self.credentials().await;
+        let call = Call::new("PUT", credentials.path()).body(archive);
+        let answer = self.send(credentials.sign(call, &self.host(), now())).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        credentials.key().to_owned()
+    }
+
+    /// Pushes a first or further deployment; answers the model's and the deployment's id.
+    pub async fn push(&self, model: Result<&str, &str>, extra: &str) -> (String, String) {
+        let key = self.upload(archive()).await;
+        let answer = match model {
+            Ok(name) => self.ask(client::create_model(name, &key, &config(""), extra)).await,
+            Err(id) => self.ask(client::create_version(id, &key, &config(""), extra)).await,
+        };
+        pushed(&answer)
+    }
+
+    pub async fn deployment(&self, model: &str, deployment: &str) -> Value {
+        self.get(&format!("/v1/models/{model}/deployments/{deployment}")).await.ok()
+    }
+
+    /// Waits until a deployment has this status.
+    pub async fn reaches(&self, model: &str, deployment: &str, status: &str) -> Value {
+        let path = format!("/v1/models/{model}/deployments/{deployment}");
+        self.until(&path, |seen| seen["status"] == status).await
+    }
+
+    /// Asks until the answer is as wanted.
+    pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        for _ in 0..1200 {
+            last = self.get(path).await.ok();
+            if wanted(&last) {
+                return last;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("waited in vain; {path} is {last}");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A test that failed leaves its server to the process's end.
+        drop(self.server.take());
+    }
+}
+
+pub fn with_key(call: Call) -> Call {
+    call.header("authorization", format!("Api-Key {KEY}"))
+}
+
+/// The ids in the answer to a push.
+pub fn pushed(answer: &Value) -> (String, String) {
+    assert!(answer.get("errors").is_none(), "{answer}");
+    let data = answer["data"].as_object().unwrap().values().next().unwrap();
+    let version = &data["model_version"];
+    (version["oracle"]["id"].as_str().unwrap().into(), version["id"].as_str().unwrap().into())
+}
+
+/// A configuration as the client sends it.
+pub fn config(description: &str) -> String {
+    let config = json!({
+        "model_name": "Echo",
+        "description": description,
+        "python_version": "py311",
+        "model_module_dir": "model",
+        "model_class_filename": "model.py",
+        "model_class_name": "Model",
+        "requirements": [],
+        "resources": { "cpu": "1", "memory": "512Mi", "use_gpu": false, "accelerator": null },
+    });
+    STANDARD.encode(config.to_string())
+}
+
+/// A Truss as the client packs it: a plain tar of files.
+pub fn archive() -> Bytes {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, text) in [
+        ("config.yaml", "model_name: Echo\npython_version: py311\n"),
+        ("model/__init__.py", ""),
+        ("model/model.py", "class Model:\n    def predict(self, request):\n        return request\n"),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        builder.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap().into()
+}
+
+pub fn now() -> i64 {
+    use domain::Clock;
+    server::clock::SystemClock::new().now().seconds()
+}
