@@ -4,7 +4,6 @@
 //! half-typed field survives every update.
 
 use std::cell::Cell;
-use std::future::Future;
 use std::rc::Rc;
 
 use domain::Timestamp;
@@ -12,10 +11,12 @@ use gloo_timers::callback::Interval;
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use serde::de::DeserializeOwned;
 
 use crate::clock::use_now;
 use crate::error::AppError;
 use crate::live::{Topic, use_live};
+use crate::read::{Reading, decode};
 
 /// Nudges come in bursts; this long after the first of them the page reads once.
 const SETTLE_MS: u32 = 60;
@@ -49,55 +50,65 @@ impl<T: Send + Sync + 'static> Fresh<T> {
 }
 
 /// Keeps `initial` fresh: reads again on nudges about `topic`, on [`Fresh::refresh`], and every
-/// `seconds` while `moving` (counts change without a nudge).
-pub fn keep_fresh<T, F, Answer>(initial: T, topic: Topic, moving: fn(&T) -> bool, read: F) -> Fresh<T>
+/// second while `moving` (counts change without a nudge).
+pub fn keep_fresh<T>(
+    initial: T,
+    topic: Topic,
+    moving: fn(&T) -> bool,
+    read: impl Fn() -> Reading + 'static,
+) -> Fresh<T>
 where
-    T: AsOf + Clone + PartialEq + Send + Sync + 'static,
-    F: Fn() -> Answer + 'static,
-    Answer: Future<Output = Result<T, AppError>> + 'static,
+    T: AsOf + Clone + PartialEq + DeserializeOwned + Send + Sync + 'static,
 {
-    use_now().learn(initial.as_of());
+    let clock = use_now();
+    clock.learn(initial.as_of());
     let fresh = Fresh { value: RwSignal::new(initial), gone: RwSignal::new(None), asked: RwSignal::new(0) };
     if cfg!(feature = "hydrate") {
-        watch(fresh, topic, moving, read);
+        let take = move |text: &str| {
+            let Ok(value) = decode::<T>(text) else { return };
+            clock.learn(value.as_of());
+            if fresh.value.try_with_untracked(|old| *old != value) == Some(true) {
+                fresh.value.try_set(value);
+            }
+        };
+        let is_moving = Memo::new(move |_| fresh.value.with(moving));
+        watch(topic, fresh.asked, Box::new(read), Rc::new(take), fresh.gone);
+        ask_while(is_moving, fresh.asked);
     }
     fresh
 }
 
-fn watch<T, F, Answer>(fresh: Fresh<T>, topic: Topic, moving: fn(&T) -> bool, read: F)
-where
-    T: AsOf + Clone + PartialEq + Send + Sync + 'static,
-    F: Fn() -> Answer + 'static,
-    Answer: Future<Output = Result<T, AppError>> + 'static,
-{
+/// Reads when the topic or the person asks for it, one reading at a time.
+fn watch(
+    topic: Topic,
+    asked: RwSignal<u64>,
+    read: Box<dyn Fn() -> Reading>,
+    take: Rc<dyn Fn(&str)>,
+    gone: RwSignal<Option<AppError>>,
+) {
     let live = use_live();
-    let clock = use_now();
     let read = Rc::new(read);
     let reading = Rc::new(Cell::new(false));
     let again = Rc::new(Cell::new(false));
     Effect::new(move |before: Option<(u64, u64)>| {
-        let mark = (live.mark(&topic), fresh.asked.get());
+        let mark = (live.mark(&topic), asked.get());
         if before.is_none_or(|before| before == mark) {
             return mark;
         }
         again.set(true);
         if !reading.replace(true) {
-            let (read, reading, again) = (read.clone(), reading.clone(), again.clone());
+            let (read, take, reading, again) = (read.clone(), take.clone(), reading.clone(), again.clone());
             spawn_local(async move {
                 while again.replace(false) {
                     TimeoutFuture::new(SETTLE_MS).await;
                     again.set(false);
-                    let answer = read().await;
-                    match answer {
-                        Ok(value) => {
-                            clock.learn(value.as_of());
-                            fresh.gone.try_set(None);
-                            if fresh.value.try_with_untracked(|old| *old != value) == Some(true) {
-                                fresh.value.try_set(value);
-                            }
+                    match read().await {
+                        Ok(text) => {
+                            gone.try_set(None);
+                            take(&text);
                         }
                         Err(error @ (AppError::NotFound { .. } | AppError::Unauthorized)) => {
-                            fresh.gone.try_set(Some(error));
+                            gone.try_set(Some(error));
                         }
                         // Anything else passes; the page says that it is not connected.
                         Err(_) => {}
@@ -108,13 +119,15 @@ where
         }
         mark
     });
+}
 
-    let is_moving = Memo::new(move |_| fresh.value.with(moving));
+/// Asks every second while something moves.
+fn ask_while(is_moving: Memo<bool>, asked: RwSignal<u64>) {
     let timer = StoredValue::new_local(None::<Interval>);
     Effect::new(move || {
         timer.set_value(is_moving.get().then(|| {
             Interval::new(1000, move || {
-                if fresh.asked.try_update(|asked| *asked += 1).is_none() {
+                if asked.try_update(|asked| *asked += 1).is_none() {
                     timer.try_set_value(None);
                 }
             })

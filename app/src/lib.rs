@@ -13,11 +13,14 @@ pub mod error;
 mod fresh;
 mod live;
 mod pages;
+mod post;
+mod read;
 mod routes;
 #[cfg(test)]
 mod sample;
 pub mod server_fns;
 mod shell;
+mod transport;
 pub mod view;
 pub mod window;
 

@@ -1,9 +1,4 @@
 //! One file for each page.
-//!
-//! Each reads its data through an [`ArcResource`]: the future that renders it may outlive the page by a
-//! moment when somebody navigates quickly, and must still find its value.
-//!
-//! [`ArcResource`]: leptos::prelude::ArcResource
 
 mod deployment;
 mod environment;

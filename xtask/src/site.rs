@@ -99,8 +99,6 @@ impl Site {
             .args(["build", "--package", "app", "--lib", "--no-default-features", "--features", "hydrate"])
             .args(["--target", "wasm32-unknown-unknown", "--target-dir", "target/front"])
             .args(["--profile", profile])
-            // Views of one type instead of one type each: a fifth less WASM, and quicker to compile.
-            .args(["--config", r#"target.wasm32-unknown-unknown.rustflags=["--cfg","erase_components"]"#])
             .status()
             .context("starting cargo to build `app` for the browser")?;
         ensure!(

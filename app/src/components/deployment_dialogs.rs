@@ -1,5 +1,6 @@
 //! Dialogs over one deployment. Each names the thing, the consequence and the gentler way.
 
+use crate::post::{Post, PostForm};
 use leptos::prelude::*;
 
 use super::dialog::{DialogButtons, Modal};
@@ -9,7 +10,7 @@ use crate::view::DeploymentRef;
 
 #[component]
 pub fn RenameDialog(model_id: String, deployment: DeploymentRef) -> impl IntoView {
-    let rename = ServerAction::<Rename>::new();
+    let rename = Post::to::<Rename>();
     let title = format!("Rename {}", deployment.name);
     view! {
         <Modal
@@ -17,7 +18,7 @@ pub fn RenameDialog(model_id: String, deployment: DeploymentRef) -> impl IntoVie
             children=Box::new(move |handle| {
                 when_done(rename, move || handle.close());
                 view! {
-                    <ActionForm action=rename>
+                    <PostForm post=rename>
                         <input type="hidden" name="model_id" value=model_id />
                         <input type="hidden" name="deployment_id" value=deployment.id />
                         <label class="field">
@@ -36,9 +37,9 @@ pub fn RenameDialog(model_id: String, deployment: DeploymentRef) -> impl IntoVie
                         <p class="hint">
                             "Letters, digits, dots, hyphens and underscores. Addresses keep working: they use the id."
                         </p>
-                        <FormError action=rename />
-                        <DialogButtons act="Rename" pending=rename.pending() />
-                    </ActionForm>
+                        <FormError post=rename />
+                        <DialogButtons act="Rename" pending=rename.pending />
+                    </PostForm>
                 }
                     .into_any()
             })
@@ -48,23 +49,23 @@ pub fn RenameDialog(model_id: String, deployment: DeploymentRef) -> impl IntoVie
 
 #[component]
 pub fn ActivateDialog(model_id: String, deployment: DeploymentRef) -> impl IntoView {
-    let activate = ServerAction::<Activate>::new();
+    let activate = Post::to::<Activate>();
     view! {
         <Modal
             title=format!("Activate {}", deployment.name)
             children=Box::new(move |handle| {
                 when_done(activate, move || handle.close());
                 view! {
-                    <ActionForm action=activate>
+                    <PostForm post=activate>
                         <input type="hidden" name="model_id" value=model_id />
                         <input type="hidden" name="deployment_id" value=deployment.id />
                         <p>
                             <strong>{deployment.name.clone()}</strong>
                             " starts again from its existing build. It answers requests as soon as its first replica is ready."
                         </p>
-                        <FormError action=activate />
-                        <DialogButtons act="Activate" pending=activate.pending() />
-                    </ActionForm>
+                        <FormError post=activate />
+                        <DialogButtons act="Activate" pending=activate.pending />
+                    </PostForm>
                 }
                     .into_any()
             })
@@ -78,7 +79,7 @@ pub fn DeactivateDialog(
     deployment: DeploymentRef,
     environment: Option<String>,
 ) -> impl IntoView {
-    let deactivate = ServerAction::<Deactivate>::new();
+    let deactivate = Post::to::<Deactivate>();
     view! {
         <Modal
             title=format!("Deactivate {}", deployment.name)
@@ -96,7 +97,7 @@ pub fn DeactivateDialog(
                         }
                     });
                 view! {
-                    <ActionForm action=deactivate>
+                    <PostForm post=deactivate>
                         <input type="hidden" name="model_id" value=model_id />
                         <input type="hidden" name="deployment_id" value=deployment.id />
                         <p>
@@ -104,9 +105,9 @@ pub fn DeactivateDialog(
                             " finishes the requests it has, then frees its compute. It stays in the list with its configuration, and you can activate it again at any time. Requests to it answer 404 meanwhile."
                         </p>
                         {serving}
-                        <FormError action=deactivate />
-                        <DialogButtons act="Deactivate" pending=deactivate.pending() destructive=environment.is_some() />
-                    </ActionForm>
+                        <FormError post=deactivate />
+                        <DialogButtons act="Deactivate" pending=deactivate.pending destructive=environment.is_some() />
+                    </PostForm>
                 }
                     .into_any()
             })
@@ -124,7 +125,7 @@ pub fn DeleteDialog(
     #[prop(into)]
     then: Callback<()>,
 ) -> impl IntoView {
-    let delete = ServerAction::<DeleteDeployment>::new();
+    let delete = Post::to::<DeleteDeployment>();
     let typed = RwSignal::new(String::new());
     view! {
         <Modal
@@ -154,7 +155,7 @@ pub fn DeleteDialog(
                         }
                     });
                 view! {
-                    <ActionForm action=delete>
+                    <PostForm post=delete>
                         <input type="hidden" name="model_id" value=model_id />
                         <input type="hidden" name="deployment_id" value=deployment.id />
                         <p>
@@ -173,9 +174,9 @@ pub fn DeleteDialog(
                                 bind:value=typed
                             />
                         </label>
-                        <FormError action=delete />
-                        <DialogButtons act="Delete" pending=delete.pending() destructive=true blocked=blocked />
-                    </ActionForm>
+                        <FormError post=delete />
+                        <DialogButtons act="Delete" pending=delete.pending destructive=true blocked=blocked />
+                    </PostForm>
                 }
                     .into_any()
             })

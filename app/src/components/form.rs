@@ -1,11 +1,9 @@
 //! What forms share: how they end well, and how they show that they did not.
 
 use leptos::prelude::*;
-use leptos::server_fn::ServerFn;
 
 use super::use_toasts;
-use crate::error::AppError;
-use crate::view::Done;
+use crate::post::Post;
 
 /// Asks the page around to read again.
 #[derive(Clone, Copy)]
@@ -22,13 +20,10 @@ pub fn provide_refresh(refresh: impl Fn() + Send + Sync + 'static) {
 }
 
 /// When the action succeeded: tells what it did, has the page read again, then does `then`.
-pub fn when_done<F>(action: ServerAction<F>, then: impl Fn() + 'static)
-where
-    F: ServerFn<Output = Done, Error = AppError> + Clone + Send + Sync + 'static,
-{
+pub fn when_done(post: Post, then: impl Fn() + 'static) {
     let toasts = use_toasts();
     let refresh = use_context::<Refresh>();
-    let value = action.value();
+    let value = post.answer;
     Effect::new(move || {
         if let Some(Ok(done)) = value.get() {
             toasts.tell(done.sentence);
@@ -42,12 +37,8 @@ where
 
 /// Why the form was refused, where the person is looking.
 #[component]
-pub fn FormError<F>(action: ServerAction<F>) -> impl IntoView
-where
-    F: ServerFn<Error = AppError> + Clone + Send + Sync + 'static,
-    F::Output: Clone + Send + Sync + 'static,
-{
-    let value = action.value();
+pub fn FormError<T: Send + Sync + 'static>(post: Post<T>) -> impl IntoView {
+    let value = post.answer;
     view! {
         <div role="alert">
             {move || {

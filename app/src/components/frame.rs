@@ -1,10 +1,13 @@
 //! What is around every page: the rail with its ways, and the news.
 
+use crate::post::{Post, PostForm};
+use crate::read::{self, Loaded, decode};
+use crate::view::SessionInfo;
 use leptos::prelude::*;
 use leptos_router::components::{A, Outlet};
 
 use super::{LiveIndicator, ThemeChoice, Toasts};
-use crate::server_fns::{SignOut, read_session};
+use crate::server_fns::SignOut;
 
 #[component]
 pub fn Frame() -> impl IntoView {
@@ -61,36 +64,36 @@ pub fn Mark() -> impl IntoView {
 /// Who is signed in, and the way out.
 #[component]
 fn Account() -> impl IntoView {
-    let session = ArcResource::new(|| (), |_| read_session());
-    let sign_out = ServerAction::<SignOut>::new();
-    let value = sign_out.value();
+    view! {
+        <Loaded
+            which=Signal::derive(Vec::new)
+            read=|_| read::session()
+            body=|text| {
+                let session = decode::<SessionInfo>(text)?;
+                Ok(view! { <SignedIn session=session /> }.into_any())
+            }
+            quiet=true
+        />
+    }
+}
+
+#[component]
+fn SignedIn(session: SessionInfo) -> impl IntoView {
+    let sign_out = Post::to::<SignOut>();
     Effect::new(move || {
-        if let Some(Ok(_)) = value.get() {
+        if let Some(Ok(_)) = sign_out.answer.get() {
             // A whole load: nothing of the session stays in memory.
             let _ = window().location().set_href("/sign-in");
         }
     });
     view! {
-        <Suspense fallback=|| ()>
-            {move || {
-                let session = session.clone();
-                Suspend::new(async move {
-                session
-                    .await
-                    .ok()
-                    .map(|session| {
-                        view! {
-                            <div class="account">
-                                <p title=format!("Slipway {}", session.version)>{session.name}</p>
-                                <ActionForm action=sign_out>
-                                    <button type="submit" class="quiet">
-                                        "Sign out"
-                                    </button>
-                                </ActionForm>
-                            </div>
-                        }
-                    })
-            })}}
-        </Suspense>
+        <div class="account">
+            <p title=format!("Slipway {}", session.version)>{session.name}</p>
+            <PostForm post=sign_out>
+                <button type="submit" class="quiet">
+                    "Sign out"
+                </button>
+            </PostForm>
+        </div>
     }
 }

@@ -1,5 +1,6 @@
 //! The log of a deployment, followed while the page is open.
 
+use crate::read::{self, decode};
 use domain::{LogLevel, LogSource};
 use gloo_timers::callback::Interval;
 use leptos::html;
@@ -7,7 +8,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::clock::{absolute, machine, time_of_day};
-use crate::server_fns::read_logs;
+
 use crate::view::{LogPage, LogRow};
 
 /// How often new lines are asked for.
@@ -110,7 +111,8 @@ fn follow(
             let (model_id, deployment_id) = (model_id.clone(), deployment_id.clone());
             spawn_local(async move {
                 let Some(after) = cursor.try_get_value() else { return };
-                if let Ok(page) = read_logs(model_id, deployment_id, after).await
+                if let Ok(text) = read::logs(model_id, deployment_id, after).await
+                    && let Ok(page) = decode::<LogPage>(&text)
                     && !page.lines.is_empty()
                 {
                     let at_end = is_at_end(node);

@@ -1,5 +1,6 @@
 //! Dialogs over a whole model.
 
+use crate::post::{Post, PostForm};
 use leptos::prelude::*;
 
 use super::dialog::{DialogButtons, Modal};
@@ -13,7 +14,7 @@ pub fn DeleteModelDialog(
     deployments: usize,
     #[prop(into)] then: Callback<()>,
 ) -> impl IntoView {
-    let delete = ServerAction::<DeleteModel>::new();
+    let delete = Post::to::<DeleteModel>();
     let typed = RwSignal::new(String::new());
     view! {
         <Modal
@@ -37,7 +38,7 @@ pub fn DeleteModelDialog(
                     n => format!(" with its {n} deployments and all its environments is deleted for good. "),
                 };
                 view! {
-                    <ActionForm action=delete>
+                    <PostForm post=delete>
                         <input type="hidden" name="model_id" value=model_id />
                         <p>
                             <strong>{name.clone()}</strong>
@@ -59,9 +60,9 @@ pub fn DeleteModelDialog(
                                 bind:value=typed
                             />
                         </label>
-                        <FormError action=delete />
-                        <DialogButtons act="Delete" pending=delete.pending() destructive=true blocked=blocked />
-                    </ActionForm>
+                        <FormError post=delete />
+                        <DialogButtons act="Delete" pending=delete.pending destructive=true blocked=blocked />
+                    </PostForm>
                 }
                     .into_any()
             })
@@ -71,14 +72,14 @@ pub fn DeleteModelDialog(
 
 #[component]
 pub fn NewEnvironmentDialog(model_id: String) -> impl IntoView {
-    let create = ServerAction::<CreateEnvironment>::new();
+    let create = Post::to::<CreateEnvironment>();
     view! {
         <Modal
             title="New environment".into()
             children=Box::new(move |handle| {
                 when_done(create, move || handle.close());
                 view! {
-                    <ActionForm action=create>
+                    <PostForm post=create>
                         <input type="hidden" name="model_id" value=model_id />
                         <p>"An environment is a stable address. It serves the deployment that was last promoted to it."</p>
                         <label class="field">
@@ -95,9 +96,9 @@ pub fn NewEnvironmentDialog(model_id: String) -> impl IntoView {
                             />
                         </label>
                         <p class="hint">"Lower-case letters, digits and hyphens, at most 40."</p>
-                        <FormError action=create />
-                        <DialogButtons act="Create environment" pending=create.pending() />
-                    </ActionForm>
+                        <FormError post=create />
+                        <DialogButtons act="Create environment" pending=create.pending />
+                    </PostForm>
                 }
                     .into_any()
             })

@@ -1,5 +1,6 @@
 //! Promote: from what to what, how, and what it will look like, before the click.
 
+use crate::post::{Post, PostForm};
 use domain::{CleanupStrategy, Timestamp};
 use leptos::prelude::*;
 
@@ -17,7 +18,7 @@ pub fn PromoteDialog(
     deployment: Option<String>,
     environment: Option<String>,
 ) -> impl IntoView {
-    let promote = ServerAction::<Promote>::new();
+    let promote = Post::to::<Promote>();
     let PromoteChoices { deployments, targets } = choices;
     let first_target = environment
         .filter(|name| targets.iter().any(|target| target.environment == *name))
@@ -97,7 +98,7 @@ pub fn PromoteDialog(
                             .collect_view()
                     });
                 view! {
-                    <ActionForm action=promote>
+                    <PostForm post=promote>
                         <input type="hidden" name="model_id" value=model_id />
                         <div class="pair">
                             <label class="field">
@@ -163,9 +164,9 @@ pub fn PromoteDialog(
                         {move || {
                             refused.get().map(|reason| view! { <p class="notice warn">{reason}</p> })
                         }}
-                        <FormError action=promote />
-                        <DialogButtons act=act pending=promote.pending() blocked=blocked />
-                    </ActionForm>
+                        <FormError post=promote />
+                        <DialogButtons act=act pending=promote.pending blocked=blocked />
+                    </PostForm>
                 }
                     .into_any()
             })

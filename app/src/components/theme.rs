@@ -1,3 +1,4 @@
+use crate::post::{Post, PostForm};
 use leptos::prelude::*;
 
 use crate::server_fns::ChooseTheme;
@@ -6,7 +7,7 @@ use crate::shell::Theme;
 /// Light, dark, or as the system says; remembered in a cookie, so the first byte has it right.
 #[component]
 pub fn ThemeChoice() -> impl IntoView {
-    let choose = ServerAction::<ChooseTheme>::new();
+    let choose = Post::to::<ChooseTheme>();
     let show = |theme: Theme| {
         if let Some(root) = document().document_element() {
             let _ = root.set_attribute("data-theme", theme.as_str());
@@ -21,10 +22,10 @@ pub fn ThemeChoice() -> impl IntoView {
         }
     };
     view! {
-        <ActionForm action=choose attr:class="theme" attr:aria-label="Theme">
+        <PostForm post=choose class="theme">
             {button(Theme::System, "Theme of the system", "◐")}
             {button(Theme::Light, "Light theme", "○")}
             {button(Theme::Dark, "Dark theme", "●")}
-        </ActionForm>
+        </PostForm>
     }
 }

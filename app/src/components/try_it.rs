@@ -1,5 +1,6 @@
 //! Try it: one request with the model's example input, and what came back.
 
+use crate::post::{Post, PostForm};
 use leptos::prelude::*;
 
 use super::FormError;
@@ -13,8 +14,8 @@ pub fn TryIt(
     example: String,
     #[prop(into)] permit: Signal<Permit>,
 ) -> impl IntoView {
-    let send = ServerAction::<TryRequest>::new();
-    let value = send.value();
+    let send = Post::<TryAnswer>::to::<TryRequest>();
+    let value = send.answer;
     let rows = example.lines().count().clamp(4, 16).to_string();
     let answer = move || {
         value.with(|value| match value {
@@ -23,7 +24,7 @@ pub fn TryIt(
         })
     };
     view! {
-        <ActionForm action=send attr:class="try">
+        <PostForm post=send class="try">
             <input type="hidden" name="model_id" value=model_id />
             <input type="hidden" name="deployment_id" value=deployment_id />
             <label class="field">
@@ -38,12 +39,12 @@ pub fn TryIt(
             <button
                 type="submit"
                 class="primary"
-                disabled=move || send.pending().get() || !permit.with(Permit::is_allowed)
+                disabled=move || send.pending.get() || !permit.with(Permit::is_allowed)
             >
-                {move || if send.pending().get() { "Waiting for the answer…" } else { "Send request" }}
+                {move || if send.pending.get() { "Waiting for the answer…" } else { "Send request" }}
             </button>
-            <FormError action=send />
-        </ActionForm>
+            <FormError post=send />
+        </PostForm>
         <div aria-live="polite" class="answer">
             {move || answer().map(|answer| view! { <Answer answer=answer /> })}
         </div>

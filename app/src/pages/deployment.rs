@@ -1,5 +1,7 @@
 //! One deployment: how it stands, its replicas and logs, how to call it.
 
+use crate::post::{Post, PostForm};
+use crate::read::{self, Loaded, decode};
 use domain::{AutoscalingSettings, ReplicaState, Timestamp};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
@@ -9,13 +11,12 @@ use leptos_router::hooks::use_navigate;
 use super::use_param;
 use crate::components::{
     ActivateDialog, CodeBlock, CopyButton, Crumb, DeactivateDialog, DeleteDialog, DeploymentActions,
-    DialogKind, ErrorView, FormError, Gone, Loading, LogView, PageHeader, PromoteDialog, RenameDialog,
-    ReplicaDots, StatusBadge, TimeAgo, TryIt, environment_path, model_path, provide_refresh, use_dialog,
-    when_done,
+    DialogKind, FormError, Gone, LogView, PageHeader, PromoteDialog, RenameDialog, ReplicaDots, StatusBadge,
+    TimeAgo, TryIt, environment_path, model_path, provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
-use crate::server_fns::{UpdateAutoscaling, read_deployment};
+use crate::server_fns::UpdateAutoscaling;
 use crate::view::{self, DeploymentRef, ReplicaRow};
 
 type Page = RwSignal<view::DeploymentPage>;
@@ -23,23 +24,16 @@ type Page = RwSignal<view::DeploymentPage>;
 #[component]
 pub fn DeploymentPage() -> impl IntoView {
     let (model, deployment) = (use_param("model"), use_param("deployment"));
-    let page = ArcResource::new(
-        move || (model.get(), deployment.get()),
-        |(model, deployment)| read_deployment(model, deployment),
-    );
     view! {
-        <Transition fallback=Loading>
-            {move || {
-                let page = page.clone();
-                Suspend::new(async move {
-                match page.await {
-                    Ok(page) => view! { <Body initial=page /> }.into_any(),
-                    Err(error) => view! { <ErrorView error=error /> }.into_any(),
-                }
-            })}}
-        </Transition>
+        <Loaded
+            which=Signal::derive(move || vec![model.get(), deployment.get()])
+            read=|mut which| read::deployment(which.remove(0), which.remove(0))
+            body=|text| {
+                let initial = decode::<view::DeploymentPage>(text)?;
+                Ok(view! { <Body initial=initial /> }.into_any())
+            }
+        />
     }
-    .into_any()
 }
 
 #[component]
@@ -55,7 +49,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
     };
     let reading = (model_id.clone(), id.clone());
     let fresh = keep_fresh(initial, Topic::Model(model_id.clone()), moving, move || {
-        read_deployment(reading.0.clone(), reading.1.clone())
+        read::deployment(reading.0.clone(), reading.1.clone())
     });
     provide_refresh(move || fresh.refresh());
     let page = fresh.value;
@@ -213,7 +207,7 @@ fn replica(copy: ReplicaRow, as_of: Signal<Timestamp>) -> impl IntoView {
 
 #[component]
 fn Autoscaling(page: Page, model_id: String, id: String) -> impl IntoView {
-    let update = ServerAction::<UpdateAutoscaling>::new();
+    let update = Post::to::<UpdateAutoscaling>();
     when_done(update, || ());
     let refused =
         Memo::new(move |_| page.with(|page| page.may_change_autoscaling.reason().map(str::to_owned)));
@@ -255,7 +249,7 @@ fn Autoscaling(page: Page, model_id: String, id: String) -> impl IntoView {
         <section class="settings" aria-labelledby="autoscaling">
             <h2 id="autoscaling">"Autoscaling"</h2>
             <p class="hint">{whose}</p>
-            <ActionForm action=update>
+            <PostForm post=update>
                 <input type="hidden" name="model_id" value=model_id />
                 <input type="hidden" name="deployment_id" value=id />
                 <div class="fields">
@@ -269,16 +263,16 @@ fn Autoscaling(page: Page, model_id: String, id: String) -> impl IntoView {
                     )} {field("autoscaling_window", "Load averaged over, s", autoscaling_window, 10, 3600)}
                     {field("scale_down_delay", "Low load before scaling down, s", scale_down_delay, 0, 3600)} {rate}
                 </div>
-                <FormError action=update />
+                <FormError post=update />
                 {move || refused.get().map(|why| view! { <p class="hint">{why}</p> })}
                 <button
                     type="submit"
                     class="plain"
-                    disabled=move || update.pending().get() || refused.with(Option::is_some)
+                    disabled=move || update.pending.get() || refused.with(Option::is_some)
                 >
                     "Save"
                 </button>
-            </ActionForm>
+            </PostForm>
         </section>
     })
 }

@@ -1,5 +1,7 @@
 //! One environment. Its ladder is the page.
 
+use crate::post::{Post, PostForm};
+use crate::read::{self, Loaded, decode};
 use domain::{CleanupStrategy, PromotionSettings};
 use leptos::prelude::*;
 use leptos_router::components::A;
@@ -7,13 +9,13 @@ use leptos_router::components::A;
 use super::use_param;
 use crate::clock::{absolute, local_time, machine, time_of_day, use_now};
 use crate::components::{
-    CopyButton, Crumb, DialogButton, DialogKind, ErrorView, FormError, Gone, Ladder, Loading, PageHeader,
-    PromoteDialog, ReplicaDots, Sentence, SidesTable, StatusBadge, TimeAgo, deployment_path, model_path,
-    phase_word, provide_refresh, use_dialog, when_done,
+    CopyButton, Crumb, DialogButton, DialogKind, FormError, Gone, Ladder, PageHeader, PromoteDialog,
+    ReplicaDots, Sentence, SidesTable, StatusBadge, TimeAgo, deployment_path, model_path, phase_word,
+    provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
-use crate::server_fns::{CancelPromotion, UpdatePromotionSettings, read_environment};
+use crate::server_fns::{CancelPromotion, UpdatePromotionSettings};
 use crate::view::{self, Decision, Rollout};
 use crate::window::write_window;
 
@@ -22,23 +24,16 @@ type Page = RwSignal<view::EnvironmentPage>;
 #[component]
 pub fn EnvironmentPage() -> impl IntoView {
     let (model, environment) = (use_param("model"), use_param("environment"));
-    let page = ArcResource::new(
-        move || (model.get(), environment.get()),
-        |(model, environment)| read_environment(model, environment),
-    );
     view! {
-        <Transition fallback=Loading>
-            {move || {
-                let page = page.clone();
-                Suspend::new(async move {
-                match page.await {
-                    Ok(page) => view! { <Body initial=page /> }.into_any(),
-                    Err(error) => view! { <ErrorView error=error /> }.into_any(),
-                }
-            })}}
-        </Transition>
+        <Loaded
+            which=Signal::derive(move || vec![model.get(), environment.get()])
+            read=|mut which| read::environment(which.remove(0), which.remove(0))
+            body=|text| {
+                let initial = decode::<view::EnvironmentPage>(text)?;
+                Ok(view! { <Body initial=initial /> }.into_any())
+            }
+        />
     }
-    .into_any()
 }
 
 #[component]
@@ -48,7 +43,7 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
     let moving = |page: &view::EnvironmentPage| page.rollout.as_ref().is_some_and(|rollout| rollout.running);
     let reading = (model_id.clone(), name.clone());
     let fresh = keep_fresh(initial, Topic::Model(model_id.clone()), moving, move || {
-        read_environment(reading.0.clone(), reading.1.clone())
+        read::environment(reading.0.clone(), reading.1.clone())
     });
     provide_refresh(move || fresh.refresh());
     let page = fresh.value;
@@ -200,10 +195,10 @@ fn RolloutView(page: Page, model_id: String, name: String) -> impl IntoView {
 /// The largest button of the page while there is something to cancel.
 #[component]
 fn Cancel(page: Page, running: Memo<bool>, model_id: String, name: String) -> impl IntoView {
-    let cancel = ServerAction::<CancelPromotion>::new();
+    let cancel = Post::to::<CancelPromotion>();
     when_done(cancel, || ());
     let refused = Memo::new(move |_| page.with(|page| page.cancel.reason().map(str::to_owned)));
-    let pending = cancel.pending();
+    let pending = cancel.pending;
     let label = Memo::new(move |_| {
         page.with(|page| match &page.rollout {
             Some(rollout) if !rollout.canary => "Cancel promotion",
@@ -218,7 +213,7 @@ fn Cancel(page: Page, running: Memo<bool>, model_id: String, name: String) -> im
                 .then(|| {
                     let (model_id, name) = ids.get_value();
                     view! {
-                        <ActionForm action=cancel attr:class="cancel">
+                        <PostForm post=cancel class="cancel">
                             <input type="hidden" name="model_id" value=model_id />
                             <input type="hidden" name="environment" value=name />
                             <button
@@ -237,11 +232,11 @@ fn Cancel(page: Page, running: Memo<bool>, model_id: String, name: String) -> im
                                         })
                                 }}
                             </p>
-                        </ActionForm>
+                        </PostForm>
                     }
                 })
         }}
-        <FormError action=cancel />
+        <FormError post=cancel />
     }
 }
 
@@ -279,7 +274,7 @@ fn Decisions(decisions: Memo<Vec<Decision>>) -> impl IntoView {
 
 #[component]
 fn Settings(page: Page, model_id: String, name: String) -> impl IntoView {
-    let update = ServerAction::<UpdatePromotionSettings>::new();
+    let update = Post::to::<UpdatePromotionSettings>();
     when_done(update, || ());
     // As they were when the page came: a half-changed form survives every update around it.
     let PromotionSettings {
@@ -300,7 +295,7 @@ fn Settings(page: Page, model_id: String, name: String) -> impl IntoView {
     view! {
         <section class="settings" aria-labelledby="settings">
             <h2 id="settings">"How promotions go here"</h2>
-            <ActionForm action=update>
+            <PostForm post=update>
                 <input type="hidden" name="model_id" value=model_id />
                 <input type="hidden" name="environment" value=name />
                 <label class="check">
@@ -336,16 +331,16 @@ fn Settings(page: Page, model_id: String, name: String) -> impl IntoView {
                     <input type="checkbox" name="redeploy_on_promotion" value="true" checked=redeploy_on_promotion />
                     <span>"Start a fresh copy on each promotion"</span>
                 </label>
-                <FormError action=update />
+                <FormError post=update />
                 {move || refused.get().map(|why| view! { <p class="hint">{why}</p> })}
                 <button
                     type="submit"
                     class="plain"
-                    disabled=move || update.pending().get() || refused.with(Option::is_some)
+                    disabled=move || update.pending.get() || refused.with(Option::is_some)
                 >
                     "Save"
                 </button>
-            </ActionForm>
+            </PostForm>
         </section>
     }
 }

@@ -1,5 +1,6 @@
 //! One model: environments first, deployments below.
 
+use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::components::A;
@@ -8,13 +9,13 @@ use leptos_router::hooks::use_navigate;
 use super::use_param;
 use crate::components::{
     ActivateDialog, CopyButton, Countdown, Crumb, DeactivateDialog, DeleteDialog, DeleteModelDialog,
-    DeploymentActions, DialogButton, DialogKind, ErrorView, Gone, Loading, NewEnvironmentDialog, PageHeader,
-    PromoteDialog, RenameDialog, ReplicaDots, Sentence, StatusBadge, TimeAgo, TrafficBar, deployment_path,
-    environment_path, phase_word, provide_refresh, use_dialog,
+    DeploymentActions, DialogButton, DialogKind, Gone, NewEnvironmentDialog, PageHeader, PromoteDialog,
+    RenameDialog, ReplicaDots, Sentence, StatusBadge, TimeAgo, TrafficBar, deployment_path, environment_path,
+    phase_word, provide_refresh, use_dialog,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
-use crate::server_fns::read_model;
+
 use crate::view::{self, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Permit};
 
 type Page = RwSignal<view::ModelPage>;
@@ -22,20 +23,16 @@ type Page = RwSignal<view::ModelPage>;
 #[component]
 pub fn ModelPage() -> impl IntoView {
     let id = use_param("model");
-    let page = ArcResource::new(move || id.get(), read_model);
     view! {
-        <Transition fallback=Loading>
-            {move || {
-                let page = page.clone();
-                Suspend::new(async move {
-                match page.await {
-                    Ok(page) => view! { <Body initial=page /> }.into_any(),
-                    Err(error) => view! { <ErrorView error=error /> }.into_any(),
-                }
-            })}}
-        </Transition>
+        <Loaded
+            which=Signal::derive(move || vec![id.get()])
+            read=|mut which| read::model(which.remove(0))
+            body=|text| {
+                let initial = decode::<view::ModelPage>(text)?;
+                Ok(view! { <Body initial=initial /> }.into_any())
+            }
+        />
     }
-    .into_any()
 }
 
 #[component]
@@ -44,7 +41,7 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
     let moving =
         |page: &view::ModelPage| page.environments.iter().any(|environment| environment.promotion.is_some());
     let reading = id.clone();
-    let fresh = keep_fresh(initial, Topic::Model(id.clone()), moving, move || read_model(reading.clone()));
+    let fresh = keep_fresh(initial, Topic::Model(id.clone()), moving, move || read::model(reading.clone()));
     provide_refresh(move || fresh.refresh());
     let page = fresh.value;
     let environments =

@@ -1,39 +1,36 @@
 //! All models; or, with none, how to push the first.
 
+use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 use leptos_router::components::A;
 
 use crate::components::{
-    CodeBlock, ErrorView, Gone, Loading, PageHeader, ReplicaDots, StatusBadge, TimeAgo, TrafficBar,
-    deployment_path, environment_path, model_path,
+    CodeBlock, Gone, PageHeader, ReplicaDots, StatusBadge, TimeAgo, TrafficBar, deployment_path,
+    environment_path, model_path,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
-use crate::server_fns::read_models;
+
 use crate::view::{self, FirstRun, ModelRow};
 
 #[component]
 pub fn ModelsPage() -> impl IntoView {
-    let page = ArcResource::new(|| (), |_| read_models());
     view! {
-        <Transition fallback=Loading>
-            {move || {
-                let page = page.clone();
-                Suspend::new(async move {
-                match page.await {
-                    Ok(page) => view! { <Body initial=page /> }.into_any(),
-                    Err(error) => view! { <ErrorView error=error /> }.into_any(),
-                }
-            })}}
-        </Transition>
+        <Loaded
+            which=Signal::derive(Vec::new)
+            read=|_| read::models()
+            body=|text| {
+                let initial = decode::<view::ModelsPage>(text)?;
+                Ok(view! { <Body initial=initial /> }.into_any())
+            }
+        />
     }
-    .into_any()
 }
 
 #[component]
 fn Body(initial: view::ModelsPage) -> impl IntoView {
     let moving = |page: &view::ModelsPage| page.models.iter().any(|model| model.promotion.is_some());
-    let fresh = keep_fresh(initial, Topic::Models, moving, read_models);
+    let fresh = keep_fresh(initial, Topic::Models, moving, read::models);
     let page = fresh.value;
     let first_run = Memo::new(move |_| page.with(|page| page.first_run.clone()));
     view! {

@@ -1,14 +1,15 @@
 //! What was used, also by what is gone.
 
+use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 use leptos_router::components::A;
 use leptos_router::hooks::use_query_map;
 
 use crate::clock::date;
-use crate::components::{ErrorView, Gone, Loading, PageHeader, deployment_path, group, model_path};
+use crate::components::{Gone, PageHeader, deployment_path, group, model_path};
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
-use crate::server_fns::read_usage;
+
 use crate::view::{self, UsageRow};
 
 /// The periods to choose from, in days.
@@ -17,33 +18,28 @@ const PERIODS: [u32; 3] = [1, 7, 30];
 #[component]
 pub fn UsagePage() -> impl IntoView {
     let query = use_query_map();
-    let days = Memo::new(move |_| {
-        query
-            .with(|query| query.get("days"))
-            .and_then(|days| days.parse::<u32>().ok())
-            .unwrap_or(7)
-            .clamp(1, 31)
-    });
-    let page = ArcResource::new(move || days.get(), read_usage);
+    let days = Memo::new(move |_| query.with(|query| days_of(query.get("days"))));
     view! {
-        <Transition fallback=Loading>
-            {move || {
-                let page = page.clone();
-                Suspend::new(async move {
-                match page.await {
-                    Ok(page) => view! { <Body initial=page /> }.into_any(),
-                    Err(error) => view! { <ErrorView error=error /> }.into_any(),
-                }
-            })}}
-        </Transition>
+        <Loaded
+            which=Signal::derive(move || vec![days.get().to_string()])
+            read=|mut which| read::usage(days_of(Some(which.remove(0))))
+            body=|text| {
+                let initial = decode::<view::UsagePage>(text)?;
+                Ok(view! { <Body initial=initial /> }.into_any())
+            }
+        />
     }
-    .into_any()
+}
+
+/// The period in an address: 1 to 31 days, a week unless it says otherwise.
+fn days_of(text: Option<String>) -> u32 {
+    text.and_then(|days| days.parse().ok()).unwrap_or(7).clamp(1, 31)
 }
 
 #[component]
 fn Body(initial: view::UsagePage) -> impl IntoView {
     let days = initial.days;
-    let fresh = keep_fresh(initial, Topic::Usage, |_| false, move || read_usage(days));
+    let fresh = keep_fresh(initial, Topic::Usage, |_| false, move || read::usage(days));
     let page = fresh.value;
     let most =
         Memo::new(move |_| page.with(|page| page.rows.iter().map(|row| row.minutes).max().unwrap_or(0)));

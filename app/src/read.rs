@@ -1,0 +1,134 @@
+//! Reading what pages show: on the server by calling the server function, in the browser by asking
+//! for it.
+//!
+//! Both give the data as JSON text, and so the machinery that loads, carries and refreshes it is
+//! made once, not once for each page. That is a tenth of the WASM.
+
+use std::pin::Pin;
+
+use leptos::prelude::*;
+use leptos::server::codee::{Decoder, Encoder};
+use serde::de::DeserializeOwned;
+
+use crate::components::{ErrorView, Loading};
+use crate::error::AppError;
+
+/// The JSON of a page's data, on its way.
+pub type Reading = Pin<Box<dyn Future<Output = Result<String, AppError>> + Send>>;
+
+macro_rules! reads {
+    ($($(#[$doc:meta])* $name:ident = $function:ident($($argument:ident: $type:ty),*);)*) => {$(
+        $(#[$doc])*
+        pub fn $name($($argument: $type),*) -> Reading {
+            #[cfg(feature = "ssr")]
+            {
+                Box::pin(async move {
+                    let value = crate::server_fns::$function($($argument),*).await?;
+                    serde_json::to_string(&value)
+                        .map_err(|error| AppError::Internal { message: format!("The page could not be written: {error}") })
+                })
+            }
+            #[cfg(not(feature = "ssr"))]
+            {
+                $(let $argument = $argument.to_string();)*
+                let path = concat!("/api/ui/", stringify!($name));
+                crate::transport::get(path, &[$((stringify!($argument), $argument.as_str())),*])
+            }
+        }
+    )*};
+}
+
+reads! {
+    session = read_session();
+    models = read_models();
+    model = read_model(model_id: String);
+    environment = read_environment(model_id: String, environment: String);
+    deployment = read_deployment(model_id: String, deployment_id: String);
+    /// The lines after a cursor.
+    logs = read_logs(model_id: String, deployment_id: String, after: i64);
+    usage = read_usage(days: u32);
+}
+
+/// Reads the text as what it is.
+pub fn decode<T: DeserializeOwned>(text: &str) -> Result<T, AppError> {
+    serde_json::from_str(text)
+        .map_err(|error| AppError::Connection { message: format!("its answer could not be read ({error})") })
+}
+
+/// Carries the text from the server's rendering to the browser as it is: a mark, then the JSON of
+/// the data or of the error.
+pub struct Carried;
+
+const DATA: char = '=';
+const ERROR: char = '!';
+
+impl Encoder<Result<String, AppError>> for Carried {
+    type Error = serde_json::Error;
+    type Encoded = String;
+
+    fn encode(value: &Result<String, AppError>) -> Result<String, Self::Error> {
+        Ok(match value {
+            Ok(text) => format!("{DATA}{text}"),
+            Err(error) => format!("{ERROR}{}", serde_json::to_string(error)?),
+        })
+    }
+}
+
+impl Decoder<Result<String, AppError>> for Carried {
+    type Error = serde_json::Error;
+    type Encoded = str;
+
+    fn decode(text: &str) -> Result<Result<String, AppError>, Self::Error> {
+        match text.strip_prefix(DATA) {
+            Some(text) => Ok(Ok(text.to_owned())),
+            None => serde_json::from_str(text.trim_start_matches(ERROR)).map(Err),
+        }
+    }
+}
+
+/// A page made of its data, and made anew when `which` changes, such as with the address.
+#[component]
+pub fn Loaded(
+    /// What is asked for.
+    #[prop(into)]
+    which: Signal<Vec<String>>,
+    read: fn(Vec<String>) -> Reading,
+    /// The page from its data.
+    body: fn(&str) -> Result<AnyView, AppError>,
+    /// A small part of a page: shows nothing while it loads or when it can't.
+    #[prop(optional)]
+    quiet: bool,
+) -> impl IntoView {
+    let text =
+        ArcResource::<Result<String, AppError>, Carried>::new_with_options(move || which.get(), read, false);
+    view! {
+        <Transition fallback=move || (!quiet).then(|| view! { <Loading /> })>
+            {move || {
+                let text = text.clone();
+                Suspend::new(async move {
+                    match text.await.and_then(|text| body(&text)) {
+                        Ok(view) => view,
+                        Err(_) if quiet => ().into_any(),
+                        Err(error) => view! { <ErrorView error=error /> }.into_any(),
+                    }
+                })
+            }}
+        </Transition>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_and_errors_are_carried_whole() {
+        for value in
+            [Ok(r#"{"name":"=!"}"#.to_owned()), Err(AppError::not_found("gone")), Err(AppError::Unauthorized)]
+        {
+            let carried = Carried::encode(&value).unwrap();
+            assert_eq!(Carried::decode(&carried).unwrap(), value);
+        }
+    }
+}
