@@ -1,0 +1,200 @@
+//! Requests that wait, who is next, and who leaves.
+
+use crate::stage::*;
+use domain::{Availability, DeploymentId};
+use gateway::GatewayConfig;
+use http_body_util::BodyExt;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_requests_go_on_in_the_order_of_arrival() {
+    let stage = Stage::new();
+    stage.gateway.publish(simple(1, &[], Some(1)));
+    let mut waiting = Vec::new();
+    for n in 0..5 {
+        waiting.push(stage.spawn(predict(PRODUCTION, &n.to_string())));
+        until("it is held", || stage.held("a") == n + 1).await;
+    }
+    assert!(stage.wakes() > 0, "nobody was told");
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let toy = {
+        let order = order.clone();
+        Toy::start(move |request| {
+            let order = order.clone();
+            async move {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                order.lock().unwrap().push(String::from_utf8(body.to_vec()).unwrap());
+                plain("ok")
+            }
+        })
+        .await
+    };
+    stage.gateway.publish(simple(2, &[("r1", toy.port)], Some(1)));
+    for task in waiting {
+        let response = task.await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert!(response.headers().contains_key("x-cold-start-ms"));
+        text(response).await;
+    }
+    assert_eq!(*order.lock().unwrap(), ["0", "1", "2", "3", "4"]);
+    let mut client = stage.client().await;
+    let prompt = client.send(predict(PRODUCTION, "{}")).await;
+    assert!(!prompt.headers().contains_key("x-cold-start-ms"));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_replica_gets_more_than_its_target() {
+    let stage = Stage::new();
+    let most = Arc::new(AtomicU32::new(0));
+    let mut toys = Vec::new();
+    for _ in 0..2 {
+        let (now, most) = (Arc::new(AtomicU32::new(0)), most.clone());
+        toys.push(
+            Toy::start(move |_| {
+                let (now, most) = (now.clone(), most.clone());
+                async move {
+                    most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+                    tokio::task::yield_now().await;
+                    now.fetch_sub(1, SeqCst);
+                    plain("ok")
+                }
+            })
+            .await,
+        );
+    }
+    stage.gateway.publish(simple(1, &[("r1", toys[0].port), ("r2", toys[1].port)], Some(2)));
+    let mut load = Vec::new();
+    for _ in 0..16 {
+        let mut client = stage.client().await;
+        load.push(tokio::spawn(async move {
+            for _ in 0..25 {
+                let response = client.send(predict(PRODUCTION, "{}")).await;
+                assert_eq!(response.status(), 200);
+                text(response).await;
+            }
+        }));
+    }
+    for task in load {
+        task.await.unwrap();
+    }
+    assert!(most.load(SeqCst) <= 2, "{} at once", most.load(SeqCst));
+    until("all ended", || stage.traffic("a").demand.total() == 0).await;
+    assert_eq!(stage.traffic("a").requests, 400);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_leaves_frees_the_place() {
+    let stage = Stage::with(GatewayConfig { hold_limit: 2, ..Default::default() });
+    stage.gateway.publish(simple(1, &[], Some(1)));
+    let first = stage.spawn(predict(PRODUCTION, "1"));
+    let second = stage.spawn(predict(PRODUCTION, "2"));
+    until("two are held", || stage.held("a") == 2).await;
+    let mut client = stage.client().await;
+    let third = client.send(predict(PRODUCTION, "3")).await;
+    assert!(third.headers().contains_key("retry-after"));
+    assert_eq!(refusal(third).await, (http::StatusCode::TOO_MANY_REQUESTS, "rate_limited".into()));
+    first.abort();
+    until("one is held", || stage.held("a") == 1).await;
+    let toy = Toy::saying("ok").await;
+    stage.gateway.publish(simple(2, &[("r1", toy.port)], Some(1)));
+    assert_eq!(text(second.await.unwrap()).await, "ok");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_ends_when_waiting_would_not_help() {
+    let stage = Stage::new();
+    for (version, availability, expected) in [
+        (1, Some(Availability::Inactive { reason: "it is inactive".into() }), (404, "model_does_not_exist")),
+        (3, Some(Availability::Failed { reason: "it failed".into() }), (503, "model_unavailable")),
+        (5, None, (404, "model_does_not_exist")),
+    ] {
+        stage.gateway.publish(simple(version, &[], Some(1)));
+        let held = stage.spawn(predict("/model/model1/deployment/a/predict", "{}"));
+        until("it is held", || stage.held("a") == 1).await;
+        let mut next = simple(version + 1, &[], Some(1));
+        match availability {
+            Some(availability) => next.deployments[0].availability = availability,
+            None => next.deployments.clear(),
+        }
+        stage.gateway.publish(next);
+        let (status, code) = refusal(held.await.unwrap()).await;
+        assert_eq!((status.as_u16(), code.as_str()), expected);
+    }
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_request_follows_its_environment() {
+    let stage = Stage::new();
+    let toy = Toy::saying("a").await;
+    let both = || vec![deployment("a", &[("ra", toy.port)], None), deployment("b", &[], None)];
+    stage.gateway.publish(routes(1, &[("a", 0), ("b", 100)], both()));
+    let held = stage.spawn(predict(PRODUCTION, "{}"));
+    let own = stage.spawn(predict("/model/model1/deployment/b/predict", "{}"));
+    until("both are held", || stage.held("b") == 2).await;
+    stage.gateway.publish(routes(2, &[("a", 100), ("b", 0)], both()));
+    assert_eq!(text(held.await.unwrap()).await, "a");
+    assert_eq!(stage.held("b"), 1, "what asked for the deployment itself still waits for it");
+    own.abort();
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_has_a_limit() {
+    let config = GatewayConfig { predict_timeout: Duration::from_millis(50), ..Default::default() };
+    let stage = Stage::with(config);
+    stage.gateway.publish(simple(1, &[], Some(1)));
+    let response = stage.client().await.send(predict(PRODUCTION, "{}")).await;
+    let (status, code) = refusal(response).await;
+    assert_eq!((status.as_u16(), code.as_str()), (500, "timeout"));
+    assert_eq!((stage.held("a"), stage.traffic("a").errors), (0, 1));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_refuses_connections_is_passed_over() {
+    let stage = Stage::new();
+    // A port that nothing listens on.
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    stage.gateway.publish(simple(1, &[("dead", port)], Some(1)));
+    let held = stage.spawn(predict(PRODUCTION, "{}"));
+    until("it is held", || stage.held("a") == 1 && stage.wakes() > 0).await;
+    let toy = Toy::saying("alive").await;
+    stage.gateway.publish(simple(2, &[("dead", port), ("live", toy.port)], Some(1)));
+    assert_eq!(text(held.await.unwrap()).await, "alive");
+    // Once it listens, it serves.
+    stage.gateway.publish(simple(3, &[("dead", port)], Some(1)));
+    let held = stage.spawn(predict(PRODUCTION, "{}"));
+    until("it is held", || stage.held("a") == 1).await;
+    let _late = Toy::on(TcpListener::bind(("127.0.0.1", port)).await.unwrap(), |_| async { plain("late") });
+    assert_eq!(text(held.await.unwrap()).await, "late");
+    assert_eq!((stage.traffic("a").lost, stage.traffic("a").errors), (0, 0));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waking_counts_as_demand_for_ten_seconds() {
+    let stage = Stage::new();
+    stage.gateway.publish(simple(1, &[], Some(1)));
+    let mut client = stage.client().await;
+    let response = client.send(predict("/model/model1/deployment/a/wake", "")).await;
+    assert_eq!((response.status().as_u16(), text(response).await.as_str()), (202, "{}"));
+    assert_eq!((stage.wakes(), stage.held("a")), (1, 1));
+    stage.clock.advance(9_999);
+    assert_eq!(stage.held("a"), 1);
+    stage.clock.advance(1);
+    assert_eq!(stage.held("a"), 0);
+    client.send(predict("/model/model1/production/wake", "")).await;
+    assert_eq!(stage.held("a"), 1);
+    let toy = Toy::saying("ok").await;
+    stage.gateway.publish(simple(2, &[("r1", toy.port)], Some(1)));
+    assert_eq!(stage.held("a"), 0, "a ready replica is what was asked for");
+    assert_eq!(stage.traffic(DeploymentId::new("a").as_str()).requests, 0);
+    stage.stop().await;
+}
