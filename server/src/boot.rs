@@ -9,6 +9,7 @@ use control::{ControlPlane, NewKey};
 use domain::{Clock, ModelId, ModelRoutes, Runtime, Seen, StopReason};
 use engine::{Publisher, Wakes};
 use gateway::{BindError, Gateway, GatewayConfig, Listeners, ServeHandle};
+use runtime::{LocalConfig, LocalRuntime};
 use store::Store;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -36,13 +37,30 @@ pub struct Server {
     admin_key: Option<NewKey>,
     control: ControlPlane,
     store: Store,
-    runtime: Arc<dyn Runtime>,
+    machine: Machine,
     keep_replicas: bool,
     shutdown: CancellationToken,
     serving: ServeHandle,
     engine: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     folder: DataFolder,
+}
+
+/// Where models run.
+enum Machine {
+    /// Here, as processes.
+    Local(Arc<LocalRuntime>),
+    /// Where a test says.
+    Other(Arc<dyn Runtime>),
+}
+
+impl Machine {
+    fn runtime(&self) -> Arc<dyn Runtime> {
+        match self {
+            Self::Local(runtime) => runtime.clone(),
+            Self::Other(runtime) => runtime.clone(),
+        }
+    }
 }
 
 /// What is there before anything runs.
@@ -69,14 +87,21 @@ impl Ground {
 /// Starts a server that runs models as processes of this machine.
 pub async fn start(config: Config) -> anyhow::Result<Server> {
     let ground = Ground::prepare(config).await?;
-    let runtime = runtime::LocalRuntime::open(runtime::LocalConfig {
+    let runtime = LocalRuntime::open(LocalConfig {
         data_dir: ground.folder.path().to_owned(),
         wake: ground.wakes.clone(),
         clock: ground.clock.clone(),
     })
     .await
     .context("preparing to run models on this machine")?;
-    go(ground, runtime).await
+    stop_strays(&ground.store, &runtime).await?;
+    let ahead = runtime.clone();
+    tokio::spawn(async move {
+        if let Err(error) = ahead.prefetch().await {
+            tracing::warn!(%error, "the tools for builds could not be fetched yet; the first push tries again");
+        }
+    });
+    go(ground, Machine::Local(runtime)).await
 }
 
 /// Starts a server whose models run on another machine than this one; tests do.
@@ -86,10 +111,11 @@ pub async fn start_on(
 ) -> anyhow::Result<Server> {
     let ground = Ground::prepare(config).await?;
     let runtime = machine(ground.wakes.clone());
-    go(ground, runtime).await
+    go(ground, Machine::Other(runtime)).await
 }
 
-async fn go(ground: Ground, runtime: Arc<dyn Runtime>) -> anyhow::Result<Server> {
+async fn go(ground: Ground, machine: Machine) -> anyhow::Result<Server> {
+    let runtime = machine.runtime();
     let Ground { config, folder, store, clock, wakes } = ground;
     let shutdown = CancellationToken::new();
     let gateway_config = GatewayConfig { domain: config.domain.clone(), ..GatewayConfig::default() };
@@ -131,7 +157,7 @@ async fn go(ground: Ground, runtime: Arc<dyn Runtime>) -> anyhow::Result<Server>
         admin_key: wired.admin_key,
         control,
         store,
-        runtime,
+        machine,
         keep_replicas: config.keep_replicas,
         shutdown,
         serving,
@@ -182,8 +208,9 @@ impl Server {
         for task in self.tasks {
             task.abort();
         }
-        if !self.keep_replicas {
-            stop_replicas(&self.store, self.runtime.as_ref()).await;
+        match &self.machine {
+            Machine::Local(runtime) => runtime.shutdown(self.keep_replicas, GRACE).await,
+            Machine::Other(runtime) => stop_replicas(&self.store, runtime.as_ref()).await,
         }
         if let Err(error) = self.control.flush_key_use().await {
             tracing::warn!(%error, "when keys were last used could not be written");
@@ -193,37 +220,26 @@ impl Server {
     }
 }
 
-/// Stops every replica and waits for its end.
-async fn stop_replicas(store: &Store, runtime: &dyn Runtime) {
-    let models = match store.all_model_ids().await {
-        Ok(models) => models,
-        Err(error) => {
-            tracing::error!(%error, "the replicas could not be listed; the next start takes them over");
-            return;
+/// Stops processes of a former server whose deployment is not known any more.
+async fn stop_strays(store: &Store, runtime: &LocalRuntime) -> anyhow::Result<()> {
+    for replica in runtime.adopted() {
+        let state = store.load_model(&replica.model).await?;
+        let known = state.is_some_and(|state| state.deployments.iter().any(|found| found.id == replica.deployment));
+        if !known {
+            tracing::warn!(replica = %replica.id, deployment = %replica.deployment, "stopping a stray process");
+            runtime.stop(&replica.id, GRACE, StopReason::Deleted).await;
         }
-    };
-    let alive = |models: &[ModelId]| {
-        models
-            .iter()
-            .flat_map(|model| match runtime.observe(model) {
-                Seen::Known(replicas) => replicas,
-                Seen::Unknown => Vec::new(),
-            })
-            .filter(|replica| replica.is_alive())
-            .map(|replica| replica.id)
-            .collect::<Vec<_>>()
-    };
-    let replicas = alive(&models);
-    if replicas.is_empty() {
-        return;
     }
-    tracing::info!(replicas = replicas.len(), "stopping the models; --keep-replicas would leave them running");
-    for replica in &replicas {
-        runtime.stop(replica, GRACE, StopReason::Shutdown).await;
-    }
-    let end = tokio::time::Instant::now() + GRACE + Duration::from_secs(5);
-    while !alive(&models).is_empty() && tokio::time::Instant::now() < end {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    Ok(())
+}
+
+/// Asks every replica to stop.
+async fn stop_replicas(store: &Store, runtime: &dyn Runtime) {
+    for model in store.all_model_ids().await.unwrap_or_default() {
+        let Seen::Known(replicas) = runtime.observe(&model) else { continue };
+        for replica in replicas.iter().filter(|replica| replica.is_alive()) {
+            runtime.stop(&replica.id, GRACE, StopReason::Shutdown).await;
+        }
     }
 }
 

@@ -24,7 +24,7 @@ macro_rules! names {
         impl TryFrom<String> for $name {
             type Error = Invalid;
             fn try_from(text: String) -> Result<Self, Invalid> {
-                Self::new(text)
+                Self::stored(text)
             }
         }
 
@@ -58,6 +58,10 @@ names! {
 }
 
 impl ModelName {
+    fn stored(text: String) -> Result<Self, Invalid> {
+        Self::new(text)
+    }
+
     pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
         let refuse = |problem| Err(Invalid::new("name", problem));
@@ -77,6 +81,11 @@ impl ModelName {
 }
 
 impl DeploymentName {
+    /// A name from a record, where the development deployment's own stands too.
+    fn stored(text: String) -> Result<Self, Invalid> {
+        if text == "development" { Ok(Self::development()) } else { Self::new(text) }
+    }
+
     pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -114,6 +123,10 @@ impl DeploymentName {
 }
 
 impl EnvironmentName {
+    fn stored(text: String) -> Result<Self, Invalid> {
+        Self::new(text)
+    }
+
     pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -177,5 +190,13 @@ mod tests {
         let copy = DeploymentName::copy_of(&long, 1_775_156_532);
         assert_eq!(copy.as_str().len(), 255);
         assert!(copy.as_str().ends_with(".1775156532"));
+    }
+
+    #[test]
+    fn the_development_deployments_name_survives_its_record() {
+        let name = DeploymentName::development();
+        let text = String::from(name.clone());
+        assert_eq!(DeploymentName::try_from(text.clone()).unwrap(), name);
+        assert!(DeploymentName::new(text).is_err(), "but nobody may choose it");
     }
 }
