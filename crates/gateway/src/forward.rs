@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::address::{Action, Address};
+use crate::address::{Action, Address, Target};
 use crate::admission::{Deployment, Entry, Flight, Verdict, View};
 use crate::body::{Answer, Fate, Relay, Upload};
 use crate::headers::{self, COLD_START, REQUEST_ID, SERVED_BY};
@@ -18,10 +18,10 @@ use crate::metrics::Tally;
 use crate::respond::{Refusal, json};
 use crate::serve::Worker;
 use crate::table::Resolved;
-use crate::{pool, upgrade};
+use crate::{pool, table, upgrade};
 
 /// Connections tried for one request before it is given up.
-const TRIES: u32 = 16;
+pub(crate) const TRIES: u32 = 16;
 /// How long a call of `wake` counts as demand, in milliseconds.
 const WOKEN: i64 = 10_000;
 /// How often requests that begin to wait may ask for a look at their model, in milliseconds.
@@ -66,6 +66,13 @@ pub(crate) struct Seat {
     pub waited: Option<Duration>,
 }
 
+/// What came of asking for a slot, and of whom.
+struct Asked {
+    entry: Entry,
+    view: Arc<View>,
+    deployment: Arc<Deployment>,
+}
+
 impl Call<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
         let gateway = &self.worker.gateway;
@@ -96,7 +103,7 @@ impl Call<'_> {
                 other => self.missing(&other),
             });
         }
-        let refused = |entry: &&crate::table::Entry| Refusal::by_availability(&entry.view.availability);
+        let refused = |entry: &&table::Entry| Refusal::by_availability(&entry.view.availability);
         if let Some(refusal) = entries.iter().find_map(refused) {
             return Err(refusal);
         }
@@ -122,7 +129,7 @@ impl Call<'_> {
         let mut request = Request::from_parts(parts, upload);
 
         let mut tries = 0;
-        let mut seat = self.admit(None).await?;
+        let mut seat = self.admit().await?;
         loop {
             let replica = seat.flight.replica.clone();
             *request.uri_mut() = self.rewritten(&seat.view)?;
@@ -174,7 +181,7 @@ impl Call<'_> {
     }
 
     /// The address on the replica's own server.
-    fn rewritten(&self, view: &View) -> Result<Uri, Refusal> {
+    pub fn rewritten(&self, view: &View) -> Result<Uri, Refusal> {
         let rewrite = &view.rewrite;
         let path = match self.address.action {
             Action::Sync("/v1/models/model") => rewrite.readiness.as_str(),
@@ -196,50 +203,38 @@ impl Call<'_> {
         })
     }
 
-    /// As [`Self::rewritten`], for a websocket.
-    pub fn websocket_uri(&self, view: &View) -> Result<Uri, Refusal> {
-        self.rewritten(view)
+    /// Finds the deployment and waits until one of its replicas is free.
+    pub async fn admit(&self) -> Result<Seat, Refusal> {
+        self.wait(self.ask(None)?, None).await
     }
 
-    /// Finds the deployment and waits until one of its replicas is free.
-    pub async fn admit(&self, waited_since: Option<Instant>) -> Result<Seat, Refusal> {
+    /// Waits for what was asked for; asks again whenever the routes changed meanwhile.
+    async fn wait(&self, mut asked: Asked, mut waiting_since: Option<Instant>) -> Result<Seat, Refusal> {
         let gateway = &self.worker.gateway;
         let deadline = self.started + gateway.config.predict_timeout;
-        let mut waited_since = waited_since;
         loop {
-            let (entry, view, deployment) = {
-                let table = gateway.table(&self.address.model).ok_or_else(|| self.no_model())?;
-                let (found, environment) = match table.resolve(&self.address.target) {
-                    Resolved::To(entry, environment) => (entry, environment),
-                    other => return Err(self.missing(&other)),
-                };
-                if let Some(refusal) = Refusal::by_availability(&found.view.availability) {
-                    return Err(refusal);
-                }
-                found.deployment.metrics.requests.fetch_add(1, Relaxed);
-                let entered = self.enter(&found.deployment, &found.view, environment);
-                (entered, found.view.clone(), found.deployment.clone())
-            };
+            let Asked { entry, view, deployment } = asked;
             let mut place = match entry {
                 Entry::Now(flight) => {
-                    let waited = waited_since.map(|since| since.elapsed());
+                    let waited = waiting_since.map(|since| since.elapsed());
                     return Ok(Seat { flight, view, waited });
                 }
                 Entry::Wait(place) => place,
                 Entry::Full => return Err(Refusal::too_many(gateway.config.hold_limit)),
                 Entry::Again => {
                     tokio::task::yield_now().await;
+                    asked = self.ask(None)?;
                     continue;
                 }
             };
-            let since = *waited_since.get_or_insert_with(Instant::now);
+            let since = *waiting_since.get_or_insert_with(Instant::now);
             self.ask_for_replica(&deployment, &view, place.first);
             match tokio::time::timeout_at(deadline, &mut place.verdict).await {
                 Ok(Ok(Verdict::Go(flight))) => {
                     let view = deployment.view().unwrap_or(view);
                     return Ok(Seat { flight, view, waited: Some(since.elapsed()) });
                 }
-                Ok(_) => {}
+                Ok(_) => asked = self.ask(None)?,
                 Err(_) => {
                     deployment.metrics.errors.fetch_add(1, Relaxed);
                     let message = "no replica became ready in time";
@@ -249,14 +244,32 @@ impl Call<'_> {
         }
     }
 
-    fn enter(
-        &self,
-        deployment: &Arc<Deployment>,
-        view: &View,
-        environment: Option<&EnvironmentName>,
-    ) -> Entry {
+    /// Asks the deployment that serves the address for a slot. One that was chosen `before` is asked again, so that a
+    /// request takes one turn of its environment's split, however often it is tried.
+    fn ask(&self, before: Option<Arc<Deployment>>) -> Result<Asked, Refusal> {
         let limit = self.worker.gateway.config.hold_limit;
-        deployment.enter(view, self.worker.turn(), environment, limit)
+        let turn = self.worker.turn();
+        if let Some(deployment) = before
+            && let Some(view) = deployment.view()
+        {
+            let environment = match &self.address.target {
+                Target::Environment(name) => EnvironmentName::new(name.as_str()).ok(),
+                _ => None,
+            };
+            let entry = deployment.enter(&view, turn, environment.as_ref(), limit);
+            return Ok(Asked { entry, view, deployment });
+        }
+        let table = self.worker.gateway.table(&self.address.model).ok_or_else(|| self.no_model())?;
+        let (found, environment) = match table.resolve(&self.address.target) {
+            Resolved::To(entry, environment) => (entry, environment),
+            other => return Err(self.missing(&other)),
+        };
+        if let Some(refusal) = Refusal::by_availability(&found.view.availability) {
+            return Err(refusal);
+        }
+        found.deployment.metrics.requests.fetch_add(1, Relaxed);
+        let entry = found.deployment.enter(&found.view, turn, environment, limit);
+        Ok(Asked { entry, view: found.view.clone(), deployment: found.deployment.clone() })
     }
 
     /// Tells that a request waits; not for each one when many do.
@@ -290,9 +303,10 @@ impl Call<'_> {
                 deployment.release();
             });
         }
-        let since = seat.waited.map_or_else(Instant::now, |waited| Instant::now() - waited);
+        let since = seat.waited.map(|waited| Instant::now() - waited);
+        let deployment = flight.deployment.clone();
         drop(flight);
-        self.admit(Some(since)).await
+        self.wait(self.ask(Some(deployment))?, since).await
     }
 
     fn broken(&self, seat: Seat, fate: Fate) -> Refusal {
@@ -323,9 +337,9 @@ impl Call<'_> {
     fn missing(&self, resolved: &Resolved<'_>) -> Refusal {
         let model = &self.address.model;
         let name = match &self.address.target {
-            crate::Target::Environment(name) => name.as_str(),
-            crate::Target::Deployment(id) => id.as_str(),
-            crate::Target::Development => "development",
+            Target::Environment(name) => name.as_str(),
+            Target::Deployment(id) => id.as_str(),
+            Target::Development => "development",
         };
         Refusal::missing(match resolved {
             Resolved::Empty => format!("nothing was promoted to the environment {name} of model {model} yet"),

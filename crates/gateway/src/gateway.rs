@@ -2,7 +2,7 @@
 
 use arc_swap::ArcSwap;
 use domain::{Clock, DeploymentId, ModelId, ModelRoutes, Wake};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 
@@ -74,11 +74,6 @@ impl Gateway {
     /// Replaces the keys in force.
     pub fn set_keys(&self, keys: Arc<KeySnapshot>) {
         self.keys.store(keys);
-    }
-
-    /// Models that have a table.
-    pub fn models(&self) -> HashSet<ModelId> {
-        self.models.load().keys().cloned().collect()
     }
 
     pub(crate) fn table(&self, model: &ModelId) -> Option<arc_swap::Guard<Arc<Table>>> {

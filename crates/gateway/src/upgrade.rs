@@ -9,13 +9,10 @@ use hyper::client::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
 
 use crate::body::{Answer, BoxError};
-use crate::forward::{Call, Seat, mark};
+use crate::forward::{Call, Seat, TRIES, mark};
 use crate::headers;
 use crate::pool;
 use crate::respond::Refusal;
-
-/// Connections tried for one request before it is given up.
-const TRIES: u32 = 16;
 
 /// Passes a handshake on; if the replica agrees, relays until either side closes.
 pub(crate) async fn websocket(
@@ -33,7 +30,7 @@ pub(crate) async fn websocket(
     outgoing.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     outgoing.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
 
-    let mut seat = call.admit(None).await?;
+    let mut seat = call.admit().await?;
     let mut tries = 1;
     let stream = loop {
         match pool::connect(seat.flight.replica.port).await {
@@ -45,7 +42,7 @@ pub(crate) async fn websocket(
             Err(_) => return Err(call.lost(seat, "no replica takes connections")),
         }
     };
-    *outgoing.uri_mut() = call.websocket_uri(&seat.view)?;
+    *outgoing.uri_mut() = call.rewritten(&seat.view)?;
     outgoing.headers_mut().insert(HOST, seat.flight.replica.authority.clone());
 
     let answered = tokio::time::timeout(call.worker.gateway.config.predict_timeout, async {

@@ -175,6 +175,7 @@ async fn a_replica_that_refuses_connections_is_passed_over() {
     let _late = Toy::on(TcpListener::bind(("127.0.0.1", port)).await.unwrap(), |_| async { plain("late") });
     assert_eq!(text(held.await.unwrap()).await, "late");
     assert_eq!((stage.traffic("a").lost, stage.traffic("a").errors), (0, 0));
+    assert_eq!(stage.traffic("a").requests, 2, "trying again is not another request");
     stage.stop().await;
 }
 
