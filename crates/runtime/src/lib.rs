@@ -1,1 +1,21 @@
+//! The only starter of things: replicas as processes of this machine.
 
+mod build;
+mod facts;
+mod files;
+mod follow;
+mod local;
+mod logs;
+mod manifest;
+mod parse;
+mod ports;
+mod probe;
+mod process;
+mod registry;
+mod spawn;
+mod supervise;
+mod tools;
+
+pub use facts::{HostFacts, host_facts};
+pub use local::{LocalConfig, LocalRuntime};
+pub use tools::TRUSS_VERSION;

@@ -1,0 +1,160 @@
+//! Follows the files a replica writes to. It writes to files and not to pipes, so that it outlives the server.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use domain::ReplicaId;
+
+use crate::parse::{Parsed, parse};
+
+/// Read at once, at most; the rest waits for the next turn.
+const CHUNK: u64 = 1 << 20;
+/// A file that was read to here is emptied: the process appends, so it goes on at the beginning.
+const EMPTY_BEYOND: u64 = 4 << 20;
+/// A line without an end is taken as one beyond this many bytes.
+const LONGEST_LINE: usize = 64 * 1024;
+/// Messages remembered, to say why a process ended.
+const REMEMBERED: usize = 60;
+
+/// Both output files of one replica.
+pub(crate) struct Follower {
+    replica: ReplicaId,
+    outputs: Vec<Output>,
+    offsets: PathBuf,
+    /// The last messages, oldest first.
+    pub last: VecDeque<String>,
+}
+
+struct Output {
+    path: PathBuf,
+    offset: u64,
+    partial: Vec<u8>,
+}
+
+pub(crate) const OUTPUTS: [&str; 2] = ["out.log", "err.log"];
+
+impl Follower {
+    /// Goes on where a former server stopped, if one did.
+    pub fn open(folder: &Path, replica: ReplicaId) -> Self {
+        let offsets = folder.join("offsets");
+        let saved = std::fs::read_to_string(&offsets).unwrap_or_default();
+        let mut saved = saved.split_whitespace().map(|text| text.parse().unwrap_or(0));
+        let outputs = OUTPUTS
+            .map(|name| Output {
+                path: folder.join(name),
+                offset: saved.next().unwrap_or(0),
+                partial: Vec::new(),
+            })
+            .into();
+        Self { replica, outputs, offsets, last: VecDeque::new() }
+    }
+
+    /// The lines written since the last call. With `ended`, an unfinished last line counts too.
+    pub fn read(&mut self, ended: bool) -> Vec<Parsed> {
+        let mut lines = Vec::new();
+        let mut moved = false;
+        for output in &mut self.outputs {
+            match output.read(&mut lines, ended) {
+                Ok(more) => moved |= more,
+                Err(error) => {
+                    tracing::debug!(path = %output.path.display(), %error, "could not read an output")
+                }
+            }
+        }
+        if moved {
+            // Only whole lines count as read: a former server's half line is read again from its beginning.
+            let read = |output: &Output| output.offset - output.partial.len() as u64;
+            let text: Vec<String> = self.outputs.iter().map(|output| read(output).to_string()).collect();
+            if let Err(error) = std::fs::write(&self.offsets, text.join(" ")) {
+                tracing::debug!(%error, "could not save how far an output was read");
+            }
+        }
+        let parsed: Vec<Parsed> = lines.iter().map(|line| parse(line, &self.replica)).collect();
+        for line in &parsed {
+            self.last.push_back(line.message.clone());
+        }
+        while self.last.len() > REMEMBERED {
+            self.last.pop_front();
+        }
+        parsed
+    }
+}
+
+impl Output {
+    /// Whether anything was read.
+    fn read(&mut self, lines: &mut Vec<String>, ended: bool) -> io::Result<bool> {
+        let mut any = false;
+        loop {
+            let size = std::fs::metadata(&self.path)?.len();
+            if size < self.offset {
+                self.offset = 0;
+                self.partial.clear();
+            }
+            if size == self.offset {
+                break;
+            }
+            let mut file = File::open(&self.path)?;
+            file.seek(SeekFrom::Start(self.offset))?;
+            let mut bytes = Vec::new();
+            file.take(CHUNK).read_to_end(&mut bytes)?;
+            if bytes.is_empty() {
+                break;
+            }
+            self.offset += bytes.len() as u64;
+            any = true;
+            self.split(&bytes, lines);
+            if !ended {
+                break;
+            }
+        }
+        if ended && !self.partial.is_empty() {
+            lines.push(String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned());
+        }
+        if self.offset > EMPTY_BEYOND && self.partial.is_empty() {
+            OpenOptions::new().write(true).open(&self.path)?.set_len(0)?;
+            self.offset = 0;
+        }
+        Ok(any)
+    }
+
+    fn split(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.partial.extend_from_slice(piece);
+            let whole = self.partial.last() == Some(&b'\n');
+            if whole || self.partial.len() > LONGEST_LINE {
+                let line = std::mem::take(&mut self.partial);
+                let text = String::from_utf8_lossy(&line);
+                let text = text.trim_end_matches(['\n', '\r']);
+                if !text.is_empty() {
+                    lines.push(text.to_owned());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn half_lines_wait_and_a_restart_loses_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = File::create(folder.path().join("out.log")).unwrap();
+        File::create(folder.path().join("err.log")).unwrap();
+        let id = ReplicaId::new("abcde");
+        let texts = |lines: Vec<Parsed>| lines.into_iter().map(|line| line.message).collect::<Vec<_>>();
+        let mut follower = Follower::open(folder.path(), id.clone());
+        write!(out, "one\ntwo\nthr").unwrap();
+        assert_eq!(texts(follower.read(false)), ["one", "two"]);
+        let mut follower = Follower::open(folder.path(), id);
+        writeln!(out, "ee").unwrap();
+        assert_eq!(texts(follower.read(false)), ["three"]);
+        write!(out, "end").unwrap();
+        assert_eq!(texts(follower.read(true)), ["end"]);
+    }
+}

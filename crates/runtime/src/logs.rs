@@ -1,0 +1,284 @@
+//! Logs in files: segments of one JSON line each, appended, bounded, read backwards.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use domain::{Clock, DeploymentId, LogLine, LogQuery};
+use regex::{Regex, RegexBuilder};
+
+use crate::files::{Files, make_private};
+use crate::parse::Parsed;
+
+/// A segment is closed beyond this many bytes.
+const SEGMENT: u64 = 8 << 20;
+/// The oldest segments go beyond this many of a deployment.
+const SEGMENTS: usize = 8;
+
+/// The logs of all deployments.
+pub(crate) struct Logs {
+    files: Files,
+    clock: Arc<dyn Clock>,
+    open: Mutex<HashMap<DeploymentId, Arc<Mutex<Log>>>>,
+}
+
+struct Log {
+    folder: PathBuf,
+    file: File,
+    number: u64,
+    size: u64,
+    last_nanos: i64,
+}
+
+impl Logs {
+    pub fn new(files: Files, clock: Arc<dyn Clock>) -> Self {
+        Self { files, clock, open: Mutex::default() }
+    }
+
+    /// Appends lines. A full disk loses lines of the log and nothing else.
+    pub fn append(&self, deployment: &DeploymentId, lines: impl IntoIterator<Item = Parsed>) {
+        let log = match self.log(deployment) {
+            Ok(log) => log,
+            Err(error) => {
+                tracing::warn!(%deployment, %error, "could not open a deployment's log; lines are lost");
+                return;
+            }
+        };
+        let now = self.clock.now().millis().saturating_mul(1_000_000);
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = log.append(lines, now) {
+            tracing::warn!(%deployment, %error, "could not write a deployment's log; lines are lost");
+        }
+    }
+
+    fn log(&self, deployment: &DeploymentId) -> io::Result<Arc<Mutex<Log>>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = open.get(deployment) {
+            return Ok(log.clone());
+        }
+        let log = Arc::new(Mutex::new(Log::open(self.files.logs(deployment))?));
+        open.insert(deployment.clone(), log.clone());
+        Ok(log)
+    }
+
+    pub fn forget(&self, deployment: &DeploymentId) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(deployment);
+    }
+
+    /// Lines that a question asks for; `Err` is a sentence about its pattern.
+    pub fn read(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, String> {
+        let filter = Filter::new(query)?;
+        let mut segments = segments(&self.files.logs(deployment)).unwrap_or_default();
+        if !query.ascending {
+            segments.reverse();
+        }
+        let mut found = Vec::new();
+        for (_, path) in segments {
+            let mut lines = read_segment(&path);
+            if !query.ascending {
+                lines.reverse();
+            }
+            for line in lines {
+                if filter.takes(&line) {
+                    found.push(line);
+                    if found.len() >= query.limit {
+                        return Ok(found);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Log {
+    fn open(folder: PathBuf) -> io::Result<Self> {
+        make_private(&folder)?;
+        let (number, path) = segments(&folder)?.pop().unwrap_or_else(|| (0, folder.join(name(0))));
+        let last_nanos = read_segment(&path).last().map_or(0, |line| line.nanos);
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { folder, file, number, size, last_nanos })
+    }
+
+    fn append(&mut self, lines: impl IntoIterator<Item = Parsed>, now: i64) -> io::Result<()> {
+        let mut text = Vec::new();
+        for parsed in lines {
+            // Two lines never share a moment, so a moment names a line.
+            self.last_nanos = now.max(self.last_nanos + 1);
+            let line = LogLine {
+                nanos: self.last_nanos,
+                message: parsed.message,
+                level: parsed.level,
+                source: parsed.source,
+                replica: parsed.replica,
+                request_id: parsed.request_id,
+            };
+            serde_json::to_writer(&mut text, &line)?;
+            text.push(b'\n');
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        if self.size > 0 && self.size + text.len() as u64 > SEGMENT {
+            self.rotate()?;
+        }
+        self.file.write_all(&text)?;
+        self.size += text.len() as u64;
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        self.number += 1;
+        self.file = OpenOptions::new().create(true).append(true).open(self.folder.join(name(self.number)))?;
+        self.size = 0;
+        let all = segments(&self.folder)?;
+        for (_, path) in all.iter().take(all.len().saturating_sub(SEGMENTS)) {
+            std::fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+}
+
+fn name(number: u64) -> String {
+    format!("{number:08}.jsonl")
+}
+
+/// Segments by age, oldest first.
+fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut found: Vec<(u64, PathBuf)> = std::fs::read_dir(folder)?
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let number = name.to_str()?.strip_suffix(".jsonl")?.parse().ok()?;
+            Some((number, entry.path()))
+        })
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// The lines of a segment; the last may be cut short by a crash and is left out then.
+fn read_segment(path: &Path) -> Vec<LogLine> {
+    let Ok(file) = File::open(path) else { return Vec::new() };
+    let lines = BufReader::new(file).split(b'\n');
+    lines.map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok()).collect()
+}
+
+struct Filter<'a> {
+    query: &'a LogQuery,
+    pattern: Option<Regex>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(query: &'a LogQuery) -> Result<Self, String> {
+        let pattern = query.search_pattern.as_deref().filter(|text| !text.is_empty()).map(|text| {
+            RegexBuilder::new(text)
+                .size_limit(1 << 20)
+                .build()
+                .map_err(|error| format!("the search pattern is no regular expression: {error}"))
+        });
+        Ok(Self { query, pattern: pattern.transpose()? })
+    }
+
+    fn takes(&self, line: &LogLine) -> bool {
+        let query = self.query;
+        let nanos = |at: domain::Timestamp| at.millis().saturating_mul(1_000_000);
+        let within = query.start.is_none_or(|start| line.nanos >= nanos(start))
+            && query.end.is_none_or(|end| line.nanos < nanos(end))
+            && query.after_nanos.is_none_or(|after| line.nanos > after);
+        within
+            && query.min_level.is_none_or(|least| line.level.is_some_and(|level| level >= least))
+            && query
+                .replica
+                .as_deref()
+                .is_none_or(|id| line.replica.as_ref().is_some_and(|r| r.as_str() == id))
+            && query.request_id.as_deref().is_none_or(|id| line.request_id.as_deref() == Some(id))
+            && query.includes.iter().all(|text| line.message.contains(text))
+            && !query.excludes.iter().any(|text| line.message.contains(text))
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&line.message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{LogLevel, LogSource, ManualClock, Timestamp};
+
+    use super::*;
+
+    fn logs(folder: &Path) -> Logs {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
+        Logs::new(Files::new(folder).unwrap(), clock)
+    }
+
+    fn line(message: &str) -> Parsed {
+        Parsed::plain(LogSource::Platform, Some(LogLevel::Info), message)
+    }
+
+    fn messages(lines: &[LogLine]) -> Vec<&str> {
+        lines.iter().map(|line| line.message.as_str()).collect()
+    }
+
+    #[test]
+    fn lines_are_found_newest_first_and_followed_oldest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = logs(folder.path());
+        let id = DeploymentId::new("d");
+        logs.append(&id, ["one", "two", "three"].map(line));
+        let newest = logs.read(&id, &LogQuery { limit: 2, ..LogQuery::default() }).unwrap();
+        assert_eq!(messages(&newest), ["three", "two"]);
+        let after = Some(newest[1].nanos - 1);
+        let followed =
+            logs.read(&id, &LogQuery { after_nanos: after, ascending: true, ..LogQuery::default() }).unwrap();
+        assert_eq!(messages(&followed), ["two", "three"]);
+    }
+
+    #[test]
+    fn moments_stay_unique_over_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = DeploymentId::new("d");
+        logs(folder.path()).append(&id, [line("before")]);
+        let logs = logs(folder.path());
+        logs.append(&id, [line("after")]);
+        let all = logs.read(&id, &LogQuery { ascending: true, ..LogQuery::default() }).unwrap();
+        assert!(all[0].nanos < all[1].nanos);
+    }
+
+    #[test]
+    fn filters_hold_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = logs(folder.path());
+        let id = DeploymentId::new("d");
+        let mut error = line("disk failed 42");
+        error.level = Some(LogLevel::Error);
+        let mut plain = line("disk is fine");
+        plain.level = None;
+        logs.append(&id, [error, plain, line("net failed 7")]);
+        let ask = |query: LogQuery| logs.read(&id, &query).map(|lines| lines.len());
+        let query = LogQuery::default;
+        assert_eq!(ask(LogQuery { min_level: Some(LogLevel::Info), ..query() }), Ok(2));
+        assert_eq!(ask(LogQuery { search_pattern: Some(r"failed \d\d$".into()), ..query() }), Ok(1));
+        assert_eq!(
+            ask(LogQuery { includes: vec!["failed".into()], excludes: vec!["net".into()], ..query() }),
+            Ok(1)
+        );
+        assert_eq!(ask(LogQuery { start: Some(Timestamp::from_millis(2_000)), ..query() }), Ok(0));
+        assert!(ask(LogQuery { search_pattern: Some("(".into()), ..query() }).is_err());
+    }
+
+    #[test]
+    fn the_disk_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = logs(folder.path());
+        let id = DeploymentId::new("d");
+        let big = "x".repeat(15_000);
+        for _ in 0..700 {
+            logs.append(&id, std::iter::repeat_n(line(&big), 10));
+        }
+        let size = crate::files::size(&folder.path().join("logs"));
+        assert!(size <= SEGMENT * (SEGMENTS as u64 + 1), "{size}");
+        assert_eq!(logs.read(&id, &LogQuery::default()).unwrap().len(), 500);
+    }
+}

@@ -1,0 +1,37 @@
+//! What is written down of a replica, so that the next server finds it.
+
+use std::io;
+use std::path::Path;
+
+use domain::{DeploymentId, Endpoints, ModelId, ReplicaId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::process::Identity;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    pub id: ReplicaId,
+    pub model: ModelId,
+    pub deployment: DeploymentId,
+    pub identity: Identity,
+    pub port: u16,
+    pub started_at: Timestamp,
+    pub ready_at: Option<Timestamp>,
+    pub endpoints: Endpoints,
+}
+
+const NAME: &str = "replica.json";
+
+impl Manifest {
+    pub fn read(folder: &Path) -> io::Result<Self> {
+        let text = std::fs::read_to_string(folder.join(NAME))?;
+        serde_json::from_str(&text).map_err(io::Error::other)
+    }
+
+    /// Written whole or not at all.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let fresh = folder.join("replica.json.new");
+        std::fs::write(&fresh, serde_json::to_string_pretty(self).map_err(io::Error::other)?)?;
+        std::fs::rename(fresh, folder.join(NAME))
+    }
+}

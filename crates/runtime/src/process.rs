@@ -1,0 +1,73 @@
+//! A process that may be told from every other, and signalled without hitting another.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+use serde::{Deserialize, Serialize};
+
+/// A pid alone may be reused; with its start time, the boot and a token in its environment it may not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub pid: u32,
+    /// In the kernel's ticks since boot.
+    pub started: u64,
+    pub boot: String,
+    /// The value of `SLIPWAY_REPLICA` in its environment.
+    pub token: String,
+}
+
+impl Identity {
+    /// Reads the identity of a process that was just started.
+    pub fn of(pid: u32, token: &str) -> io::Result<Self> {
+        Ok(Self { pid, started: start_time(pid)?, boot: boot()?, token: token.to_owned() })
+    }
+
+    /// Whether this very process still lives.
+    pub fn is_alive(&self) -> bool {
+        boot().is_ok_and(|boot| boot == self.boot)
+            && start_time(self.pid).is_ok_and(|started| started == self.started)
+            && !is_zombie(self.pid)
+            && self.has_token()
+    }
+
+    fn has_token(&self) -> bool {
+        let wanted = format!("SLIPWAY_REPLICA={}", self.token);
+        std::fs::read(format!("/proc/{}/environ", self.pid))
+            .is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()))
+    }
+
+    /// Signals the process and all it started. Gone already is fine.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = Pid::from_raw(self.pid as i32) {
+            // It leads its group, whose number stays taken as long as anybody is in it.
+            let _ = rustix::process::kill_process_group(pid, signal);
+        }
+    }
+
+    /// A handle that becomes readable when the process ends, also for one that is no child of ours.
+    pub fn handle(&self) -> io::Result<OwnedFd> {
+        let pid = Pid::from_raw(self.pid as i32).ok_or_else(|| io::Error::other("no such pid"))?;
+        Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+    }
+}
+
+fn boot() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// Fields of `/proc/PID/stat` after the name, which may itself hold spaces and brackets.
+fn stat(pid: u32) -> io::Result<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let rest = text.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+    Ok(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+fn start_time(pid: u32) -> io::Result<u64> {
+    // The 22nd field of the file is the 20th after the name.
+    stat(pid)?.get(19).and_then(|text| text.parse().ok()).ok_or_else(|| io::Error::other("no start time"))
+}
+
+fn is_zombie(pid: u32) -> bool {
+    stat(pid).is_ok_and(|fields| fields.first().is_some_and(|state| state == "Z"))
+}

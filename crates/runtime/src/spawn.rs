@@ -1,0 +1,129 @@
+//! From a specification to a running process.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use domain::{Endpoints, ReplicaSpec, RuntimeError};
+use tokio::process::{Child, Command};
+use truss::{Config, Serves, Wheel, lay_out};
+
+use crate::files::{Files, make_private};
+use crate::follow::OUTPUTS;
+
+/// A process that was just started.
+pub(crate) struct Spawned {
+    pub child: Child,
+    pub endpoints: Endpoints,
+}
+
+/// Lays out the replica's folder and starts its process there.
+pub(crate) fn spawn(
+    files: &Files,
+    spec: &ReplicaSpec,
+    port: u16,
+    token: &str,
+) -> Result<Spawned, RuntimeError> {
+    let config = Config::from_json(&spec.config)
+        .map_err(|error| RuntimeError::Refused(format!("the configuration can't be read: {error}")))?;
+    let key = std::fs::read_to_string(files.built(&spec.deployment)).map_err(|_| {
+        RuntimeError::Refused("its environment is gone; retry the deployment to build it again".into())
+    })?;
+    let env = files.env(key.trim());
+    let folder = files.replica(&spec.id);
+    let busy =
+        |error: io::Error| RuntimeError::Retryable(format!("its folder could not be laid out: {error}"));
+    for name in ["home", "tmp", "dynamic_config"] {
+        make_private(&folder.join(name)).map_err(busy)?;
+    }
+    let wheel = Wheel::open(files.wheel())
+        .map_err(|error| RuntimeError::Retryable(format!("the Truss server code is not whole: {error}")))?;
+    lay_out(&config, &files.artifact(&spec.artifact), &wheel.templates(), &folder).map_err(|error| {
+        RuntimeError::Refused(format!("the model's folder could not be laid out: {error}"))
+    })?;
+    if let Some(environment) = &spec.environment {
+        let text = serde_json::json!({ "name": environment }).to_string();
+        std::fs::write(folder.join("dynamic_config/environment"), text).map_err(busy)?;
+    }
+    let (mut command, endpoints) = match config.serves() {
+        Serves::TrussServer => {
+            let launcher = folder.join("launch.py");
+            std::fs::write(&launcher, include_str!("launch.py")).map_err(busy)?;
+            let mut command = Command::new(env.join("bin/python"));
+            command.arg(launcher);
+            let readiness = "/v1/models/model".to_owned();
+            (command, Endpoints { readiness, liveness: "/".into() })
+        }
+        Serves::Custom(custom) => {
+            let line = custom.start_command.clone().unwrap_or_default();
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", &format!("exec {line}")]);
+            let path = |endpoint: &Option<String>| endpoint.clone().unwrap_or_else(|| "/".into());
+            let (readiness, liveness) = (path(&custom.readiness_endpoint), path(&custom.liveness_endpoint));
+            // Several commands in a line can't be replaced by one process.
+            if line.contains([';', '&', '|']) {
+                command = Command::new("/bin/sh");
+                command.args(["-c", &line]);
+            }
+            (command, Endpoints { readiness, liveness })
+        }
+    };
+    let (out, err) = (open(&folder, OUTPUTS[0]).map_err(busy)?, open(&folder, OUTPUTS[1]).map_err(busy)?);
+    let child = command
+        .current_dir(folder.join(truss::layout::APP))
+        .env_clear()
+        .envs(environment(&config, spec, &folder, &env, port, token))
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        // Its own group: what a terminal sends to the server does not reach it, and all it starts ends with it.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| RuntimeError::Retryable(format!("its process could not be started: {error}")))?;
+    Ok(Spawned { child, endpoints })
+}
+
+/// Opened for appending, so that whoever reads it may empty it meanwhile.
+fn open(folder: &Path, name: &str) -> io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(folder.join(name))
+}
+
+/// Everything its environment holds. The server's own never reaches it.
+fn environment(
+    config: &Config,
+    spec: &ReplicaSpec,
+    folder: &Path,
+    env: &Path,
+    port: u16,
+    token: &str,
+) -> BTreeMap<OsString, OsString> {
+    let mut path = env.join("bin").into_os_string();
+    path.push(":/usr/local/bin:/usr/bin:/bin");
+    let below = |name: &str| -> OsString { PathBuf::from(folder).join(name).into_os_string() };
+    let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
+    let mut set = |key: &str, value: OsString| {
+        all.insert(key.into(), value);
+    };
+    for (key, value) in &config.environment_variables {
+        set(key, value.into());
+    }
+    for (name, value) in &spec.secrets {
+        set(&format!("TRUSS_SECRET_{name}"), value.into());
+    }
+    set("PATH", path);
+    set("VIRTUAL_ENV", env.into());
+    set("LANG", "C.UTF-8".into());
+    set("HOME", below("home"));
+    set("TMPDIR", below("tmp"));
+    set("PYTHONPATH", below(truss::layout::PACKAGES));
+    set("PYTHONUNBUFFERED", "1".into());
+    set("HOSTNAME", spec.id.as_str().into());
+    set("PORT", port.to_string().into());
+    set("INFERENCE_SERVER_PORT", port.to_string().into());
+    set("SLIPWAY_DYNAMIC_CONFIG", below("dynamic_config"));
+    set("SLIPWAY_REPLICA", token.into());
+    all
+}

@@ -1,0 +1,240 @@
+//! What preparing a model needs: `uv`, the Truss package's server code, a Python of the right version.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::Command;
+use tokio::sync::Mutex;
+use truss::Wheel;
+
+use crate::files::Files;
+
+/// The version of the `truss` package whose server code runs models.
+pub const TRUSS_VERSION: &str = "0.18.35";
+
+/// A failure as one sentence.
+pub(crate) type Told<T> = Result<T, String>;
+
+/// Takes each line a command prints.
+pub(crate) type Lines<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+/// Finds tools once, and fetches what is missing once.
+pub(crate) struct Tools {
+    files: Files,
+    uv: Mutex<Option<PathBuf>>,
+    wheel: Mutex<()>,
+}
+
+impl Tools {
+    pub fn new(files: Files) -> Self {
+        Self { files, uv: Mutex::new(None), wheel: Mutex::new(()) }
+    }
+
+    /// `uv`: from PATH, or installed from PyPI into the data folder.
+    pub async fn uv(&self, lines: Lines<'_>) -> Told<PathBuf> {
+        let mut known = self.uv.lock().await;
+        if let Some(path) = known.as_ref() {
+            return Ok(path.clone());
+        }
+        let path = match find_uv(&self.files.uv()).await {
+            Some((path, _)) => path,
+            None => self.install_uv(lines).await?,
+        };
+        *known = Some(path.clone());
+        Ok(path)
+    }
+
+    async fn install_uv(&self, lines: Lines<'_>) -> Told<PathBuf> {
+        let env = self.files.uv().join("venv");
+        let missing = "`uv` is not on this machine and could not be installed";
+        run("python3", [OsStr::new("-m"), OsStr::new("venv"), env.as_os_str()], None, lines)
+            .await
+            .map_err(|error| format!("{missing}: {error}; install it with `pip install uv`"))?;
+        let pip = env.join("bin/pip");
+        run(&pip, ["install", "--quiet", "uv"], None, lines)
+            .await
+            .map_err(|error| format!("{missing}: {error}; install it with `pip install uv`"))?;
+        Ok(env.join("bin/uv"))
+    }
+
+    /// The Truss package, fetched from PyPI once.
+    pub async fn wheel(&self, lines: Lines<'_>) -> Told<Wheel> {
+        let _one = self.wheel.lock().await;
+        let folder = self.files.wheel();
+        if let Ok(wheel) = Wheel::open(&folder) {
+            return Ok(wheel);
+        }
+        let uv = self.uv(lines).await?;
+        let fresh = folder.with_extension("new");
+        let _ = tokio::fs::remove_dir_all(&fresh).await;
+        let package = format!("truss=={TRUSS_VERSION}");
+        let mut arguments: Vec<&OsStr> =
+            ["pip", "install", "--quiet", "--no-deps", "--no-config"].map(OsStr::new).into();
+        // The package is pure Python, so any interpreter's choice of a wheel is the same.
+        arguments.extend([
+            OsStr::new("--python-version"),
+            OsStr::new("3.11"),
+            OsStr::new("--target"),
+            fresh.as_os_str(),
+        ]);
+        arguments.push(OsStr::new(&package));
+        run(&uv, arguments, None, lines).await.map_err(|error| {
+            format!("the Truss server code ({package}) could not be fetched from PyPI: {error}")
+        })?;
+        let _ = tokio::fs::remove_dir_all(&folder).await;
+        tokio::fs::rename(&fresh, &folder).await.map_err(|error| {
+            format!("the Truss server code could not be put into the data folder: {error}")
+        })?;
+        Wheel::open(&folder).map_err(|error| format!("the Truss server code is not whole: {error}"))
+    }
+
+    /// A Python of this version on this machine; the refusal names those that are there.
+    pub async fn python(&self, uv: &Path, version: &str) -> Told<PathBuf> {
+        let found = Command::new(uv)
+            .args(["python", "find", "--no-project", "--no-python-downloads", "--system", version])
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .map_err(|error| format!("`uv python find` could not be started: {error}"))?;
+        let path = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+        if found.status.success() && !path.is_empty() {
+            return Ok(PathBuf::from(path));
+        }
+        let versions: Vec<String> = pythons(uv).await.into_iter().map(|(version, _)| version).collect();
+        let there = match versions.as_slice() {
+            [] => "no Python at all".to_owned(),
+            some => format!("Python {}", some.join(", ")),
+        };
+        let line = versions.first().map_or("py311".to_owned(), |version| py(version));
+        Err(format!(
+            "the model asks for Python {version} and this machine has {there}; write `python_version: {line}` in config.yaml, or install Python {version}"
+        ))
+    }
+}
+
+/// `py311` of `3.11.7`.
+fn py(version: &str) -> String {
+    let mut parts = version.split('.');
+    format!("py{}{}", parts.next().unwrap_or("3"), parts.next().unwrap_or("11"))
+}
+
+/// `uv` on PATH or in the data folder, with its version.
+pub(crate) async fn find_uv(folder: &Path) -> Option<(PathBuf, String)> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join("uv"));
+    for candidate in on_path.chain([folder.join("venv/bin/uv")]) {
+        if !candidate.is_file() {
+            continue;
+        }
+        let answer = Command::new(&candidate).arg("--version").stdin(Stdio::null()).output().await;
+        if let Ok(answer) = answer.map_err(drop)
+            && answer.status.success()
+        {
+            return Some((candidate, String::from_utf8_lossy(&answer.stdout).trim().to_owned()));
+        }
+    }
+    None
+}
+
+/// Pythons on this machine, newest first.
+pub(crate) async fn pythons(uv: &Path) -> Vec<(String, PathBuf)> {
+    let listed = Command::new(uv)
+        .args(["python", "list", "--only-installed", "--no-python-downloads", "--output-format", "json"])
+        .stdin(Stdio::null())
+        .output()
+        .await;
+    let Ok(listed) = listed else { return Vec::new() };
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&listed.stdout).unwrap_or_default();
+    let mut found: Vec<(String, PathBuf)> = rows
+        .iter()
+        .filter(|row| row["implementation"] == "cpython")
+        .filter_map(|row| Some((row["version"].as_str()?.to_owned(), PathBuf::from(row["path"].as_str()?))))
+        .collect();
+    found.dedup_by(|a, b| a.0 == b.0);
+    found
+}
+
+/// Runs a command and hands on each line it prints; a failure says its last words.
+pub(crate) async fn run<A: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = A>,
+    folder: Option<&Path>,
+    lines: Lines<'_>,
+) -> Told<()> {
+    let name = Path::new(program.as_ref()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command.env("NO_COLOR", "1").env_remove("VIRTUAL_ENV");
+    if let Some(folder) = folder {
+        command.current_dir(folder);
+    }
+    let mut child = command.spawn().map_err(|error| format!("`{name}` could not be started: {error}"))?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (_, last) = tokio::join!(read_lines(out, lines), read_lines(err, lines));
+    let status = child.wait().await.map_err(|error| format!("`{name}` could not be waited for: {error}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(reason(&last).unwrap_or_else(|| format!("`{name}` ended with {status}")))
+}
+
+async fn read_lines(source: Option<impl AsyncRead + Unpin>, lines: Lines<'_>) -> Vec<String> {
+    let mut last = Vec::new();
+    let Some(source) = source else { return last };
+    let mut reader = BufReader::new(source).lines();
+    while let Ok(Some(line)) = reader.next_line().await {
+        lines(&line);
+        last.push(line);
+        if last.len() > 40 {
+            last.remove(0);
+        }
+    }
+    last
+}
+
+/// What uv says went wrong, drawn from its tree of lines into one sentence.
+fn reason(last: &[String]) -> Option<String> {
+    let bare = |line: &str| {
+        line.trim_start_matches(|c: char| c.is_whitespace() || "×╰─▶├│└".contains(c)).trim().to_owned()
+    };
+    let start = last.iter().rposition(|line| {
+        let line = line.trim_start();
+        line.starts_with('×') || line.starts_with("error:") || line.starts_with("ERROR:")
+    })?;
+    let end = last[start..]
+        .iter()
+        .position(|line| bare(line).starts_with("hint:"))
+        .map_or(last.len(), |at| start + at);
+    let text: Vec<String> =
+        last[start..end].iter().map(|line| bare(line)).filter(|line| !line.is_empty()).collect();
+    let text = text.join(" ");
+    Some(text.chars().take(500).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uvs_tree_becomes_one_sentence() {
+        let lines = [
+            "  × No solution found when resolving dependencies:",
+            "  ╰─▶ Because nothing was not found in the package registry and you require",
+            "      nothing==9.9.9, we can conclude that your requirements are unsatisfiable.",
+        ]
+        .map(str::to_owned);
+        let sentence = reason(&lines).unwrap();
+        assert!(
+            sentence.starts_with("No solution found when resolving dependencies: Because nothing was"),
+            "{sentence}"
+        );
+        assert!(sentence.contains("nothing==9.9.9"));
+    }
+}
