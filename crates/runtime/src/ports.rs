@@ -2,29 +2,40 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Ports handed out; below the range that kernels pick outgoing ports from.
 const FIRST: u16 = 20_000;
 const LAST: u16 = 29_999;
 
-#[derive(Debug, Default)]
+/// Ports handed out by this process, whichever data folder they are for.
+static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+#[derive(Debug)]
 pub(crate) struct Ports {
-    taken: BTreeSet<u16>,
     next: u16,
+}
+
+impl Default for Ports {
+    /// Servers on one machine begin at different places, so that they rarely try the same port.
+    fn default() -> Self {
+        Self { next: (std::process::id().wrapping_mul(131) % u32::from(LAST - FIRST + 1)) as u16 }
+    }
 }
 
 impl Ports {
     /// A port that nobody listens on now; `None` if all are taken.
     pub fn take(&mut self) -> Option<u16> {
         let count = LAST - FIRST + 1;
+        let mut taken = taken();
         for _ in 0..count {
             let port = FIRST + self.next % count;
             self.next = (self.next + 1) % count;
-            let free = !self.taken.contains(&port)
+            let free = !taken.contains(&port)
                 && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
                 && TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
             if free {
-                self.taken.insert(port);
+                taken.insert(port);
                 return Some(port);
             }
         }
@@ -33,12 +44,16 @@ impl Ports {
 
     /// Marks a port that an adopted replica uses.
     pub fn mark(&mut self, port: u16) {
-        self.taken.insert(port);
+        taken().insert(port);
     }
 
     pub fn give_back(&mut self, port: u16) {
-        self.taken.remove(&port);
+        taken().remove(&port);
     }
+}
+
+fn taken() -> MutexGuard<'static, BTreeSet<u16>> {
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether somebody listens on `port` on an address that other machines can reach.
