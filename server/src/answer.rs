@@ -27,7 +27,10 @@ pub fn with_status(status: StatusCode, body: &impl Serialize) -> Response {
         Ok(text) => (status, text),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written as JSON");
-            (StatusCode::INTERNAL_SERVER_ERROR, br#"{"code":"INTERNAL","message":"the answer could not be written"}"#.to_vec())
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                br#"{"code":"INTERNAL","message":"the answer could not be written"}"#.to_vec(),
+            )
         }
     };
     let mut response = Response::new(Body::from(text));

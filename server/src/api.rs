@@ -44,13 +44,18 @@ impl Api {
     }
 
     pub async fn picture_by_name(&self, actor: &Actor, name: &str) -> Result<Picture, Error> {
-        let name = ModelName::new(name).map_err(|_| Error::not_found(format!("there is no model `{name}`")))?;
+        let name =
+            ModelName::new(name).map_err(|_| Error::not_found(format!("there is no model `{name}`")))?;
         let state = self.control.model_by_name(actor, &name).await?;
         Ok(self.draw(actor.role, state))
     }
 
     /// The model that a deployment belongs to.
-    pub async fn picture_by_deployment(&self, actor: &Actor, id: &str) -> Result<(Picture, DeploymentId), Error> {
+    pub async fn picture_by_deployment(
+        &self,
+        actor: &Actor,
+        id: &str,
+    ) -> Result<(Picture, DeploymentId), Error> {
         let id = DeploymentId::new(id);
         for picture in self.pictures(actor).await? {
             if picture.deployment(&id).is_some() {
@@ -84,15 +89,24 @@ impl Api {
     }
 
     /// A token that lets its holder fetch one deployment's archive for some minutes.
-    pub fn archive_token(&self, actor: &Actor, picture: &Picture, deployment: &DeploymentId) -> Result<String, Error> {
+    pub fn archive_token(
+        &self,
+        actor: &Actor,
+        picture: &Picture,
+        deployment: &DeploymentId,
+    ) -> Result<String, Error> {
         if !actor.role.permits(domain::Action::View) {
             return Err(Error::forbidden("your key may only call models"));
         }
         if !picture.model.allow_download {
-            return Err(Error::conflict(format!("{} was pushed with downloads disabled", picture.model.name)));
+            return Err(Error::conflict(format!(
+                "{} was pushed with downloads disabled",
+                picture.model.name
+            )));
         }
         let found = picture.deployment(deployment);
-        let artifact = found.map(|found| &found.artifact).ok_or_else(|| Error::not_found("the deployment is gone"))?;
+        let artifact =
+            found.map(|found| &found.artifact).ok_or_else(|| Error::not_found("the deployment is gone"))?;
         Ok(archive::token(&self.link_secret, artifact, self.clock.now()))
     }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use app::backend::{Backend, Session};
 use app::error::AppError;
 use app::view::{
-    DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, SessionInfo, SignIn, TryAnswer,
-    UsagePage,
+    DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, SessionInfo, SignIn,
+    TryAnswer, UsagePage,
 };
 use async_trait::async_trait;
 use domain::{
@@ -23,6 +23,7 @@ use http::request::Parts;
 
 use crate::api::Api;
 use crate::auth;
+use crate::rollouts::Rollouts;
 use errors::told;
 
 pub use trial::Trial;
@@ -31,6 +32,7 @@ pub use trial::Trial;
 pub struct Dashboard {
     pub api: Arc<Api>,
     pub traffic: Arc<dyn Traffic>,
+    pub rollouts: Arc<Rollouts>,
     /// Sends trial requests through the gateway.
     pub trial: Trial,
     /// Whether cookies are for TLS only.
@@ -74,7 +76,11 @@ impl Backend for Dashboard {
 
     async fn session_info(&self, session: &Session) -> Result<SessionInfo, AppError> {
         let actor = self.actor(session)?;
-        Ok(SessionInfo { name: actor.name.clone(), role: actor.role, version: env!("CARGO_PKG_VERSION").into() })
+        Ok(SessionInfo {
+            name: actor.name.clone(),
+            role: actor.role,
+            version: env!("CARGO_PKG_VERSION").into(),
+        })
     }
 
     async fn models_page(&self, session: &Session) -> Result<ModelsPage, AppError> {
@@ -175,7 +181,12 @@ impl Backend for Dashboard {
         self.do_delete_deployment(self.actor(session)?, model, deployment, confirm).await
     }
 
-    async fn delete_model(&self, session: &Session, model: &ModelId, confirm: &str) -> Result<Done, AppError> {
+    async fn delete_model(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        confirm: &str,
+    ) -> Result<Done, AppError> {
         self.do_delete_model(self.actor(session)?, model, confirm).await
     }
 

@@ -19,8 +19,10 @@ pub struct Banner<'a> {
 impl Banner<'_> {
     /// The lines, without an empty one at the end.
     pub fn text(&self) -> String {
-        let bold = |text: &str| if self.colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() };
-        let red = |text: &str| if self.colour { format!("\u{1b}[1;31m{text}\u{1b}[0m") } else { text.to_owned() };
+        let bold =
+            |text: &str| if self.colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() };
+        let red =
+            |text: &str| if self.colour { format!("\u{1b}[1;31m{text}\u{1b}[0m") } else { text.to_owned() };
         let mut lines = vec![
             String::new(),
             format!("{} {}", bold("Slipway is ready:"), self.public_url),

@@ -137,11 +137,22 @@ async fn go(ground: Ground, machine: Machine) -> anyhow::Result<Server> {
         publisher: Arc::new(Published(gateway.clone())),
         wakes,
     };
-    let wired =
-        wire::wire(&config, &folder, store.clone(), clock.clone(), machinery, &place, changes, shutdown.clone()).await?;
+    let wired = wire::wire(
+        &config,
+        &folder,
+        store.clone(),
+        clock.clone(),
+        machinery,
+        &place,
+        changes,
+        shutdown.clone(),
+    )
+    .await?;
     let control = wired.control;
-    let mut tasks = vec![keys::follow(control.key_ring(), gateway.clone(), place.trial_key, shutdown.clone())];
+    let mut tasks =
+        vec![keys::follow(control.key_ring(), gateway.clone(), place.trial_key, shutdown.clone())];
     tasks.push(upkeep::start(control.clone(), clock, folder.uploads(), shutdown.clone()));
+    tasks.push(wired.following);
     let engine = {
         let stop = shutdown.clone();
         tokio::spawn(wired.engine.run(async move { stop.cancelled().await }))
@@ -224,7 +235,8 @@ impl Server {
 async fn stop_strays(store: &Store, runtime: &LocalRuntime) -> anyhow::Result<()> {
     for replica in runtime.adopted() {
         let state = store.load_model(&replica.model).await?;
-        let known = state.is_some_and(|state| state.deployments.iter().any(|found| found.id == replica.deployment));
+        let known =
+            state.is_some_and(|state| state.deployments.iter().any(|found| found.id == replica.deployment));
         if !known {
             tracing::warn!(replica = %replica.id, deployment = %replica.deployment, "stopping a stray process");
             runtime.stop(&replica.id, GRACE, StopReason::Deleted).await;

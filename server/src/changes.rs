@@ -62,17 +62,20 @@ fn nudges(
     receiver: broadcast::Receiver<Change>,
     shutdown: CancellationToken,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    futures::stream::unfold((receiver, shutdown, Vec::<Change>::new()), |(mut receiver, shutdown, mut ready)| async {
-        if ready.is_empty() {
-            ready = tokio::select! {
-                () = shutdown.cancelled() => return None,
-                bundle = bundle(&mut receiver) => bundle?,
-            };
-        }
-        let change = ready.pop()?;
-        let event = Event::default().json_data(&change).unwrap_or_default();
-        Some((Ok(event), (receiver, shutdown, ready)))
-    })
+    futures::stream::unfold(
+        (receiver, shutdown, Vec::<Change>::new()),
+        |(mut receiver, shutdown, mut ready)| async {
+            if ready.is_empty() {
+                ready = tokio::select! {
+                    () = shutdown.cancelled() => return None,
+                    bundle = bundle(&mut receiver) => bundle?,
+                };
+            }
+            let change = ready.pop()?;
+            let event = Event::default().json_data(&change).unwrap_or_default();
+            Some((Ok(event), (receiver, shutdown, ready)))
+        },
+    )
 }
 
 /// The next nudges, the latest of each thing only; nothing when there will be no more.

@@ -56,10 +56,14 @@ impl Local {
         Ok(self.post::<Created>("/api/local/keys", body).await?.api_key)
     }
 
-    async fn post<T: serde::de::DeserializeOwned>(&self, path: &str, body: serde_json::Value) -> anyhow::Result<T> {
-        let stream = tokio::net::TcpStream::connect(self.address)
-            .await
-            .with_context(|| format!("the server does not answer on {}; start it with `slipway serve`", self.address))?;
+    async fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: serde_json::Value,
+    ) -> anyhow::Result<T> {
+        let stream = tokio::net::TcpStream::connect(self.address).await.with_context(|| {
+            format!("the server does not answer on {}; start it with `slipway serve`", self.address)
+        })?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let request = Request::post(path)

@@ -89,7 +89,8 @@ impl Settings {
     }
 
     fn over(&self, file: File) -> Result<Config, Error> {
-        let texts = if self.listen.is_empty() { file.listen.unwrap_or_default() } else { self.listen.clone() };
+        let texts =
+            if self.listen.is_empty() { file.listen.unwrap_or_default() } else { self.listen.clone() };
         let listen_chosen = !texts.is_empty();
         let listen = if listen_chosen { addresses(&texts)? } else { default_addresses() };
         let insecure = self.insecure_http || file.insecure_http.unwrap_or(false);
@@ -160,7 +161,10 @@ fn addresses(texts: &[String]) -> Result<Vec<SocketAddr>, Error> {
         .iter()
         .map(|text| {
             text.trim().parse().map_err(|_| {
-                value("listen", format!("`{text}` is not an address with a port, such as 127.0.0.1:8000 or [::1]:8000"))
+                value(
+                    "listen",
+                    format!("`{text}` is not an address with a port, such as 127.0.0.1:8000 or [::1]:8000"),
+                )
             })
         })
         .collect()
@@ -168,7 +172,9 @@ fn addresses(texts: &[String]) -> Result<Vec<SocketAddr>, Error> {
 
 fn check_public_url(text: &str) -> Result<String, Error> {
     let trimmed = text.trim_end_matches('/');
-    let wrong = |problem: &str| value("public-url", format!("`{text}` {problem}; use one like https://models.example.org"));
+    let wrong = |problem: &str| {
+        value("public-url", format!("`{text}` {problem}; use one like https://models.example.org"))
+    };
     let uri: Uri = trimmed.parse().map_err(|_| wrong("is not a URL"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
         return Err(wrong("is not an http or https URL"));

@@ -51,7 +51,10 @@ pub fn router(backend: Arc<dyn Backend>, changes: Changes, shutdown: Cancellatio
         .fallback(not_found)
         .with_state(options)
         .merge(streams)
-        .route("/pkg/{name}", get(|Path(name): Path<String>, headers: HeaderMap| async move { site::serve(&name, &headers) }))
+        .route(
+            "/pkg/{name}",
+            get(|Path(name): Path<String>, headers: HeaderMap| async move { site::serve(&name, &headers) }),
+        )
 }
 
 /// Nudges for whoever is signed in.
@@ -73,10 +76,15 @@ struct Follow {
 }
 
 /// A deployment's log as it is written: each event is a page of new lines.
-async fn log_stream(State(streams): State<Streams>, Query(follow): Query<Follow>, request: Request) -> Response {
+async fn log_stream(
+    State(streams): State<Streams>,
+    Query(follow): Query<Follow>,
+    request: Request,
+) -> Response {
     let (parts, _) = request.into_parts();
     let Ok(session) = streams.backend.open(&parts).await else { return unauthorized() };
-    let ids = parse_id("model", &follow.model).and_then(|model| Ok((model, parse_id("deployment", &follow.deployment)?)));
+    let ids = parse_id("model", &follow.model)
+        .and_then(|model| Ok((model, parse_id("deployment", &follow.deployment)?)));
     let (model, deployment) = match ids {
         Ok((model, deployment)) => (ModelId::new(model), DeploymentId::new(deployment)),
         Err(invalid) => return answer::error(StatusCode::BAD_REQUEST, "INVALID", &invalid.to_string()),

@@ -39,7 +39,8 @@ impl DataFolder {
         let lock = lock(&path)?;
         check_layout(&path)?;
         for part in ["artifacts", "uploads", "envs", "truss", "uv", "replicas", "logs"] {
-            fs::create_dir_all(path.join(part)).map_err(|source| Error::Io { path: path.join(part), source })?;
+            fs::create_dir_all(path.join(part))
+                .map_err(|source| Error::Io { path: path.join(part), source })?;
         }
         Ok(Self { path, _lock: lock })
     }

@@ -123,8 +123,18 @@ mod tests {
             client::query(client::CREDENTIALS),
             client::query(client::INSTANCES),
             client::validation("e30="),
-            client::create_model("m", "k", "e30=", "version_name: \"a\"\n model_origin: BASETEN\n team_id: \"default\""),
-            client::create_version("m", "k", "e30=", "name: \"a\"\n environment_name: \"e\"\n deploy_timeout_minutes: 30"),
+            client::create_model(
+                "m",
+                "k",
+                "e30=",
+                "version_name: \"a\"\n model_origin: BASETEN\n team_id: \"default\"",
+            ),
+            client::create_version(
+                "m",
+                "k",
+                "e30=",
+                "name: \"a\"\n environment_name: \"e\"\n deploy_timeout_minutes: 30",
+            ),
             client::deploy_draft("m", "k", "e30="),
             client::model_by_name("m"),
             client::model_by_id("m"),
@@ -147,7 +157,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_quote_in_a_name_is_an_error_not_a_failure() {
-        let response = schema().finish().execute(client::model_by_name("a\"b")["query"].as_str().unwrap()).await;
+        let response =
+            schema().finish().execute(client::model_by_name("a\"b")["query"].as_str().unwrap()).await;
         assert!(!response.errors.is_empty());
         let text: Json = serde_json::to_value(&response).unwrap();
         assert!(text["errors"][0]["message"].is_string());
@@ -155,7 +166,8 @@ mod tests {
 
     #[test]
     fn uploads_learn_where_to_go() {
-        let mut data = Value::from_json(serde_json::json!({"model_s3_upload_credentials": {"s3_key": "k"}})).unwrap();
+        let mut data =
+            Value::from_json(serde_json::json!({"model_s3_upload_credentials": {"s3_key": "k"}})).unwrap();
         add_upload_address(&mut data, "http://localhost:8000");
         let text = data.into_json().unwrap();
         assert_eq!(text["model_s3_upload_credentials"]["endpoint_url"], "http://localhost:8000/s3");

@@ -54,7 +54,9 @@ fn without_port(host: &str) -> &str {
     if let Some(rest) = host.strip_prefix('[') {
         return rest.split(']').next().unwrap_or_default();
     }
-    host.rsplit_once(':').filter(|(_, port)| port.chars().all(|c| c.is_ascii_digit())).map_or(host, |(name, _)| name)
+    host.rsplit_once(':')
+        .filter(|(_, port)| port.chars().all(|c| c.is_ascii_digit()))
+        .map_or(host, |(name, _)| name)
 }
 
 /// Refuses unknown hosts, and changes asked for by pages of other sites.
@@ -98,10 +100,16 @@ mod tests {
     #[test]
     fn names_of_ours_pass_with_and_without_port() {
         let names = Names::new("https://models.example.org", Some("ml.example.net"), &[]);
-        for host in
-            ["localhost", "localhost:8000", "api.localhost:8000", "127.0.0.1:1", "[::1]:8000", "MODELS.example.org",
-             "ml.example.net", "model-abc.api.ml.example.net:443"]
-        {
+        for host in [
+            "localhost",
+            "localhost:8000",
+            "api.localhost:8000",
+            "127.0.0.1:1",
+            "[::1]:8000",
+            "MODELS.example.org",
+            "ml.example.net",
+            "model-abc.api.ml.example.net:443",
+        ] {
             assert!(names.knows(host), "{host}");
         }
         for host in ["example.org", "evilml.example.net", "localhost.example.org", "169.254.169.254", ""] {
@@ -112,9 +120,12 @@ mod tests {
     #[test]
     fn only_browsers_on_other_pages_are_foreign() {
         let headers = |pairs: &[(&'static str, &'static str)]| {
-            pairs.iter().map(|(name, value)| {
-                (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
-            }).collect::<HeaderMap>()
+            pairs
+                .iter()
+                .map(|(name, value)| {
+                    (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+                })
+                .collect::<HeaderMap>()
         };
         assert!(!is_foreign(&headers(&[]), "localhost:8000"));
         assert!(!is_foreign(&headers(&[("origin", "http://localhost:8000")]), "localhost:8000"));

@@ -25,6 +25,7 @@ pub mod machine;
 pub mod picture;
 pub mod random;
 pub mod rest;
+pub mod rollouts;
 pub mod router;
 pub mod serve;
 pub mod site;

@@ -57,7 +57,11 @@ struct NewKey {
     role: Role,
 }
 
-async fn create_key(State(door): State<Door>, headers: HeaderMap, body: Json<NewKey>) -> Result<Response, Response> {
+async fn create_key(
+    State(door): State<Door>,
+    headers: HeaderMap,
+    body: Json<NewKey>,
+) -> Result<Response, Response> {
     door.check(&headers)?;
     let owner = Actor { name: "command line".into(), ..Actor::system() };
     let created = door.api.control.create_key(&owner, &body.name, body.role, None).await;

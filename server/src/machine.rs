@@ -18,7 +18,8 @@ impl Machine {
     /// Reads it off `/proc`; what can't be read counts as one core, no memory, no GPU.
     pub fn read() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
-        let memory_mib = fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(memory_mib).unwrap_or(0);
+        let memory_mib =
+            fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(memory_mib).unwrap_or(0);
         let gpus = gpu_models(Path::new("/proc/driver/nvidia/gpus"));
         let gpu_type = gpus.first().cloned();
         let name = match &gpu_type {

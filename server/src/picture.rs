@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use app::view::{
-    Actions, DeploymentRef, DeploymentRow, Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,
+    Actions, DeploymentRef, DeploymentRow, Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas,
+    Served,
 };
 use domain::{
-    Action, Deployment, DeploymentId, Environment, EnvironmentName, Lifecycle, Model, ObservedReplica,
-    Phase, Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete, may_rename,
+    Action, Deployment, DeploymentId, Environment, EnvironmentName, Lifecycle, Model, ObservedReplica, Phase,
+    Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete, may_rename,
     standing,
 };
 
@@ -97,7 +98,9 @@ impl Picture {
             (domain::Build::Failed { .. }, _) => Err("its build failed; push a version that builds".into()),
             (domain::Build::Stopped { .. }, _) => Err("its build was stopped; retry it first".into()),
             (_, Some(_)) => Err("it failed to deploy; retry it first".into()),
-            _ if deployment.lifecycle == Lifecycle::Inactive => Err("it is inactive; activate it first".into()),
+            _ if deployment.lifecycle == Lifecycle::Inactive => {
+                Err("it is inactive; activate it first".into())
+            }
             _ => Ok(()),
         };
         let activate = match deployment.lifecycle {
@@ -119,13 +122,19 @@ impl Picture {
 
     /// What the promote dialog offers.
     pub fn choices(&self) -> PromoteChoices {
-        let mut deployments: Vec<&Deployment> =
-            self.deployments.iter().filter(|deployment| self.actions(deployment).promote.is_allowed()).collect();
+        let mut deployments: Vec<&Deployment> = self
+            .deployments
+            .iter()
+            .filter(|deployment| self.actions(deployment).promote.is_allowed())
+            .collect();
         deployments.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id)));
         PromoteChoices {
             deployments: deployments
                 .into_iter()
-                .map(|deployment| DeploymentRef { id: deployment.id.to_string(), name: deployment.name.to_string() })
+                .map(|deployment| DeploymentRef {
+                    id: deployment.id.to_string(),
+                    name: deployment.name.to_string(),
+                })
                 .collect(),
             targets: self.environments().into_iter().map(|environment| self.target(environment)).collect(),
         }
@@ -170,14 +179,18 @@ impl Picture {
 
     /// Where an environment is called.
     pub fn environment_address(&self, name: &EnvironmentName) -> String {
-        let target = if name.is_production() { "production".to_owned() } else { format!("environments/{name}") };
+        let target =
+            if name.is_production() { "production".to_owned() } else { format!("environments/{name}") };
         format!("{}/model/{}/{target}/predict", self.public_url, self.model.id)
     }
 
     /// Where a deployment is called.
     pub fn deployment_address(&self, deployment: &Deployment) -> String {
-        let target =
-            if deployment.is_development() { "development".to_owned() } else { format!("deployment/{}", deployment.id) };
+        let target = if deployment.is_development() {
+            "development".to_owned()
+        } else {
+            format!("deployment/{}", deployment.id)
+        };
         format!("{}/model/{}/{target}/predict", self.public_url, self.model.id)
     }
 
@@ -200,7 +213,11 @@ impl Picture {
         match promotion.phase {
             Phase::Succeeded => format!("{candidate} took over all traffic"),
             Phase::Failed => {
-                format!("failed: {}; {}", promotion.reason.as_deref().unwrap_or("the reason is not known"), back())
+                format!(
+                    "failed: {}; {}",
+                    promotion.reason.as_deref().unwrap_or("the reason is not known"),
+                    back()
+                )
             }
             Phase::Canceled => match &promotion.signal_by {
                 Some(person) => format!("canceled by {person}; {}", back()),
@@ -209,7 +226,9 @@ impl Picture {
             Phase::RampingDown => "moving traffic back as fast as ready replicas permit".into(),
             _ => match &promotion.hold {
                 Some(hold) => hold.sentence(),
-                None if promotion.phase == Phase::Releasing => format!("preparing {candidate}; no traffic has moved"),
+                None if promotion.phase == Phase::Releasing => {
+                    format!("preparing {candidate}; no traffic has moved")
+                }
                 None => format!(
                     "stage {} of {STAGES}: {} % of traffic goes to {candidate}",
                     promotion.position.stage,
@@ -243,7 +262,8 @@ fn counts(promotion: &Promotion) -> bool {
 /// When a rollout has counted so much of its window, if nothing holds it.
 fn due(promotion: &Promotion, elapsed: impl Fn(i64) -> i64) -> Option<Timestamp> {
     let Strategy::Canary { window_ms } = promotion.strategy else { return None };
-    counts(promotion).then(|| promotion.counted_at.plus((elapsed(window_ms) - promotion.position.elapsed_ms).max(0)))
+    counts(promotion)
+        .then(|| promotion.counted_at.plus((elapsed(window_ms) - promotion.position.elapsed_ms).max(0)))
 }
 
 /// When the next stage begins; nothing while it is held, and in the last one.

@@ -39,7 +39,8 @@ pub struct Doors {
 /// Everything but inference, which the gateway serves before it comes here.
 pub fn router(doors: Doors) -> Router {
     let health = Router::new().route("/healthz", get(healthz)).with_state(doors.store);
-    let pages = dashboard::router(doors.backend, doors.changes, doors.shutdown).layer(CompressionLayer::new());
+    let pages =
+        dashboard::router(doors.backend, doors.changes, doors.shutdown).layer(CompressionLayer::new());
     Router::new()
         .merge(rest::router(doors.api.clone()))
         .merge(graphql::router(doors.api.clone()))
@@ -48,7 +49,10 @@ pub fn router(doors: Doors) -> Router {
         .merge(health)
         .merge(pages)
         .layer(middleware::from_fn_with_state(Arc::new(doors.names), guard::check))
-        .layer(SetResponseHeaderLayer::if_not_present(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
         .layer(CatchPanicLayer::custom(panicked))
 }
 
@@ -68,5 +72,9 @@ fn panicked(cause: Box<dyn std::any::Any + Send + 'static>) -> Response {
     let said = cause.downcast_ref::<String>().map(String::as_str);
     let said = said.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("nothing");
     tracing::error!(said, "a request met a defect");
-    answer::error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "something went wrong on the server; its log says what")
+    answer::error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "INTERNAL_ERROR",
+        "something went wrong on the server; its log says what",
+    )
 }

@@ -35,7 +35,11 @@ fn file(path: &str) -> Option<Bytes> {
 /// Read anew for each page while developing, so that a rebuilt site needs no restart; a site that was never built
 /// still has pages, without their script and style.
 pub fn files() -> SiteFiles {
-    let none = || SiteFiles { js: "/pkg/none.js".into(), wasm: "/pkg/none.wasm".into(), css: "/pkg/none.css".into() };
+    let none = || SiteFiles {
+        js: "/pkg/none.js".into(),
+        wasm: "/pkg/none.wasm".into(),
+        css: "/pkg/none.css".into(),
+    };
     file("manifest.json").and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_else(none)
 }
 
@@ -55,9 +59,10 @@ pub fn serve(name: &str, request: &HeaderMap) -> Response {
         return status(StatusCode::NOT_MODIFIED);
     }
     let accepts = request.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let compressed = [("br", "br"), ("gzip", "gz")].into_iter().filter(|(coding, _)| accepted(accepts, coding)).find_map(
-        |(coding, ending)| Some((Some(coding), file(&format!("pkg/{name}.{ending}"))?)),
-    );
+    let compressed = [("br", "br"), ("gzip", "gz")]
+        .into_iter()
+        .filter(|(coding, _)| accepted(accepts, coding))
+        .find_map(|(coding, ending)| Some((Some(coding), file(&format!("pkg/{name}.{ending}"))?)));
     let Some((coding, data)) = compressed.or_else(|| Some((None, file(&format!("pkg/{name}"))?))) else {
         return missing();
     };
@@ -93,7 +98,9 @@ fn accepted(header: &str, coding: &str) -> bool {
         let mut fields = part.split(';').map(str::trim);
         fields.next().is_some_and(|name| name.eq_ignore_ascii_case(coding))
             && !fields.any(|field| {
-                field.strip_prefix("q=").is_some_and(|weight| weight.parse::<f32>().is_ok_and(|weight| weight == 0.0))
+                field
+                    .strip_prefix("q=")
+                    .is_some_and(|weight| weight.parse::<f32>().is_ok_and(|weight| weight == 0.0))
             })
     })
 }

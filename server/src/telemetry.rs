@@ -18,7 +18,8 @@ pub fn start(level: &str) -> Result<(), String> {
     let terminal = std::io::stderr().is_terminal();
     let registry = tracing_subscriber::registry().with(filter);
     let started = if terminal {
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).compact();
+        let lines =
+            tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).compact();
         registry.with(lines).try_init()
     } else {
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).json().flatten_event(true);

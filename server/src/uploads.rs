@@ -82,18 +82,36 @@ impl Uploads {
         let (parts, body) = request.into_parts();
         let authorization = Authorization::read(&parts)?;
         let now = self.clock.now();
-        let unknown = || S3Error::new(StatusCode::FORBIDDEN, "InvalidAccessKeyId", "these upload keys are unknown or used up; push again");
+        let unknown = || {
+            S3Error::new(
+                StatusCode::FORBIDDEN,
+                "InvalidAccessKeyId",
+                "these upload keys are unknown or used up; push again",
+            )
+        };
         let grant = self.grants.find(&authorization.access_key).await.ok_or_else(unknown)?;
         if now > grant.expires_at {
-            return Err(S3Error::new(StatusCode::FORBIDDEN, "ExpiredToken", "these upload keys have expired; push again"));
+            return Err(S3Error::new(
+                StatusCode::FORBIDDEN,
+                "ExpiredToken",
+                "these upload keys have expired; push again",
+            ));
         }
         let payload = authorization.check(&parts, &grant.secret, now.seconds())?;
         let token = parts.headers.get("x-amz-security-token").map(HeaderValue::as_bytes).unwrap_or_default();
         if !bool::from(token.ct_eq(grant.session_token.as_bytes())) {
-            return Err(S3Error::new(StatusCode::FORBIDDEN, "InvalidToken", "the security token is not the one that was given"));
+            return Err(S3Error::new(
+                StatusCode::FORBIDDEN,
+                "InvalidToken",
+                "the security token is not the one that was given",
+            ));
         }
         if parts.uri.path() != format!("/s3/{}/{}", grant.bucket, grant.key) {
-            return Err(S3Error::new(StatusCode::FORBIDDEN, "AccessDenied", "these upload keys are for another file"));
+            return Err(S3Error::new(
+                StatusCode::FORBIDDEN,
+                "AccessDenied",
+                "these upload keys are for another file",
+            ));
         }
         let query = query(parts.uri.query().unwrap_or_default());
         let upload = query.get("uploadId").map(String::as_str);
@@ -131,7 +149,11 @@ impl Uploads {
 
     async fn complete(&self, grant: &Grant, id: &str, body: Body) -> Result<Response, S3Error> {
         let list = axum::body::to_bytes(body, LIST_LIMIT).await.map_err(|_| {
-            S3Error::new(StatusCode::BAD_REQUEST, "MalformedXML", "the list of parts is too long or broke off")
+            S3Error::new(
+                StatusCode::BAD_REQUEST,
+                "MalformedXML",
+                "the list of parts is too long or broke off",
+            )
         })?;
         let etag = Multipart::open(&self.folder, id)?.complete(&xml::parts(&list)?, &grant.file).await?;
         Ok(xml::completed(&grant.bucket, &grant.key, &etag))

@@ -11,6 +11,7 @@ use control::{ControlPlane, NewKey};
 use domain::{AppliedRoutes, Clock, Runtime, Timestamp, Traffic};
 use engine::{Engine, Publisher, Wakes};
 use store::Store;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
@@ -21,6 +22,7 @@ use crate::data_folder::DataFolder;
 use crate::guard::Names;
 use crate::machine::Machine;
 use crate::random;
+use crate::rollouts::Rollouts;
 use crate::router::{Doors, router};
 use crate::uploads::{BUCKET, Grant, Grants, Uploads};
 
@@ -51,6 +53,8 @@ pub struct Wired {
     pub router: Router,
     /// The first admin key, at the first start only.
     pub admin_key: Option<NewKey>,
+    /// Watches rollouts; to be aborted when the server stops.
+    pub following: JoinHandle<()>,
 }
 
 /// Wires everything above the machinery.
@@ -101,9 +105,12 @@ pub async fn wire(
         artifacts: folder.path().join("artifacts"),
         link_secret: random::bytes(),
     });
+    let rollouts = Rollouts::new(machinery.traffic.clone(), clock.now());
+    let following = rollouts.clone().follow(store.clone(), changes.sender().subscribe());
     let backend = Arc::new(Dashboard {
         api: api.clone(),
         traffic: machinery.traffic,
+        rollouts,
         trial: Trial { address: place.address, key: place.trial_key.clone(), clock: clock.clone() },
         secure: place.public_url.starts_with("https://"),
     });
@@ -117,14 +124,15 @@ pub async fn wire(
         local_secret: place.local_secret.clone(),
         shutdown,
     });
-    Ok(Wired { control, engine, router, admin_key })
+    Ok(Wired { control, engine, router, admin_key, following })
 }
 
 /// When this server was first started, which is written down then.
 async fn first_start(store: &Store, now: Timestamp) -> anyhow::Result<Timestamp> {
     const NAME: &str = "first_start";
     if let Some(text) = store.setting(NAME).await? {
-        let millis = text.parse().with_context(|| format!("the stored setting {NAME} is `{text}`, not a number"))?;
+        let millis =
+            text.parse().with_context(|| format!("the stored setting {NAME} is `{text}`, not a number"))?;
         return Ok(Timestamp::from_millis(millis));
     }
     let mut tx = store.begin().await?;

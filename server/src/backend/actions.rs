@@ -3,8 +3,8 @@
 use app::error::AppError;
 use app::view::{Done, TryAnswer};
 use domain::{
-    Action, Actor, AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, PromotionRequest,
-    Strategy,
+    Action, Actor, AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch,
+    PromotionRequest, Strategy,
 };
 
 use super::Dashboard;
@@ -68,7 +68,11 @@ impl Dashboard {
     ) -> Result<Done, AppError> {
         let name = self.name_of(actor, model, deployment).await?;
         let changed = self.api.control.activate(actor, model, deployment).await.map_err(told)?;
-        Ok(Done::new(if changed { format!("{name} is starting.") } else { format!("{name} is active already.") }))
+        Ok(Done::new(if changed {
+            format!("{name} is starting.")
+        } else {
+            format!("{name} is active already.")
+        }))
     }
 
     pub(super) async fn do_deactivate(
@@ -99,11 +103,19 @@ impl Dashboard {
         Ok(Done::new(format!("{name} is deleted; its usage stays in the log.")))
     }
 
-    pub(super) async fn do_delete_model(&self, actor: &Actor, model: &ModelId, confirm: &str) -> Result<Done, AppError> {
+    pub(super) async fn do_delete_model(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        confirm: &str,
+    ) -> Result<Done, AppError> {
         let picture = self.api.picture(actor, model).await.map_err(told)?;
         confirmed(confirm, picture.model.name.as_str())?;
         self.api.control.delete_model(actor, model).await.map_err(told)?;
-        Ok(Done::new(format!("{} is deleted with everything in it; its usage stays in the log.", picture.model.name)))
+        Ok(Done::new(format!(
+            "{} is deleted with everything in it; its usage stays in the log.",
+            picture.model.name
+        )))
     }
 
     pub(super) async fn do_create_environment(
@@ -114,7 +126,11 @@ impl Dashboard {
     ) -> Result<Done, AppError> {
         let name = EnvironmentName::new(name)?;
         let (autoscaling, promotion) = (AutoscalingPatch::default(), PromotionPatch::default());
-        self.api.control.create_environment(actor, model, &name, autoscaling, promotion).await.map_err(told)?;
+        self.api
+            .control
+            .create_environment(actor, model, &name, autoscaling, promotion)
+            .await
+            .map_err(told)?;
         Ok(Done::new(format!("{name} exists; promote a deployment to it.")))
     }
 
@@ -141,7 +157,8 @@ impl Dashboard {
         deployment: &DeploymentId,
         patch: AutoscalingPatch,
     ) -> Result<Done, AppError> {
-        let changed = self.api.control.update_autoscaling(actor, model, deployment, patch).await.map_err(told)?;
+        let changed =
+            self.api.control.update_autoscaling(actor, model, deployment, patch).await.map_err(told)?;
         Ok(saved(changed, "These settings are in force."))
     }
 
@@ -157,7 +174,10 @@ impl Dashboard {
         }
         let picture = self.api.picture(actor, model).await.map_err(told)?;
         let Some(found) = picture.deployment(deployment) else {
-            return Err(AppError::not_found(format!("{} has no deployment `{deployment}`.", picture.model.name)));
+            return Err(AppError::not_found(format!(
+                "{} has no deployment `{deployment}`.",
+                picture.model.name
+            )));
         };
         self.trial.send(model, found, input).await
     }

@@ -2,7 +2,7 @@
 
 use app::error::AppError;
 use app::view::{
-    Counted, DeploymentPage, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, UsagePage, UsageRow,
+    DeploymentPage, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, UsagePage, UsageRow,
 };
 use domain::{Actor, DeploymentId, EnvironmentName, LogQuery, ModelId, Timestamp};
 use store::EventFilter;
@@ -56,17 +56,8 @@ impl Dashboard {
             ..EventFilter::default()
         };
         let events = self.api.control.activity(actor, filter).await.map_err(told)?;
-        let routed = self.traffic.routed(model, name);
         let counts = |deployment: &DeploymentId| {
-            let (_, _, requests) = routed.iter().find(|(id, _, _)| id == deployment)?;
-            let traffic = self.traffic.deployment(deployment);
-            let millis = |micros: u64| (micros > 0).then_some(micros as f64 / 1000.0);
-            Some(Counted {
-                requests: *requests,
-                errors: traffic.errors,
-                p50_ms: millis(traffic.p50_micros),
-                p95_ms: millis(traffic.p95_micros),
-            })
+            promotion.as_ref().and_then(|promotion| self.rollouts.counted(promotion, deployment))
         };
         Ok(pages::environment_page(&picture, environment, promotion.as_ref(), &events, &counts))
     }

@@ -29,9 +29,17 @@ pub struct Trial {
 }
 
 impl Trial {
-    pub async fn send(&self, model: &ModelId, deployment: &Deployment, input: &str) -> Result<TryAnswer, AppError> {
-        let target =
-            if deployment.is_development() { "development".into() } else { format!("deployment/{}", deployment.id) };
+    pub async fn send(
+        &self,
+        model: &ModelId,
+        deployment: &Deployment,
+        input: &str,
+    ) -> Result<TryAnswer, AppError> {
+        let target = if deployment.is_development() {
+            "development".into()
+        } else {
+            format!("deployment/{}", deployment.id)
+        };
         let began = self.clock.monotonic();
         let call = self.call(format!("/model/{model}/{target}/predict"), input.to_owned());
         let answer = match tokio::time::timeout(PATIENCE, call).await {
@@ -62,8 +70,9 @@ impl Trial {
             .body(Full::new(Bytes::from(input)))?;
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
-        let replica =
-            response.headers().get("x-slipway-replica").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        // `DEPLOYMENT/REPLICA`
+        let served = response.headers().get("x-served-by").and_then(|value| value.to_str().ok());
+        let replica = served.and_then(|served| served.split_once('/')).map(|(_, replica)| replica.to_owned());
         let body = Limited::new(response.into_body(), READ).collect().await;
         connection.abort();
         Ok((status, replica, body?.to_bytes()))

@@ -27,7 +27,9 @@ impl File {
         let path = chosen.unwrap_or(Path::new("slipway.toml"));
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(&text, path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && chosen.is_none() => Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && chosen.is_none() => {
+                Ok(Self::default())
+            }
             Err(error) => Err(Error::File { path: path.to_owned(), problem: error.to_string() }),
         }
     }

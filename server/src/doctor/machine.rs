@@ -17,7 +17,9 @@ const OPEN_FILES: u64 = 4096;
 /// Whether the addresses are free, or ours.
 pub async fn ports(config: &Config) -> Vec<Finding> {
     let ours = match client::Local::find(config) {
-        Ok(local) => tokio::net::TcpStream::connect(local.address).await.is_ok().then_some(local.address.port()),
+        Ok(local) => {
+            tokio::net::TcpStream::connect(local.address).await.is_ok().then_some(local.address.port())
+        }
         Err(_) => None,
     };
     config.listen.iter().map(|address| port(*address, ours, config.listen_chosen)).collect()
@@ -26,7 +28,9 @@ pub async fn ports(config: &Config) -> Vec<Finding> {
 fn port(address: SocketAddr, ours: Option<u16>, chosen: bool) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) => Finding::ok("port", format!("{address} is free")),
-        Err(_) if ours == Some(address.port()) => Finding::ok("port", format!("{address} is held by this server")),
+        Err(_) if ours == Some(address.port()) => {
+            Finding::ok("port", format!("{address} is held by this server"))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Finding::fail(
             "port",
             format!("{address} is in use by another program"),
@@ -63,7 +67,11 @@ pub fn clock(config: &Config) -> Finding {
     let written = std::fs::metadata(config.data_dir.join("layout")).and_then(|file| file.modified()).ok();
     let written = written.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     if written.is_some_and(|written| written.as_millis() as i64 > now.millis() + 60_000) {
-        return Finding::warn("clock", format!("shows {}, before the data folder was made", now.rfc3339()), fix);
+        return Finding::warn(
+            "clock",
+            format!("shows {}, before the data folder was made", now.rfc3339()),
+            fix,
+        );
     }
     Finding::ok("clock", now.rfc3339())
 }

@@ -39,7 +39,10 @@ pub async fn check(config: &Config) -> Vec<Finding> {
         Finding::warn(
             "Python",
             format!("{} found; a Truss that names no version means 3.13", found.join(", ")),
-            format!("uv python install 3.13, or write python_version: py{} into config.yaml", found[found.len() - 1].replace('.', "")),
+            format!(
+                "uv python install 3.13, or write python_version: py{} into config.yaml",
+                found[found.len() - 1].replace('.', "")
+            ),
         )
     };
     vec![first, second]

@@ -18,15 +18,22 @@ pub async fn check(config: &Config) -> Vec<Finding> {
             findings.push(database(config, folder.path()).await);
         }
         Err(Error::InUse { folder, pid }) => {
-            findings.push(Finding::ok("data folder", format!("{} is in use by process {pid}", folder.display())));
+            findings
+                .push(Finding::ok("data folder", format!("{} is in use by process {pid}", folder.display())));
             findings.push(match client::Local::find(config) {
                 Ok(local) if tokio::net::TcpStream::connect(local.address).await.is_ok() => {
                     Finding::ok("database", "in use by the running server")
                 }
-                _ => Finding::fail("server", format!("process {pid} does not answer"), format!("stop it: kill {pid}")),
+                _ => Finding::fail(
+                    "server",
+                    format!("process {pid} does not answer"),
+                    format!("stop it: kill {pid}"),
+                ),
             });
         }
-        Err(error) => findings.push(Finding::fail("data folder", error.to_string(), "choose another with --data-dir")),
+        Err(error) => {
+            findings.push(Finding::fail("data folder", error.to_string(), "choose another with --data-dir"))
+        }
     }
     findings
 }
@@ -36,14 +43,20 @@ async fn database(config: &Config, folder: &Path) -> Finding {
     let kind = url.split(':').next().unwrap_or_default().to_owned();
     match store::Store::open(&url).await {
         Ok(_) => Finding::ok("database", format!("{kind} opens")),
-        Err(error) => Finding::fail("database", error.to_string(), "check DATABASE_URL, and that the database runs"),
+        Err(error) => {
+            Finding::fail("database", error.to_string(), "check DATABASE_URL, and that the database runs")
+        }
     }
 }
 
 fn disk(folder: &Path) -> Finding {
     let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     match rustix::fs::statvfs(existing) {
-        Err(error) => Finding::warn("disk", format!("{} can't be measured: {error}", existing.display()), "check the mount"),
+        Err(error) => Finding::warn(
+            "disk",
+            format!("{} can't be measured: {error}", existing.display()),
+            "check the mount",
+        ),
         Ok(space) => judge(space.f_bavail.saturating_mul(space.f_frsize)),
     }
 }
@@ -52,7 +65,9 @@ fn judge(free: u64) -> Finding {
     let sentence = format!("{:.1} GB free", free as f64 / GIB as f64);
     match free / GIB {
         0 => Finding::fail("disk", sentence, "make room: an environment of one model takes up to several GB"),
-        1..5 => Finding::warn("disk", sentence, "make room: an environment of one model takes up to several GB"),
+        1..5 => {
+            Finding::warn("disk", sentence, "make room: an environment of one model takes up to several GB")
+        }
         _ => Finding::ok("disk", sentence),
     }
 }

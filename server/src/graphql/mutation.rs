@@ -46,7 +46,9 @@ async fn push(context: &Context<'_>, arguments: Arguments) -> Result<VersionPayl
 
 fn no_chains(origin: Option<ModelOrigin>) -> Result<()> {
     match origin {
-        Some(ModelOrigin::Chains) => Err("model_origin: chains are not served; push each model by itself".into()),
+        Some(ModelOrigin::Chains) => {
+            Err("model_origin: chains are not served; push each model by itself".into())
+        }
         _ => Ok(()),
     }
 }

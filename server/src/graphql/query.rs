@@ -28,7 +28,8 @@ fn hostname(api: &Api, model: &ModelId) -> String {
 
 /// A deployment as the client's versions.
 pub fn version(api: &Api, picture: &Picture, deployment: &Deployment) -> OracleVersion {
-    let is_primary = picture.production().is_some_and(|production| production.current.as_ref() == Some(&deployment.id));
+    let is_primary =
+        picture.production().is_some_and(|production| production.current.as_ref() == Some(&deployment.id));
     OracleVersion {
         id: deployment.id.as_str().into(),
         semver: None,

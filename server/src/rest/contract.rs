@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::machine::Machine;
 
 pub use requests::{
-    Backpressure as BackpressureUpdate, CreateEnvironment, EnvironmentSettingsUpdate, LogsRequest, PromoteDeployment,
-    PromoteToEnvironment, Rename, UpdateEnvironment, strategy,
+    Backpressure as BackpressureUpdate, CreateEnvironment, EnvironmentSettingsUpdate, LogsRequest,
+    PromoteDeployment, PromoteToEnvironment, Rename, UpdateEnvironment, strategy,
 };
 pub use settings::{AutoscalingSettings, PromotionSettings, UpdateAutoscaling, UpdatePromotion};
 

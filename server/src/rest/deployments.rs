@@ -15,7 +15,12 @@ pub fn shape(api: &Api, picture: &Picture, deployment: &domain::Deployment) -> D
 }
 
 /// The model, and the deployment that the path names.
-pub async fn find(api: &Api, actor: &Actor, model: &str, deployment: &str) -> Result<(Picture, DeploymentId), Response> {
+pub async fn find(
+    api: &Api,
+    actor: &Actor,
+    model: &str,
+    deployment: &str,
+) -> Result<(Picture, DeploymentId), Response> {
     let picture = api.picture(actor, &ids::model(model)?).await.map_err(|error| failure(&error))?;
     let found = match deployment {
         "development" => picture.deployments.iter().find(|deployment| deployment.is_development()),
@@ -27,7 +32,9 @@ pub async fn find(api: &Api, actor: &Actor, model: &str, deployment: &str) -> Re
     };
     let Some(found) = found else {
         let message = match deployment {
-            "development" => format!("{} has no development deployment; push one with --watch", picture.model.name),
+            "development" => {
+                format!("{} has no development deployment; push one with --watch", picture.model.name)
+            }
             "production" => format!("nothing serves production of {} yet", picture.model.name),
             id => format!("{} has no deployment `{id}`", picture.model.name),
         };
@@ -38,7 +45,12 @@ pub async fn find(api: &Api, actor: &Actor, model: &str, deployment: &str) -> Re
 }
 
 /// The deployment as it is now.
-async fn current(api: &Api, actor: &Actor, model: &ModelId, id: &DeploymentId) -> Result<Deployment, Response> {
+async fn current(
+    api: &Api,
+    actor: &Actor,
+    model: &ModelId,
+    id: &DeploymentId,
+) -> Result<Deployment, Response> {
     let picture = api.picture(actor, model).await.map_err(|error| failure(&error))?;
     picture.deployment(id).map(|deployment| shape(api, &picture, deployment)).ok_or_else(|| {
         answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "the deployment was deleted meanwhile")
@@ -67,7 +79,11 @@ pub async fn list(
     Ok(answer::ok(&Deployments { deployments }))
 }
 
-pub async fn read(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+pub async fn read(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+) -> Answer {
     let (picture, id) = find(&api, &actor, &model, &deployment).await?;
     Ok(answer::ok(&current(&api, &actor, &picture.model.id, &id).await?))
 }
@@ -93,18 +109,30 @@ struct Tombstone<'a> {
     model_id: &'a str,
 }
 
-pub async fn delete(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+pub async fn delete(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+) -> Answer {
     let (picture, id) = find(&api, &actor, &model, &deployment).await?;
     api.control.delete_deployment(&actor, &picture.model.id, &id).await.map_err(|error| failure(&error))?;
     Ok(answer::ok(&Tombstone { id: id.as_str(), deleted: true, model_id: picture.model.id.as_str() }))
 }
 
-pub async fn activate(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+pub async fn activate(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+) -> Answer {
     let (picture, id) = find(&api, &actor, &model, &deployment).await?;
     switch(api.control.activate(&actor, &picture.model.id, &id).await)
 }
 
-pub async fn deactivate(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+pub async fn deactivate(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+) -> Answer {
     let (picture, id) = find(&api, &actor, &model, &deployment).await?;
     switch(api.control.deactivate(&actor, &picture.model.id, &id).await)
 }
@@ -115,7 +143,11 @@ pub fn switch(changed: Result<bool, control::Error>) -> Answer {
     Ok(answer::ok(&Switched { success: true, no_op: !changed }))
 }
 
-pub async fn retry(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+pub async fn retry(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+) -> Answer {
     let (picture, id) = find(&api, &actor, &model, &deployment).await?;
     let model = picture.model.id;
     let retried = api.control.retry(&actor, &model, &id).await.map_err(|error| failure(&error))?;
@@ -141,8 +173,11 @@ pub async fn autoscaling(
 
 /// `ACCEPTED` or `UNCHANGED`.
 pub fn updated(changed: bool) -> Updated {
-    let (status, message) =
-        if changed { ("ACCEPTED", "the settings are in force") } else { ("UNCHANGED", "the settings were so already") };
+    let (status, message) = if changed {
+        ("ACCEPTED", "the settings are in force")
+    } else {
+        ("UNCHANGED", "the settings were so already")
+    };
     Updated { status, message: message.into() }
 }
 
@@ -186,7 +221,11 @@ struct Download {
 }
 
 /// Where the pushed archive can be fetched, without a key, for some minutes.
-pub async fn download(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, deployment)): Below) -> Answer {
+pub async fn download(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+) -> Answer {
     let (picture, id) = find(&api, &actor, &model, &deployment).await?;
     let token = api.archive_token(&actor, &picture, &id).map_err(|error| failure(&error))?;
     Ok(answer::ok(&Download { download_url: format!("{}/v1/archives/{token}", api.public_url) }))

@@ -39,7 +39,12 @@ pub async fn find(
     Ok((picture, name))
 }
 
-async fn current(api: &Api, actor: &Actor, model: &ModelId, name: &EnvironmentName) -> Result<Environment, Response> {
+async fn current(
+    api: &Api,
+    actor: &Actor,
+    model: &ModelId,
+    name: &EnvironmentName,
+) -> Result<Environment, Response> {
     let picture = api.picture(actor, model).await.map_err(|error| failure(&error))?;
     picture.environment(name).map(|environment| shape(api, &picture, environment)).ok_or_else(|| {
         answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "the environment was deleted meanwhile")
@@ -53,7 +58,11 @@ pub async fn list(State(api): State<Arc<Api>>, Extension(actor): Caller, Path(mo
     Ok(answer::ok(&Environments { environments }))
 }
 
-pub async fn read(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, environment)): Below) -> Answer {
+pub async fn read(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, environment)): Below,
+) -> Answer {
     let (picture, name) = find(&api, &actor, &model, &environment).await?;
     Ok(answer::ok(&current(&api, &actor, &picture.model.id, &name).await?))
 }
@@ -67,7 +76,8 @@ pub async fn create(
     let model = ids::model(&model)?;
     let refused = |invalid: domain::Invalid| error::invalid(&invalid);
     contract::BackpressureUpdate::check(body.request_backpressure_settings.as_ref()).map_err(refused)?;
-    let autoscaling = AutoscalingPatch::try_from(body.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
+    let autoscaling =
+        AutoscalingPatch::try_from(body.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
     let promotion = PromotionPatch::try_from(body.promotion_settings.unwrap_or_default()).map_err(refused)?;
     let name = EnvironmentName::new(body.name).map_err(refused)?;
     api.control
@@ -87,7 +97,8 @@ pub async fn update(
     let model = picture.model.id;
     let refused = |invalid: domain::Invalid| error::invalid(&invalid);
     body.check().map_err(refused)?;
-    let autoscaling = AutoscalingPatch::try_from(body.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
+    let autoscaling =
+        AutoscalingPatch::try_from(body.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
     let promotion = PromotionPatch::try_from(body.promotion_settings.unwrap_or_default()).map_err(refused)?;
     let changed = api
         .control
@@ -109,9 +120,16 @@ struct Tombstone<'a> {
     deleted: bool,
 }
 
-pub async fn delete(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, environment)): Below) -> Answer {
+pub async fn delete(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, environment)): Below,
+) -> Answer {
     let (picture, name) = find(&api, &actor, &model, &environment).await?;
-    api.control.delete_environment(&actor, &picture.model.id, &name).await.map_err(|error| failure(&error))?;
+    api.control
+        .delete_environment(&actor, &picture.model.id, &name)
+        .await
+        .map_err(|error| failure(&error))?;
     Ok(answer::ok(&Tombstone { name: name.as_str(), model_id: picture.model.id.as_str(), deleted: true }))
 }
 
@@ -123,12 +141,20 @@ fn serving(picture: &Picture, name: &EnvironmentName) -> Result<DeploymentId, Re
     })
 }
 
-pub async fn activate(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, environment)): Below) -> Answer {
+pub async fn activate(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, environment)): Below,
+) -> Answer {
     let (picture, name) = find(&api, &actor, &model, &environment).await?;
     switch(api.control.activate(&actor, &picture.model.id, &serving(&picture, &name)?).await)
 }
 
-pub async fn deactivate(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, environment)): Below) -> Answer {
+pub async fn deactivate(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, environment)): Below,
+) -> Answer {
     let (picture, name) = find(&api, &actor, &model, &environment).await?;
     switch(api.control.deactivate(&actor, &picture.model.id, &serving(&picture, &name)?).await)
 }

@@ -71,7 +71,11 @@ struct Created {
     api_key: String,
 }
 
-pub async fn create(State(api): State<Arc<Api>>, Extension(actor): Caller, Json(body): Json<Create>) -> Answer {
+pub async fn create(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Json(body): Json<Create>,
+) -> Answer {
     let refused = |problem: String| error::invalid(&Invalid::new("type", problem));
     let role = match body.kind.as_str() {
         "WORKSPACE_INVOKE" | "ROUTES" => Role::Invoker,
@@ -96,7 +100,11 @@ struct Tombstone<'a> {
     prefix: &'a str,
 }
 
-pub async fn revoke(State(api): State<Arc<Api>>, Extension(actor): Caller, Path(prefix): Path<String>) -> Answer {
+pub async fn revoke(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path(prefix): Path<String>,
+) -> Answer {
     api.control.revoke_key(&actor, &prefix).await.map_err(|error| failure(&error))?;
     Ok(answer::ok(&Tombstone { prefix: &prefix }))
 }

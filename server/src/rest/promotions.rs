@@ -1,6 +1,8 @@
 //! Promotions: begin and cancel.
 
-use super::contract::{PromoteDeployment, PromoteToEnvironment, PromotionCanceled, SignalSent, UpdatePromotion, strategy};
+use super::contract::{
+    PromoteDeployment, PromoteToEnvironment, PromotionCanceled, SignalSent, UpdatePromotion, strategy,
+};
 use super::*;
 use domain::{AutoscalingPatch, DeploymentId, EnvironmentName, PromotionPatch, PromotionRequest, parse_id};
 
@@ -41,7 +43,8 @@ pub async fn promote_to_environment(
     Json(body): Json<PromoteToEnvironment>,
 ) -> Answer {
     let (picture, environment) = environments::find(&api, &actor, &model, &environment).await?;
-    let deployment = parse_id("deployment_id", &body.deployment_id).map_err(|invalid| error::invalid(&invalid))?;
+    let deployment =
+        parse_id("deployment_id", &body.deployment_id).map_err(|invalid| error::invalid(&invalid))?;
     let promote = Promote {
         environment,
         deployment: DeploymentId::new(deployment),
@@ -60,8 +63,10 @@ async fn begin(api: &Api, actor: &Actor, picture: Picture, promote: Promote) -> 
     let strategy = strategy(&settings.unwrap_or_default(), promote.only_now).map_err(refused)?;
     if let Some(update) = promote.settings {
         update.check().map_err(refused)?;
-        let autoscaling = AutoscalingPatch::try_from(update.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
-        let promotion = PromotionPatch::try_from(update.promotion_settings.unwrap_or_default()).map_err(refused)?;
+        let autoscaling =
+            AutoscalingPatch::try_from(update.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
+        let promotion =
+            PromotionPatch::try_from(update.promotion_settings.unwrap_or_default()).map_err(refused)?;
         api.control
             .update_environment(actor, &model, &promote.environment, autoscaling, promotion)
             .await
@@ -80,10 +85,17 @@ async fn begin(api: &Api, actor: &Actor, picture: Picture, promote: Promote) -> 
     Ok(answer::ok(&deployments::shape(api, &picture, found)))
 }
 
-pub async fn cancel(State(api): State<Arc<Api>>, Extension(actor): Caller, Path((model, environment)): Below) -> Answer {
+pub async fn cancel(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, environment)): Below,
+) -> Answer {
     let (picture, name) = environments::find(&api, &actor, &model, &environment).await?;
-    let canceled =
-        api.control.cancel_promotion(&actor, &picture.model.id, &name).await.map_err(|error| failure(&error))?;
+    let canceled = api
+        .control
+        .cancel_promotion(&actor, &picture.model.id, &name)
+        .await
+        .map_err(|error| failure(&error))?;
     let (status, message) = if canceled.is_over() {
         ("CANCELED", format!("all traffic of {name} is with its current deployment"))
     } else {

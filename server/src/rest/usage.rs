@@ -53,8 +53,13 @@ struct Daily {
     inference_requests: u64,
 }
 
-pub async fn summary(State(api): State<Arc<Api>>, Extension(actor): Caller, Query(period): Query<Period>) -> Answer {
-    let (first, last) = days(&period, api.clock.now().millis().div_euclid(DAY)).map_err(|invalid| error::invalid(&invalid))?;
+pub async fn summary(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Query(period): Query<Period>,
+) -> Answer {
+    let (first, last) = days(&period, api.clock.now().millis().div_euclid(DAY))
+        .map_err(|invalid| error::invalid(&invalid))?;
     let rows = api.control.usage(&actor, first, last).await.map_err(|error| failure(&error))?;
     let mut breakdown: Vec<Row> = Vec::new();
     for row in rows {
@@ -106,7 +111,12 @@ fn minutes(millis: i64) -> u64 {
 /// The period in days since 1970; the last 31 of them if nothing was said.
 fn days(period: &Period, today: i64) -> Result<(i64, i64), Invalid> {
     let last = period.end_date.as_deref().map(|text| day("end_date", text)).transpose()?.unwrap_or(today);
-    let first = period.start_date.as_deref().map(|text| day("start_date", text)).transpose()?.unwrap_or(last - LONGEST + 1);
+    let first = period
+        .start_date
+        .as_deref()
+        .map(|text| day("start_date", text))
+        .transpose()?
+        .unwrap_or(last - LONGEST + 1);
     if first > last {
         return Err(Invalid::new("start_date", "is after end_date"));
     }
@@ -123,7 +133,8 @@ fn day(field: &str, text: &str) -> Result<i64, Invalid> {
     let mut parts = date.splitn(3, '-');
     let mut number = || parts.next().and_then(|part| part.parse::<u16>().ok()).ok_or_else(wrong);
     let (year, month, of_month) = (number()?, number()?, number()?);
-    let month = u8::try_from(month).ok().and_then(|month| time::Month::try_from(month).ok()).ok_or_else(wrong)?;
+    let month =
+        u8::try_from(month).ok().and_then(|month| time::Month::try_from(month).ok()).ok_or_else(wrong)?;
     let of_month = u8::try_from(of_month).map_err(|_| wrong())?;
     let date = Date::from_calendar_date(i32::from(year), month, of_month).map_err(|_| wrong())?;
     Ok(date.midnight().assume_utc().unix_timestamp() / 86_400)

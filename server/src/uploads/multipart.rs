@@ -67,7 +67,8 @@ impl Multipart {
         }
         // The first part becomes the whole, so most of a small archive is never copied.
         let whole = self.file(numbers[0]);
-        let mut file = OpenOptions::new().append(true).open(&whole).await.map_err(|error| disk(&whole, &error))?;
+        let mut file =
+            OpenOptions::new().append(true).open(&whole).await.map_err(|error| disk(&whole, &error))?;
         for number in &numbers[1..] {
             let part = self.file(*number);
             let mut source = fs::File::open(&part).await.map_err(|error| disk(&part, &error))?;

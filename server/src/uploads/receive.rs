@@ -78,7 +78,8 @@ async fn write(body: Body, payload: &Payload, path: &Path, limit: u64) -> Result
 
 /// The body, or the parts together, are over the limit.
 pub fn too_large(limit: u64) -> S3Error {
-    let message = format!("an archive may have at most {limit} bytes; leave large files out with .truss_ignore");
+    let message =
+        format!("an archive may have at most {limit} bytes; leave large files out with .truss_ignore");
     S3Error::new(StatusCode::BAD_REQUEST, "EntityTooLarge", message)
 }
 

@@ -48,14 +48,19 @@ impl Authorization {
     pub fn read(parts: &Parts) -> Result<Self, Refused> {
         let header = text(parts, "authorization")
             .ok_or_else(|| refused("AccessDenied", "the request carries no signature"))?;
-        let malformed =
-            || refused("AuthorizationHeaderMalformed", "the Authorization header is not one of Signature Version 4");
-        let fields = header.strip_prefix(ALGORITHM).ok_or_else(malformed)?;
-        let field = |name: &str| {
-            fields.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+        let malformed = || {
+            refused(
+                "AuthorizationHeaderMalformed",
+                "the Authorization header is not one of Signature Version 4",
+            )
         };
+        let fields = header.strip_prefix(ALGORITHM).ok_or_else(malformed)?;
+        let field =
+            |name: &str| fields.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
         let credential: Vec<&str> = field("Credential").ok_or_else(malformed)?.split('/').collect();
-        let [access_key, date, region, service, "aws4_request"] = credential[..] else { return Err(malformed()) };
+        let [access_key, date, region, service, "aws4_request"] = credential[..] else {
+            return Err(malformed());
+        };
         let signed: Vec<String> =
             field("SignedHeaders").ok_or_else(malformed)?.split(';').map(str::to_ascii_lowercase).collect();
         Ok(Self {
@@ -70,11 +75,13 @@ impl Authorization {
 
     /// Checks the signature against the secret, and says what the body must be. `now` in seconds since 1970.
     pub fn check(&self, parts: &Parts, secret: &str, now: i64) -> Result<Payload, Refused> {
-        let stamp = text(parts, "x-amz-date").ok_or_else(|| refused("AccessDenied", "X-Amz-Date is missing"))?;
-        let moment =
-            moment(stamp).ok_or_else(|| refused("AccessDenied", "X-Amz-Date is not like 20260102T030405Z"))?;
+        let stamp =
+            text(parts, "x-amz-date").ok_or_else(|| refused("AccessDenied", "X-Amz-Date is missing"))?;
+        let moment = moment(stamp)
+            .ok_or_else(|| refused("AccessDenied", "X-Amz-Date is not like 20260102T030405Z"))?;
         if (moment - now).abs() > CLOCK_SKEW || !stamp.starts_with(&self.date) {
-            let message = format!("the request's time, {stamp}, is not within 15 minutes of this server's clock");
+            let message =
+                format!("the request's time, {stamp}, is not within 15 minutes of this server's clock");
             return Err(refused("RequestTimeTooSkewed", message));
         }
         if !self.signed_headers.iter().any(|name| name == "host") {
@@ -84,7 +91,8 @@ impl Authorization {
             .ok_or_else(|| refused("InvalidRequest", "X-Amz-Content-SHA256 is missing"))?;
         let canonical = self.canonical(parts, payload)?;
         let scope = format!("{}/{}/{}/aws4_request", self.date, self.region, self.service);
-        let to_sign = format!("{ALGORITHM}\n{stamp}\n{scope}\n{}", hex(&Sha256::digest(canonical.as_bytes())));
+        let to_sign =
+            format!("{ALGORITHM}\n{stamp}\n{scope}\n{}", hex(&Sha256::digest(canonical.as_bytes())));
         let mut key = sign(format!("AWS4{secret}").as_bytes(), &self.date);
         for part in [self.region.as_str(), &self.service, "aws4_request"] {
             key = sign(&key, part);
@@ -96,7 +104,9 @@ impl Authorization {
         match payload {
             "UNSIGNED-PAYLOAD" => Ok(Payload::Unsigned),
             "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Ok(Payload::ChunkedUnsigned),
-            hash if hash.len() == 64 && unhex(hash).is_some() => Ok(Payload::Hashed(hash.to_ascii_lowercase())),
+            hash if hash.len() == 64 && unhex(hash).is_some() => {
+                Ok(Payload::Hashed(hash.to_ascii_lowercase()))
+            }
             other => Err(refused("NotImplemented", format!("a body signed as `{other}` is not supported"))),
         }
     }
@@ -111,7 +121,12 @@ impl Authorization {
                     .headers
                     .get_all(name.as_str())
                     .iter()
-                    .map(|value| String::from_utf8_lossy(value.as_bytes()).split_whitespace().collect::<Vec<_>>().join(" "))
+                    .map(|value| {
+                        String::from_utf8_lossy(value.as_bytes())
+                            .split_whitespace()
+                            .collect::<Vec<_>>()
+                            .join(" ")
+                    })
                     .collect()
             };
             if values.is_empty() {
@@ -271,7 +286,12 @@ mod tests {
 
     #[test]
     fn malformed_headers_are_refused_not_feared() {
-        for header in ["", "Bearer x", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256 Credential=a/b,SignedHeaders=,Signature=zz"] {
+        for header in [
+            "",
+            "Bearer x",
+            "AWS4-HMAC-SHA256",
+            "AWS4-HMAC-SHA256 Credential=a/b,SignedHeaders=,Signature=zz",
+        ] {
             let parts =
                 http::Request::builder().header("authorization", header).body(()).unwrap().into_parts().0;
             assert!(Authorization::read(&parts).is_err(), "{header}");

@@ -116,7 +116,12 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for body in ["", "<a>", "<PartNumber>x</PartNumber>", "<P><PartNumber>2</PartNumber><PartNumber>1</PartNumber></P>"] {
+        for body in [
+            "",
+            "<a>",
+            "<PartNumber>x</PartNumber>",
+            "<P><PartNumber>2</PartNumber><PartNumber>1</PartNumber></P>",
+        ] {
             assert!(parts(body.as_bytes()).is_err(), "{body}");
         }
     }

@@ -23,7 +23,12 @@ async fn no_door_opens_without_a_key() {
     ];
     for call in doors {
         let path = call.path.clone();
-        let again = Call { headers: call.headers.clone(), body: call.body.clone(), path: path.clone(), method: call.method.clone() };
+        let again = Call {
+            headers: call.headers.clone(),
+            body: call.body.clone(),
+            path: path.clone(),
+            method: call.method.clone(),
+        };
         assert_eq!(world.send(call).await.status, 401, "{path} without a key");
         let wrong = again.header("authorization", "Bearer not-a-key-of-this-server");
         assert_eq!(world.send(wrong).await.status, 401, "{path} with a wrong key");
@@ -67,7 +72,10 @@ async fn roles_reach_as_far_as_they_say() {
     assert_eq!(status(&deployer, create()).await, 404, "allowed, but there is no such model");
     assert_eq!(status(&deployer, Call::new("GET", "/v1/api_keys")).await, 403);
     let prefix = deployer.split('.').next().unwrap().to_owned();
-    assert_eq!(world.rest("DELETE", &format!("/v1/api_keys/{prefix}"), json!({})).await.ok()["prefix"], prefix);
+    assert_eq!(
+        world.rest("DELETE", &format!("/v1/api_keys/{prefix}"), json!({})).await.ok()["prefix"],
+        prefix
+    );
     assert_eq!(status(&deployer, Call::new("GET", "/v1/models")).await, 401, "revoked at once");
     world.stop().await;
 }
@@ -91,13 +99,15 @@ async fn names_that_only_lead_here_are_refused() {
 #[tokio::test]
 async fn pages_of_other_sites_change_nothing() {
     let world = World::start().await;
-    let create = || with_key(Call::new("POST", "/v1/models/none/environments")).json(&json!({ "name": "staging" }));
+    let create =
+        || with_key(Call::new("POST", "/v1/models/none/environments")).json(&json!({ "name": "staging" }));
     for (name, value) in
         [("origin", "https://elsewhere.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
     {
         assert_eq!(world.send(create().header(name, value)).await.status, 403, "{name}: {value}");
     }
-    let own = create().header("origin", format!("http://{}", world.host())).header("sec-fetch-site", "same-origin");
+    let own =
+        create().header("origin", format!("http://{}", world.host())).header("sec-fetch-site", "same-origin");
     assert_eq!(world.send(own).await.status, 404, "our own page is let through");
     let read = with_key(Call::new("GET", "/v1/models")).header("sec-fetch-site", "cross-site");
     assert_eq!(world.send(read).await.status, 200, "reading by a link from elsewhere is fine");

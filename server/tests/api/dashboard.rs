@@ -38,7 +38,8 @@ async fn pages_arrive_whole_and_guarded() {
         assert!(policy.contains("default-src 'none'") && policy.contains("'nonce-"), "{policy}");
         assert!(!policy.contains("'nonce-'"), "the nonce is not empty: {policy}");
     }
-    let missing = world.send(Call::new("GET", "/models/no-such-model").header("cookie", cookie.clone())).await;
+    let missing =
+        world.send(Call::new("GET", "/models/no-such-model").header("cookie", cookie.clone())).await;
     assert_eq!(missing.status, 404, "{}", missing.text());
     let nowhere = world.send(Call::new("GET", "/no/such/page").header("cookie", cookie)).await;
     assert_eq!(nowhere.status, 404);

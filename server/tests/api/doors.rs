@@ -7,7 +7,8 @@ use crate::support::{World, client, config};
 /// What the environment's page says was decided: sentences that name no ids, oldest first.
 async fn decisions(world: &World, model: &str) -> Vec<String> {
     let path = format!("/api/ui/environment?model_id={model}&environment=production");
-    let page = world.until(&path, |page| page["rollout"]["running"] == false && page["current"].is_object()).await;
+    let page =
+        world.until(&path, |page| page["rollout"]["running"] == false && page["current"].is_object()).await;
     let decisions = page["rollout"]["decisions"].as_array().unwrap();
     let mut sentences: Vec<String> =
         decisions.iter().map(|decision| decision["sentence"].as_str().unwrap().to_owned()).collect();

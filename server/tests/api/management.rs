@@ -18,33 +18,120 @@ async fn every_shape_has_the_fields_that_clients_require() {
     world.until(&format!("/v1/models/{model}"), |model| model["production_deployment_id"].is_string()).await;
     let base = format!("/v1/models/{model}");
     let seen = world.get(&base).await.ok();
-    has(&seen, &["id", "created_at", "name", "deployments_count", "production_deployment_id", "development_deployment_id", "instance_type_name", "team_name"]);
+    has(
+        &seen,
+        &[
+            "id",
+            "created_at",
+            "name",
+            "deployments_count",
+            "production_deployment_id",
+            "development_deployment_id",
+            "instance_type_name",
+            "team_name",
+        ],
+    );
     assert_eq!(seen["deployments_count"], 1);
     assert_eq!(world.get("/v1/models").await.ok()["models"][0], seen);
     assert_eq!(world.get("/v1/models?name=Other").await.ok()["models"], json!([]));
 
     let one = world.get(&format!("{base}/deployments/{deployment}")).await.ok();
-    has(&one, &["id", "created_at", "name", "model_id", "is_production", "is_development", "status", "active_replica_count", "autoscaling_settings", "instance_type_name", "environment", "labels", "request_backpressure_settings"]);
-    has(&one["autoscaling_settings"], &["min_replica", "max_replica", "autoscaling_window", "scale_down_delay", "concurrency_target", "target_utilization_percentage", "target_in_flight_tokens", "max_scale_down_rate"]);
+    has(
+        &one,
+        &[
+            "id",
+            "created_at",
+            "name",
+            "model_id",
+            "is_production",
+            "is_development",
+            "status",
+            "active_replica_count",
+            "autoscaling_settings",
+            "instance_type_name",
+            "environment",
+            "labels",
+            "request_backpressure_settings",
+        ],
+    );
+    has(
+        &one["autoscaling_settings"],
+        &[
+            "min_replica",
+            "max_replica",
+            "autoscaling_window",
+            "scale_down_delay",
+            "concurrency_target",
+            "target_utilization_percentage",
+            "target_in_flight_tokens",
+            "max_scale_down_rate",
+        ],
+    );
     assert_eq!(world.get(&format!("{base}/deployments/production")).await.ok()["id"], deployment.as_str());
 
     let production = world.get(&format!("{base}/environments/production")).await.ok();
-    has(&production, &["name", "created_at", "model_id", "current_deployment", "candidate_deployment", "in_progress_promotion", "autoscaling_settings", "promotion_settings", "instance_type", "request_backpressure_settings"]);
-    has(&production["promotion_settings"], &["redeploy_on_promotion", "rolling_deploy", "promotion_cleanup_strategy", "rolling_deploy_config", "ramp_up_while_promoting", "ramp_up_duration_seconds"]);
-    assert_eq!(world.get(&format!("{base}/environments")).await.ok()["environments"][0]["name"], "production");
+    has(
+        &production,
+        &[
+            "name",
+            "created_at",
+            "model_id",
+            "current_deployment",
+            "candidate_deployment",
+            "in_progress_promotion",
+            "autoscaling_settings",
+            "promotion_settings",
+            "instance_type",
+            "request_backpressure_settings",
+        ],
+    );
+    has(
+        &production["promotion_settings"],
+        &[
+            "redeploy_on_promotion",
+            "rolling_deploy",
+            "promotion_cleanup_strategy",
+            "rolling_deploy_config",
+            "ramp_up_while_promoting",
+            "ramp_up_duration_seconds",
+        ],
+    );
+    assert_eq!(
+        world.get(&format!("{base}/environments")).await.ok()["environments"][0]["name"],
+        "production"
+    );
 
     has(&world.get("/v1/users/me").await.ok(), &["user_id", "email", "name", "workspace_name"]);
     has(&world.get("/v1/organizations/me").await.ok(), &["org_id", "name", "created_at"]);
     has(&world.get("/v1/teams").await.ok()["teams"][0], &["id", "name", "default", "created_at"]);
     let types = world.get("/v1/instance_types").await.ok();
-    has(&types["instance_types"][0], &["id", "name", "memory_limit_mib", "millicpu_limit", "gpu_count", "gpu_type", "gpu_memory_limit_mib"]);
+    has(
+        &types["instance_types"][0],
+        &[
+            "id",
+            "name",
+            "memory_limit_mib",
+            "millicpu_limit",
+            "gpu_count",
+            "gpu_type",
+            "gpu_memory_limit_mib",
+        ],
+    );
     has(&world.get("/v1/api_keys").await.ok()["keys"][0], &["prefix", "name", "type", "created_at"]);
     has(&world.get("/v1/billing/usage_summary").await.ok(), &["dedicated_usage"]);
 
-    let logs = world.rest("POST", &format!("{base}/deployments/{deployment}/logs"), json!({ "start_epoch_millis": 0, "end_epoch_millis": 1000 })).await.ok();
+    let logs = world
+        .rest(
+            "POST",
+            &format!("{base}/deployments/{deployment}/logs"),
+            json!({ "start_epoch_millis": 0, "end_epoch_millis": 1000 }),
+        )
+        .await
+        .ok();
     has(&logs["logs"][0], &["timestamp", "message", "replica"]);
     assert!(logs["logs"][0]["timestamp"].is_string(), "nanoseconds as text: {logs}");
-    let config = world.get(&format!("{base}/deployments/{deployment}/config?output_format=parsed")).await.ok();
+    let config =
+        world.get(&format!("{base}/deployments/{deployment}/config?output_format=parsed")).await.ok();
     assert_eq!((&config["config"]["model_name"], &config["raw_config"]), (&json!("Echo"), &Value::Null));
     world.stop().await;
 }
@@ -55,7 +142,8 @@ async fn the_archive_can_be_fetched_by_its_link_and_by_nothing_else() {
     let (model, deployment) = world.push(Ok("Download"), "").await;
     let url = world.get(&format!("/v1/models/{model}/deployments/{deployment}/download")).await.ok();
     let url = url["download_url"].as_str().unwrap().to_owned();
-    let path = url.strip_prefix(&format!("http://{}", world.host())).unwrap_or_else(|| panic!("{url}")).to_owned();
+    let path =
+        url.strip_prefix(&format!("http://{}", world.host())).unwrap_or_else(|| panic!("{url}")).to_owned();
     let fetched = world.send(Call::new("GET", path.clone())).await;
     assert_eq!((fetched.status.as_u16(), fetched.body), (200, crate::support::archive()));
     let mut forged = path;
@@ -72,12 +160,37 @@ async fn bad_input_is_refused_by_field() {
     let base = format!("/v1/models/{model}");
     let production = format!("{base}/environments/production");
     let cases = [
-        ("PATCH", production.clone(), json!({ "autoscaling_settings": { "min_replica": 5, "max_replica": 2 } }), "min_replica"),
-        ("PATCH", production.clone(), json!({ "autoscaling_settings": { "autoscaling_window": 1 } }), "autoscaling_window"),
+        (
+            "PATCH",
+            production.clone(),
+            json!({ "autoscaling_settings": { "min_replica": 5, "max_replica": 2 } }),
+            "min_replica",
+        ),
+        (
+            "PATCH",
+            production.clone(),
+            json!({ "autoscaling_settings": { "autoscaling_window": 1 } }),
+            "autoscaling_window",
+        ),
         ("PATCH", production.clone(), json!({ "autoscaling_setings": {} }), "autoscaling_setings"),
-        ("PATCH", production.clone(), json!({ "autoscaling_settings": { "min_replica": "x" } }), "autoscaling_settings.min_replica"),
-        ("PATCH", production.clone(), json!({ "promotion_settings": { "ramp_up_duration_seconds": 700_000 } }), "ramp_up_duration_seconds"),
-        ("PATCH", production.clone(), json!({ "promotion_settings": { "rolling_deploy": true } }), "rolling_deploy"),
+        (
+            "PATCH",
+            production.clone(),
+            json!({ "autoscaling_settings": { "min_replica": "x" } }),
+            "autoscaling_settings.min_replica",
+        ),
+        (
+            "PATCH",
+            production.clone(),
+            json!({ "promotion_settings": { "ramp_up_duration_seconds": 700_000 } }),
+            "ramp_up_duration_seconds",
+        ),
+        (
+            "PATCH",
+            production.clone(),
+            json!({ "promotion_settings": { "rolling_deploy": true } }),
+            "rolling_deploy",
+        ),
         ("PATCH", format!("{base}/deployments/{deployment}"), json!({ "name": "a b" }), "name"),
         ("POST", format!("{base}/environments"), json!({ "name": "Staging!" }), "name"),
         ("POST", format!("{base}/environments"), json!({}), "name"),
@@ -92,7 +205,8 @@ async fn bad_input_is_refused_by_field() {
         assert!(told["message"].as_str().unwrap().contains(field), "{field} in {told}");
         assert!(told["code"].is_string(), "{told}");
     }
-    let broken = with_key(Call::new("PATCH", production)).header("content-type", "application/json").body("{");
+    let broken =
+        with_key(Call::new("PATCH", production)).header("content-type", "application/json").body("{");
     assert_eq!(world.send(broken).await.status, 400);
     world.stop().await;
 }
@@ -127,7 +241,9 @@ async fn a_deployment_can_be_renamed_switched_off_and_on_and_deleted() {
     let taken = world.rest("PATCH", &path, json!({ "name": "deployment-1" })).await;
     assert_eq!(taken.status, 400, "{}", taken.text());
 
-    let predict = || with_key(Call::new("POST", format!("/model/{model}/deployment/{second}/predict"))).json(&json!({}));
+    let predict = || {
+        with_key(Call::new("POST", format!("/model/{model}/deployment/{second}/predict"))).json(&json!({}))
+    };
     assert_eq!(world.send(predict()).await.status, 200);
     let off = format!("{path}/deactivate");
     assert_eq!(world.rest("POST", &off, json!({})).await.ok(), json!({ "success": true, "no_op": false }));
@@ -138,7 +254,8 @@ async fn a_deployment_can_be_renamed_switched_off_and_on_and_deleted() {
     world.reaches(&model, &second, "ACTIVE").await;
     assert_eq!(world.rest("POST", &format!("{path}/retry"), json!({})).await.ok()["retried"], false);
 
-    let production = world.rest("DELETE", &format!("/v1/models/{model}/deployments/{first}"), json!({})).await;
+    let production =
+        world.rest("DELETE", &format!("/v1/models/{model}/deployments/{first}"), json!({})).await;
     assert_eq!(production.status, 400);
     assert!(production.json()["message"].as_str().unwrap().contains("promote another deployment first"));
     let tombstone = world.rest("DELETE", &path, json!({})).await.ok();
@@ -155,7 +272,10 @@ async fn an_environment_is_made_changed_and_removed() {
     let base = format!("/v1/models/{model}/environments");
     let body = json!({ "name": "staging", "autoscaling_settings": { "max_replica": 3 }, "promotion_settings": { "ramp_up_while_promoting": true, "ramp_up_duration_seconds": 60 } });
     let made = world.rest("POST", &base, body).await.ok();
-    assert_eq!((&made["autoscaling_settings"]["max_replica"], &made["current_deployment"]), (&json!(3), &Value::Null));
+    assert_eq!(
+        (&made["autoscaling_settings"]["max_replica"], &made["current_deployment"]),
+        (&json!(3), &Value::Null)
+    );
     assert_eq!(made["promotion_settings"]["ramp_up_while_promoting"], true);
     let again = world.rest("POST", &base, json!({ "name": "staging" })).await;
     assert_eq!(again.status, 400, "{}", again.text());
@@ -203,6 +323,9 @@ async fn a_canary_begins_and_is_cancelled() {
     let canceled = world.rest("POST", &format!("{production}/cancel_promotion"), json!({})).await.ok();
     assert_eq!(canceled["status"], "CANCELED", "{canceled}");
     let after = world.get(&production).await.ok();
-    assert_eq!((&after["current_deployment"]["id"], &after["in_progress_promotion"]), (&json!(first), &Value::Null));
+    assert_eq!(
+        (&after["current_deployment"]["id"], &after["in_progress_promotion"]),
+        (&json!(first), &Value::Null)
+    );
     world.stop().await;
 }

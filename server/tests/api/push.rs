@@ -12,6 +12,8 @@ async fn a_first_push_becomes_active_and_takes_production() {
     let whoami = world.ask(client::query(client::WHOAMI)).await;
     assert_eq!(whoami["data"]["organization"]["workspace_name"], "Slipway");
     let teams = world.ask(client::query(client::TEAMS)).await;
+    let instances = world.ask(client::query(client::INSTANCES)).await;
+    assert!(instances["data"]["listedInstances"][0]["millicpuLimit"].is_number(), "{instances}");
     let team = teams["data"]["teams"][0].clone();
     assert_eq!(team["default"], true);
     assert_eq!(world.ask(client::query(client::MODELS)).await["data"]["models"], json!([]));
@@ -23,10 +25,17 @@ async fn a_first_push_becomes_active_and_takes_production() {
     let (model, deployment) = world.push(Ok("Echo"), "").await;
     let seen = world.reaches(&model, &deployment, "ACTIVE").await;
     assert_eq!(seen["name"], "deployment-1");
-    world.until(&format!("/v1/models/{model}"), |model| model["production_deployment_id"] == deployment.as_str()).await;
+    world
+        .until(&format!("/v1/models/{model}"), |model| {
+            model["production_deployment_id"] == deployment.as_str()
+        })
+        .await;
 
     let listed = world.ask(client::query(client::MODELS)).await;
-    assert_eq!(listed["data"]["models"][0]["team"]["id"], team["id"], "the client matches models by their team");
+    assert_eq!(
+        listed["data"]["models"][0]["team"]["id"], team["id"],
+        "the client matches models by their team"
+    );
     let found = world.ask(client::model_by_name("Echo")).await["data"]["model"].clone();
     assert_eq!(found["hostname"], format!("http://{}/model/{model}", world.host()));
     let version = &found["versions"][0];
@@ -37,7 +46,8 @@ async fn a_first_push_becomes_active_and_takes_production() {
     let one = world.ask(client::version(&deployment)).await;
     assert_eq!(one["data"]["model_version"]["oracle"]["name"], "Echo");
 
-    let call = Call::new("POST", format!("/model/{model}/production/predict")).json(&json!({ "hello": "world" }));
+    let call =
+        Call::new("POST", format!("/model/{model}/production/predict")).json(&json!({ "hello": "world" }));
     let answer = world.send(with_key(call)).await.ok();
     assert!(answer["input"].as_str().unwrap().contains("hello"), "{answer}");
     world.stop().await;
@@ -59,12 +69,13 @@ async fn a_second_push_takes_the_name_it_was_given() {
     world.reaches(&model, &first, "ACTIVE").await;
     let (_, second) = world.push(Err(&model), "name: \"green\"").await;
     world.reaches(&model, &second, "ACTIVE").await;
-    let mut names: Vec<String> = world.get(&format!("/v1/models/{model}/deployments")).await.ok()["deployments"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|deployment| deployment["name"].as_str().unwrap().to_owned())
-        .collect();
+    let mut names: Vec<String> =
+        world.get(&format!("/v1/models/{model}/deployments")).await.ok()["deployments"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|deployment| deployment["name"].as_str().unwrap().to_owned())
+            .collect();
     names.sort();
     assert_eq!(names, ["blue", "green"]);
     assert_eq!(world.deployment(&model, &first).await["labels"], json!({ "team": "a" }));
@@ -102,7 +113,10 @@ async fn refusals_say_what_to_do_and_never_break_the_client() {
         (client::create_model("Other", "no-such-upload.tgz", &config(""), ""), "s3_key"),
         (client::create_model("Other", &key, "not base64!", ""), "config"),
         (client::create_model("Other", &key, &config(""), "version_name: \"a b\""), "name"),
-        (client::create_model("Other", &key, &config(""), "deploy_timeout_minutes: 5"), "deploy_timeout_minutes"),
+        (
+            client::create_model("Other", &key, &config(""), "deploy_timeout_minutes: 5"),
+            "deploy_timeout_minutes",
+        ),
         (client::create_version("nobody", &key, &config(""), ""), "nobody"),
         (client::create_version(&model, &key, &config(""), "environment_name: \"staging\""), "staging"),
         (client::model_by_name("No such model"), "No such model"),
@@ -111,7 +125,8 @@ async fn refusals_say_what_to_do_and_never_break_the_client() {
     for (body, about) in cases {
         let answer = world.ask(body.clone()).await;
         let error = &answer["errors"][0];
-        let text = error["extensions"]["description"].as_str().or(error["message"].as_str()).unwrap_or_default();
+        let text =
+            error["extensions"]["description"].as_str().or(error["message"].as_str()).unwrap_or_default();
         assert!(text.contains(about), "{about}: {answer}");
         assert!(error["extensions"]["code"].is_string(), "{answer}");
     }
@@ -131,7 +146,8 @@ async fn refusals_say_what_to_do_and_never_break_the_client() {
 async fn a_failed_build_says_why() {
     let world = World::start().await;
     let key = world.upload(archive()).await;
-    let (model, deployment) = pushed(&world.ask(client::create_model("Broken", &key, &config("broken"), "")).await);
+    let (model, deployment) =
+        pushed(&world.ask(client::create_model("Broken", &key, &config("broken"), "")).await);
     let seen = world.reaches(&model, &deployment, "BUILD_FAILED").await;
     assert!(seen["status_reason"].as_str().unwrap().contains("the description says so"), "{seen}");
     world.stop().await;
@@ -152,7 +168,11 @@ async fn an_archive_that_leaves_its_folder_is_refused() {
     let key = world.upload(builder.into_inner().unwrap().into()).await;
     let answer = world.ask(client::create_model("Escape", &key, &config(""), "")).await;
     assert!(answer["errors"][0]["message"].is_string(), "{answer}");
-    assert_eq!(world.ask(client::query(client::MODELS)).await["data"]["models"], json!([]), "nothing was recorded");
+    assert_eq!(
+        world.ask(client::query(client::MODELS)).await["data"]["models"],
+        json!([]),
+        "nothing was recorded"
+    );
     world.stop().await;
 }
 

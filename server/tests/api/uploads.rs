@@ -38,7 +38,12 @@ async fn an_archive_in_parts_is_whole_afterwards() {
 
     // A push is what an archive is for: it must be the one that was sent.
     let answer = world
-        .ask(crate::support::client::create_model("Parts", credentials.key(), &crate::support::config(""), ""))
+        .ask(crate::support::client::create_model(
+            "Parts",
+            credentials.key(),
+            &crate::support::config(""),
+            "",
+        ))
         .await;
     crate::support::pushed(&answer);
     world.stop().await;
@@ -49,7 +54,8 @@ async fn an_aborted_upload_is_gone() {
     let world = World::start().await;
     let credentials = world.credentials().await;
     let (path, host) = (credentials.path(), world.host());
-    let begun = world.send(credentials.sign(Call::new("POST", format!("{path}?uploads")), &host, now())).await.text();
+    let begun =
+        world.send(credentials.sign(Call::new("POST", format!("{path}?uploads")), &host, now())).await.text();
     let id = begun.split("<UploadId>").nth(1).unwrap().split('<').next().unwrap();
     let whole = format!("{path}?uploadId={id}");
     let aborted = world.send(credentials.sign(Call::new("DELETE", whole.clone()), &host, now())).await;

@@ -1,9 +1,7 @@
 //! One environment's page: its rollout, both sides, what was decided.
 
 use app::view::{Counted, Decision, DeploymentRef, EnvironmentPage, Rollout, Served, Side};
-use domain::{
-    DeploymentId, Door, Environment, Event, EventKind, Phase, Promotion, Strategy, Timestamp,
-};
+use domain::{DeploymentId, Door, Environment, Event, EventKind, Phase, Promotion, Strategy, Timestamp};
 
 use crate::picture::{Picture, finishes_at, next_stage_at};
 
@@ -20,7 +18,10 @@ pub fn environment_page(
 ) -> EnvironmentPage {
     let running = promotion.is_some_and(Promotion::is_running);
     let choices = picture.choices();
-    let others = choices.deployments.iter().any(|choice| environment.current.as_ref().is_none_or(|id| id.as_str() != choice.id));
+    let others = choices
+        .deployments
+        .iter()
+        .any(|choice| environment.current.as_ref().is_none_or(|id| id.as_str() != choice.id));
     let promote = if running {
         Err("a promotion is under way; cancel it or let it finish first".into())
     } else if !others {
@@ -102,7 +103,12 @@ fn reached(promotion: &Promotion, events: &[Event]) -> Vec<Timestamp> {
     stages.sort();
     stages.dedup_by_key(|(stage, _)| *stage);
     // Only an unbroken run from the first stage can be shown as a ladder.
-    stages.into_iter().enumerate().take_while(|(index, (stage, _))| *index as u64 + 1 == *stage).map(|(_, (_, at))| at).collect()
+    stages
+        .into_iter()
+        .enumerate()
+        .take_while(|(index, (stage, _))| *index as u64 + 1 == *stage)
+        .map(|(_, (_, at))| at)
+        .collect()
 }
 
 /// What was decided since the promotion began, newest first.

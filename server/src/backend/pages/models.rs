@@ -12,7 +12,9 @@ pub fn model_row(picture: &Picture) -> ModelRow {
     ModelRow {
         id: picture.model.id.to_string(),
         name: picture.model.name.to_string(),
-        serving: production.and_then(|environment| environment.current.as_ref()).and_then(|id| picture.served(id)),
+        serving: production
+            .and_then(|environment| environment.current.as_ref())
+            .and_then(|id| picture.served(id)),
         promotion: promotion.map(|promotion| picture.brief(promotion)),
         deployments: picture.deployments.len() as u32,
         last_change_at: last_change(picture),
@@ -21,8 +23,14 @@ pub fn model_row(picture: &Picture) -> ModelRow {
 
 /// The newest moment that is stored of a model.
 fn last_change(picture: &Picture) -> Timestamp {
-    let deployments = picture.deployments.iter().flat_map(|deployment| [Some(deployment.created_at), deployment.active_since]);
-    let promotions = picture.promotions.iter().flat_map(|promotion| [Some(promotion.started_at), promotion.gate_passed_at]);
+    let deployments = picture
+        .deployments
+        .iter()
+        .flat_map(|deployment| [Some(deployment.created_at), deployment.active_since]);
+    let promotions = picture
+        .promotions
+        .iter()
+        .flat_map(|promotion| [Some(promotion.started_at), promotion.gate_passed_at]);
     deployments.chain(promotions).flatten().fold(picture.model.created_at, Timestamp::max)
 }
 
@@ -34,7 +42,8 @@ pub fn models_headline(rows: &[ModelRow]) -> String {
     let count = rows.len();
     let models = if count == 1 { "1 model".to_owned() } else { format!("{count} models") };
     let promoting = rows.iter().filter(|row| row.promotion.is_some()).count();
-    let sick = rows.iter().filter(|row| row.serving.as_ref().is_some_and(|served| is_sick(served.status))).count();
+    let sick =
+        rows.iter().filter(|row| row.serving.as_ref().is_some_and(|served| is_sick(served.status))).count();
     match (sick, promoting) {
         (0, 0) => format!("{models}, nothing is moving."),
         (0, n) => format!("{models}, {n} with a promotion under way."),
@@ -57,7 +66,11 @@ pub fn model_page(picture: &Picture) -> ModelPage {
         id: picture.model.id.to_string(),
         name: picture.model.name.to_string(),
         headline: headline(picture),
-        environments: picture.environments().into_iter().map(|environment| card(picture, environment)).collect(),
+        environments: picture
+            .environments()
+            .into_iter()
+            .map(|environment| card(picture, environment))
+            .collect(),
         deployments: deployments.into_iter().map(|deployment| picture.row(deployment)).collect(),
         development: development.map(|deployment| DevelopmentBand {
             deployment: picture.row(deployment),

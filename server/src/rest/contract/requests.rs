@@ -23,7 +23,9 @@ impl Backpressure {
         match this.and_then(|settings| settings.policy.as_deref()) {
             None | Some("QUEUE_ON_FULL") => Ok(()),
             Some(other) => {
-                let problem = format!("`{other}` is not available; requests wait when all replicas are busy (QUEUE_ON_FULL)");
+                let problem = format!(
+                    "`{other}` is not available; requests wait when all replicas are busy (QUEUE_ON_FULL)"
+                );
                 Err(Invalid::new("request_backpressure_settings.policy", problem))
             }
         }
@@ -78,11 +80,15 @@ impl EnvironmentSettingsUpdate {
     pub fn check(&self) -> Result<(), Invalid> {
         Backpressure::check(self.request_backpressure_settings.as_ref())?;
         absent("environment_settings_update.region", self.region.is_some())?;
-        absent("environment_settings_update.autoscaling_schedule_settings", self.autoscaling_schedule_settings.is_some())?;
+        absent(
+            "environment_settings_update.autoscaling_schedule_settings",
+            self.autoscaling_schedule_settings.is_some(),
+        )?;
         match self.instance_type_id.as_deref() {
             None | Some("local") => Ok(()),
             Some(other) => {
-                let problem = format!("`{other}` does not exist; this machine is the only instance type, `local`");
+                let problem =
+                    format!("`{other}` does not exist; this machine is the only instance type, `local`");
                 Err(Invalid::new("environment_settings_update.instance_type_id", problem))
             }
         }
@@ -141,7 +147,8 @@ pub fn strategy(
     if update.redeploy_on_promotion.is_some_and(|redeploy| redeploy != settings.redeploy_on_promotion) {
         return refused("redeploy_on_promotion");
     }
-    if update.promotion_cleanup_strategy.is_some_and(|cleanup| cleanup != settings.promotion_cleanup_strategy) {
+    if update.promotion_cleanup_strategy.is_some_and(|cleanup| cleanup != settings.promotion_cleanup_strategy)
+    {
         return refused("promotion_cleanup_strategy");
     }
     Ok(Some(settings.patched(&update.try_into()?)?.strategy()))
@@ -172,7 +179,8 @@ impl LogsRequest {
     pub fn from_pairs(pairs: Vec<(String, String)>) -> Result<Self, Invalid> {
         let mut request = Self::default();
         for (name, value) in pairs {
-            let number = || value.parse().map_err(|_| Invalid::new(&name, format!("`{value}` is not a whole number")));
+            let number =
+                || value.parse().map_err(|_| Invalid::new(&name, format!("`{value}` is not a whole number")));
             match name.as_str() {
                 "start_epoch_millis" => request.start_epoch_millis = Some(number()?),
                 "end_epoch_millis" => request.end_epoch_millis = Some(number()?),
@@ -208,7 +216,9 @@ impl LogsRequest {
         let ascending = match self.direction.as_deref() {
             None | Some("desc") => false,
             Some("asc") => true,
-            Some(other) => return Err(Invalid::new("direction", format!("`{other}` is not one of asc, desc"))),
+            Some(other) => {
+                return Err(Invalid::new("direction", format!("`{other}` is not one of asc, desc")));
+            }
         };
         for (field, text) in [
             ("replica", &self.replica),
@@ -244,7 +254,9 @@ fn level(text: &str) -> Result<LogLevel, Invalid> {
         "INFO" => Ok(LogLevel::Info),
         "WARNING" => Ok(LogLevel::Warning),
         "ERROR" => Ok(LogLevel::Error),
-        other => Err(Invalid::new("min_level", format!("`{other}` is not one of DEBUG, INFO, WARNING, ERROR"))),
+        other => {
+            Err(Invalid::new("min_level", format!("`{other}` is not one of DEBUG, INFO, WARNING, ERROR")))
+        }
     }
 }
 

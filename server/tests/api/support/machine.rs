@@ -30,7 +30,14 @@ impl Machine {
         let lines = all.entry(deployment.clone()).or_default();
         let nanos = lines.last().map_or(1_000_000, |line: &LogLine| line.nanos + 1);
         let level = Some(domain::LogLevel::Info);
-        lines.push(LogLine { nanos, message: message.into(), level, source, replica: None, request_id: None });
+        lines.push(LogLine {
+            nanos,
+            message: message.into(),
+            level,
+            source,
+            replica: None,
+            request_id: None,
+        });
     }
 }
 
@@ -92,7 +99,9 @@ impl Runtime for Machine {
 
     fn observe(&self, model: &ModelId) -> Seen<Vec<ObservedReplica>> {
         let replicas = self.replicas.lock().unwrap();
-        Seen::Known(replicas.values().map(|(seen, _)| seen.clone()).filter(|seen| &seen.model == model).collect())
+        Seen::Known(
+            replicas.values().map(|(seen, _)| seen.clone()).filter(|seen| &seen.model == model).collect(),
+        )
     }
 
     async fn forget(&self, replica: &ReplicaId) {

@@ -92,7 +92,9 @@ impl World {
     }
 
     pub async fn credentials(&self) -> Credentials {
-        Credentials(self.ask(client::query(client::CREDENTIALS)).await["data"]["model_s3_upload_credentials"].clone())
+        Credentials(
+            self.ask(client::query(client::CREDENTIALS)).await["data"]["model_s3_upload_credentials"].clone(),
+        )
     }
 
     pub fn host(&self) -> String {

@@ -62,7 +62,10 @@ impl Credentials {
         let credential = format!("{}/{scope}", self.text("aws_access_key_id"));
         call.header(
             "authorization",
-            format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature={}", hex(&key)),
+            format!(
+                "AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature={}",
+                hex(&key)
+            ),
         )
     }
 }
