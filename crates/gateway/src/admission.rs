@@ -14,6 +14,8 @@ use crate::replica::Replica;
 /// What is published of a deployment; never changed, only replaced.
 #[derive(Debug)]
 pub(crate) struct View {
+    /// Grows with each publish of the model.
+    pub serial: u64,
     pub availability: Availability,
     /// `u32::MAX` if there is no limit.
     pub target: u32,
@@ -69,6 +71,8 @@ struct Queue {
     view: Option<Arc<View>>,
     /// In the order of arrival, so sorted by number.
     waiting: VecDeque<Waiter>,
+    /// What the bodies of those who wait take together.
+    bytes: u64,
     arrived: u64,
     /// All replicas that still have something in flight, routed or not.
     replicas: Vec<Arc<Replica>>,
@@ -77,6 +81,7 @@ struct Queue {
 #[derive(Debug)]
 struct Waiter {
     number: u64,
+    bytes: u64,
     environment: Option<EnvironmentName>,
     verdict: oneshot::Sender<Verdict>,
 }
@@ -112,6 +117,13 @@ impl Drop for Flight {
             self.deployment.release();
         }
     }
+}
+
+/// How much may wait for one deployment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    pub requests: usize,
+    pub bytes: u64,
 }
 
 /// What came of asking for a slot.
@@ -151,31 +163,38 @@ impl Deployment {
             queue: Mutex::new(Queue {
                 view: None,
                 waiting: VecDeque::new(),
+                bytes: 0,
                 arrived: 0,
                 replicas: Vec::new(),
             }),
         }
     }
 
-    /// Asks for a slot, with the view that the request was routed by.
+    /// Asks for a slot, with the view that the request was routed by. `bytes` is what its body takes while it waits.
     pub fn enter(
         self: &Arc<Self>,
         view: &View,
         turn: usize,
         environment: Option<&EnvironmentName>,
-        limit: usize,
+        bytes: u64,
+        room: Room,
     ) -> Entry {
         if self.queued.load(SeqCst) == 0
             && let Some(replica) = view.take(turn)
         {
             return Entry::Now(Flight::new(replica, self));
         }
+        let routed_by = view.serial;
         let mut queue = self.lock();
         let Some(view) = queue.view.clone().filter(|view| view.availability == Availability::Serving) else {
             return Entry::Again;
         };
+        // Those who waited were sorted by the newer routes already; by these, it might wait where nothing leads any more.
+        if view.serial > routed_by {
+            return Entry::Again;
+        }
         let length = queue.waiting.len();
-        if length >= limit {
+        if length >= room.requests || queue.bytes + bytes > room.bytes {
             return Entry::Full;
         }
         // Announced before the last look, so that whoever gives a slot back afterwards sees that somebody waits.
@@ -189,7 +208,8 @@ impl Deployment {
         let (verdict, receiver) = oneshot::channel();
         queue.arrived += 1;
         let number = queue.arrived;
-        queue.waiting.push_back(Waiter { number, environment: environment.cloned(), verdict });
+        queue.waiting.push_back(Waiter { number, bytes, environment: environment.cloned(), verdict });
+        queue.bytes += bytes;
         Entry::Wait(Place { verdict: receiver, first: length == 0, number, deployment: self.clone() })
     }
 
@@ -215,6 +235,7 @@ impl Deployment {
                     self.queued.store(0, SeqCst);
                     return;
                 };
+                queue.bytes -= waiter.bytes;
                 match waiter.verdict.send(Verdict::Go(flight)) {
                     Err(Verdict::Go(back)) => flight = back,
                     _ => break,
@@ -247,6 +268,7 @@ impl Deployment {
             if serving && waiter.environment.as_ref().is_none_or(&keeps) {
                 queue.waiting.push_back(waiter);
             } else {
+                queue.bytes -= waiter.bytes;
                 // If it left meanwhile, there is nobody to tell.
                 let _ = waiter.verdict.send(Verdict::Again);
             }
@@ -261,7 +283,9 @@ impl Deployment {
         }
         let mut queue = self.lock();
         if let Ok(index) = queue.waiting.binary_search_by_key(&number, |waiter| waiter.number) {
-            queue.waiting.remove(index);
+            if let Some(waiter) = queue.waiting.remove(index) {
+                queue.bytes -= waiter.bytes;
+            }
             self.queued.store(queue.waiting.len() as u32, SeqCst);
         }
     }

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::Cell;
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::app::AppAnswer;
 use crate::metrics::Tally;
@@ -66,11 +68,23 @@ pub(crate) struct Relay {
     inner: Incoming,
     connection: Option<(Sender, u64, Rc<Pool>)>,
     tally: Option<Tally>,
+    /// When it must be complete.
+    deadline: Instant,
+    /// Made when it first has to wait: most answers come in one piece and need none.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Relay {
-    pub fn new(inner: Incoming, sender: Sender, key: u64, pool: Rc<Pool>, tally: Tally) -> Self {
-        let mut relay = Self { inner, connection: Some((sender, key, pool)), tally: Some(tally) };
+    pub fn new(
+        inner: Incoming,
+        sender: Sender,
+        key: u64,
+        pool: Rc<Pool>,
+        tally: Tally,
+        deadline: Instant,
+    ) -> Self {
+        let connection = Some((sender, key, pool));
+        let mut relay = Self { inner, connection, tally: Some(tally), deadline, timer: None };
         if relay.inner.is_end_stream() {
             relay.finish();
         }
@@ -86,8 +100,22 @@ impl Relay {
         }
     }
 
+    /// Nothing can be told any more but that the answer is not complete: the client's connection closes.
+    fn too_late(&mut self) -> BoxError {
+        self.connection = None;
+        if let Some(tally) = self.tally.take() {
+            tally.failed();
+        }
+        "the answer took longer than the predict timeout".into()
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            let deadline = self.deadline;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            ready!(timer.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(self.too_late())));
+        };
         match &frame {
             Some(Err(_)) => {
                 self.connection = None;

@@ -7,10 +7,13 @@ use std::time::Duration;
 pub struct GatewayConfig {
     /// Models answer on `model-{id}.api.<domain>` too; on `localhost` they always do.
     pub domain: Option<String>,
-    /// How long a request may be held, and then how long a replica may take until its answer begins.
+    /// How long a request may be held, and then how long a replica may take until its answer is complete.
     pub predict_timeout: Duration,
     /// Requests that may be held for one deployment.
     pub hold_limit: usize,
+    /// Bytes of memory that the bodies of requests held for one deployment may take; a body waits in its connection, so
+    /// at most [`crate::HELD_BODY`] bytes of each count.
+    pub hold_bytes: u64,
     /// Bytes of a request's body.
     pub body_limit: u64,
     /// How long a client may take to send a request's head; an idle connection is closed after it, too.
@@ -23,6 +26,7 @@ impl Default for GatewayConfig {
             domain: None,
             predict_timeout: Duration::from_secs(1200),
             hold_limit: 10_000,
+            hold_bytes: 256 << 20,
             body_limit: 100_000_000,
             header_timeout: Duration::from_secs(75),
         }

@@ -1,8 +1,9 @@
 //! One inference request, from its address to its answer.
 
-use domain::EnvironmentName;
-use http::header::{CONTENT_LENGTH, HOST};
+use domain::DeploymentId;
+use http::header::HOST;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,12 +12,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::address::{Action, Address, Target};
-use crate::admission::{Deployment, Entry, Flight, Verdict, View};
+use crate::admission::{Deployment, Entry, Flight, Room, Verdict, View};
 use crate::body::{Answer, Fate, Relay, Upload};
 use crate::headers::{self, COLD_START, REQUEST_ID, SERVED_BY};
 use crate::metrics::Tally;
 use crate::respond::{Refusal, json};
-use crate::serve::Worker;
+use crate::serve::{HELD_BODY, Worker};
 use crate::table::Resolved;
 use crate::{pool, table, upgrade};
 
@@ -39,10 +40,12 @@ pub(crate) async fn call(
 ) -> Response<Answer> {
     let id = worker.ids.of(request.headers());
     let form = address.form;
-    let call = Call { worker, address, query, from, id: &id, started: Instant::now() };
+    let length = request.body().size_hint().upper();
+    let call = Call { worker, address, query, from, id: &id, length, started: Instant::now() };
     let mut response = call.answer(request).await.unwrap_or_else(Refusal::into_response);
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        headers::to_client(response.headers_mut(), form);
+    match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => headers::fence(response.headers_mut(), form),
+        _ => headers::to_client(response.headers_mut(), form),
     }
     response.headers_mut().insert(REQUEST_ID, id);
     response
@@ -55,6 +58,8 @@ pub(crate) struct Call<'a> {
     query: Option<&'a str>,
     pub from: &'a HeaderValue,
     pub id: &'a HeaderValue,
+    /// Bytes of its body, if it says.
+    length: Option<u64>,
     pub started: Instant,
 }
 
@@ -84,7 +89,7 @@ impl Call<'_> {
             }
             Action::AsyncPredict => {
                 let message = "asynchronous predictions are not offered; call the same address with /predict";
-                Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "client_error", message))
+                Err(Refusal::new(StatusCode::NOT_FOUND, "client_error", message))
             }
             Action::Wake => self.wake(),
             Action::Websocket => upgrade::websocket(self, request).await,
@@ -118,8 +123,7 @@ impl Call<'_> {
     async fn forward(&self, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
         let gateway = &self.worker.gateway;
         let limit = gateway.config.body_limit;
-        let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit) {
+        if self.length.is_some_and(|length| length > limit) {
             return Err(Refusal::too_large(limit));
         }
         let (mut parts, body) = request.into_parts();
@@ -150,8 +154,10 @@ impl Call<'_> {
                 Err(_) => return Err(self.lost(seat, "no replica takes connections")),
             };
             let sent = sender.try_send_request(request);
-            match tokio::time::timeout(gateway.config.predict_timeout, sent).await {
-                Ok(Ok(response)) => return Ok(self.relay(seat, response, sender)),
+            let begun = if seat.waited.is_some() { Instant::now() } else { self.started };
+            let deadline = begun + gateway.config.predict_timeout;
+            match tokio::time::timeout_at(deadline, sent).await {
+                Ok(Ok(response)) => return Ok(self.relay(seat, response, sender, deadline)),
                 Ok(Err(mut failed)) => match failed.take_message() {
                     // Nothing of it was sent: the connection had been closed meanwhile.
                     Some(back) if tries < TRIES => request = back,
@@ -167,7 +173,13 @@ impl Call<'_> {
         }
     }
 
-    fn relay(&self, seat: Seat, response: Response<Incoming>, sender: pool::Sender) -> Response<Answer> {
+    fn relay(
+        &self,
+        seat: Seat,
+        response: Response<Incoming>,
+        sender: pool::Sender,
+        deadline: Instant,
+    ) -> Response<Answer> {
         let (mut parts, body) = response.into_parts();
         parts.version = Version::HTTP_11;
         mark(&mut parts.headers, &seat);
@@ -176,7 +188,7 @@ impl Call<'_> {
         if parts.status.is_server_error() {
             tally.failed();
         }
-        let relay = Relay::new(body, sender, key, self.worker.pool.clone(), tally);
+        let relay = Relay::new(body, sender, key, self.worker.pool.clone(), tally, deadline);
         Response::from_parts(parts, Answer::Relay(Box::new(relay)))
     }
 
@@ -220,10 +232,10 @@ impl Call<'_> {
                     return Ok(Seat { flight, view, waited });
                 }
                 Entry::Wait(place) => place,
-                Entry::Full => return Err(Refusal::too_many(gateway.config.hold_limit)),
+                Entry::Full => return Err(Refusal::too_many(self.room())),
                 Entry::Again => {
                     tokio::task::yield_now().await;
-                    asked = self.ask(None)?;
+                    asked = self.ask(Some(&deployment.id))?;
                     continue;
                 }
             };
@@ -234,7 +246,7 @@ impl Call<'_> {
                     let view = deployment.view().unwrap_or(view);
                     return Ok(Seat { flight, view, waited: Some(since.elapsed()) });
                 }
-                Ok(_) => asked = self.ask(None)?,
+                Ok(_) => asked = self.ask(Some(&deployment.id))?,
                 Err(_) => {
                     deployment.metrics.errors.fetch_add(1, Relaxed);
                     let message = "no replica became ready in time";
@@ -244,32 +256,34 @@ impl Call<'_> {
         }
     }
 
-    /// Asks the deployment that serves the address for a slot. One that was chosen `before` is asked again, so that a
-    /// request takes one turn of its environment's split, however often it is tried.
-    fn ask(&self, before: Option<Arc<Deployment>>) -> Result<Asked, Refusal> {
-        let limit = self.worker.gateway.config.hold_limit;
-        let turn = self.worker.turn();
-        if let Some(deployment) = before
-            && let Some(view) = deployment.view()
-        {
-            let environment = match &self.address.target {
-                Target::Environment(name) => EnvironmentName::new(name.as_str()).ok(),
-                _ => None,
-            };
-            let entry = deployment.enter(&view, turn, environment.as_ref(), limit);
-            return Ok(Asked { entry, view, deployment });
-        }
+    /// Asks the deployment that serves the address for a slot. One that was chosen `before` is asked again while the
+    /// address still leads there, so that a request takes one turn of its environment's split, however often it is tried.
+    fn ask(&self, before: Option<&DeploymentId>) -> Result<Asked, Refusal> {
+        let target = &self.address.target;
         let table = self.worker.gateway.table(&self.address.model).ok_or_else(|| self.no_model())?;
-        let (found, environment) = match table.resolve(&self.address.target) {
-            Resolved::To(entry, environment) => (entry, environment),
-            other => return Err(self.missing(&other)),
+        let again = before.and_then(|id| table.leads_to(target, id));
+        let (found, environment) = match again {
+            Some(found) => found,
+            None => match table.resolve(target) {
+                Resolved::To(entry, environment) => (entry, environment),
+                other => return Err(self.missing(&other)),
+            },
         };
         if let Some(refusal) = Refusal::by_availability(&found.view.availability) {
             return Err(refusal);
         }
-        found.deployment.metrics.requests.fetch_add(1, Relaxed);
-        let entry = found.deployment.enter(&found.view, turn, environment, limit);
+        if again.is_none() {
+            found.deployment.metrics.requests.fetch_add(1, Relaxed);
+        }
+        let bytes = self.length.unwrap_or(HELD_BODY).min(HELD_BODY);
+        let turn = self.worker.turn();
+        let entry = found.deployment.enter(&found.view, turn, environment, bytes, self.room());
         Ok(Asked { entry, view: found.view.clone(), deployment: found.deployment.clone() })
+    }
+
+    fn room(&self) -> Room {
+        let config = &self.worker.gateway.config;
+        Room { requests: config.hold_limit, bytes: config.hold_bytes }
     }
 
     /// Tells that a request waits; not for each one when many do.
@@ -304,9 +318,9 @@ impl Call<'_> {
             });
         }
         let since = seat.waited.map(|waited| Instant::now() - waited);
-        let deployment = flight.deployment.clone();
+        let before = flight.deployment.id.clone();
         drop(flight);
-        self.wait(self.ask(Some(deployment))?, since).await
+        self.wait(self.ask(Some(&before))?, since).await
     }
 
     fn broken(&self, seat: Seat, fate: Fate) -> Refusal {

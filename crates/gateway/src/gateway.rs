@@ -1,12 +1,13 @@
 //! The gateway's state: tables, keys, and who is known. No sockets here.
 
 use arc_swap::ArcSwap;
-use domain::{Clock, DeploymentId, ModelId, ModelRoutes, Wake};
+use domain::{Clock, DeploymentId, ModelId, ModelRoutes, ReplicaId, Wake};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use tokio::sync::watch;
 
 use crate::admission::Deployment;
+use crate::replica::Replica;
 use crate::table::{self, ModelCell, Table};
 use crate::{GatewayConfig, KeySnapshot};
 
@@ -19,10 +20,36 @@ pub struct Gateway {
     models: ArcSwap<HashMap<ModelId, Arc<ModelCell>>>,
     /// Of all models, for those who read counters.
     pub(crate) deployments: RwLock<HashMap<DeploymentId, Arc<Deployment>>>,
+    /// Of all models, routed or still finishing.
+    pub(crate) replicas: RwLock<Known>,
     /// One publish at a time; requests never take it.
     publishing: Mutex<()>,
     /// Changes with each publish.
     pub(crate) published: watch::Sender<u64>,
+}
+
+/// Replicas by id, so that finding one does not look at all deployments.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    by_id: HashMap<ReplicaId, Weak<Replica>>,
+    /// How many may be listed before those that are gone are dropped.
+    bound: usize,
+}
+
+impl Known {
+    pub fn find(&self, id: &ReplicaId) -> Option<Arc<Replica>> {
+        self.by_id.get(id)?.upgrade()
+    }
+
+    fn add(&mut self, table: &Table) {
+        for replica in table.deployments.values().flat_map(|entry| &entry.view.replicas) {
+            self.by_id.insert(replica.id.clone(), Arc::downgrade(replica));
+        }
+        if self.by_id.len() > self.bound {
+            self.by_id.retain(|_, replica| replica.strong_count() > 0);
+            self.bound = self.by_id.len() * 2 + 64;
+        }
+    }
 }
 
 impl Gateway {
@@ -35,6 +62,7 @@ impl Gateway {
             keys: ArcSwap::default(),
             models: ArcSwap::default(),
             deployments: RwLock::default(),
+            replicas: RwLock::default(),
             publishing: Mutex::new(()),
             published: watch::Sender::new(0),
         })
@@ -47,6 +75,7 @@ impl Gateway {
         let cell = self.cell(&routes.model).unwrap_or_else(|| self.add(&routes.model));
         let before = cell.table.load_full();
         let next = Arc::new(table::build(&before, routes, |id, model| self.known(id, model)));
+        self.replicas.write().unwrap_or_else(PoisonError::into_inner).add(&next);
         cell.table.store(next.clone());
         for entry in next.deployments.values() {
             let deployment = &entry.deployment;

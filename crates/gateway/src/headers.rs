@@ -76,6 +76,11 @@ fn remove_session(headers: &mut HeaderMap) {
 /// its answers may neither set state there nor run as a page.
 pub(crate) fn to_client(headers: &mut HeaderMap, form: Form) {
     strip_hop_by_hop(headers);
+    fence(headers, form);
+}
+
+/// As [`to_client`], for the answer to a handshake, whose hop-by-hop headers are its point.
+pub(crate) fn fence(headers: &mut HeaderMap, form: Form) {
     if form == Form::Path {
         for name in [SET_COOKIE, CLEAR_SITE_DATA, SERVICE_WORKER_ALLOWED] {
             headers.remove(name);

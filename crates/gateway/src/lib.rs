@@ -30,5 +30,5 @@ pub use config::GatewayConfig;
 pub use gateway::Gateway;
 pub use keys::{KeyGrant, KeySnapshot};
 pub use listen::{BindError, Listeners, bind};
-pub use serve::{ServeHandle, serve};
+pub use serve::{HELD_BODY, ServeHandle, serve};
 pub use split::sequence as split_sequence;

@@ -5,6 +5,7 @@ use domain::Availability;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
+use crate::admission::Room;
 use crate::body::Answer;
 use crate::keys::Denied;
 
@@ -35,8 +36,11 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
     }
 
-    pub fn too_many(limit: usize) -> Self {
-        let message = format!("{limit} requests already wait for this deployment; try again later");
+    pub fn too_many(room: Room) -> Self {
+        let message = format!(
+            "this deployment's queue is full (at most {} requests or {} bytes); try again later",
+            room.requests, room.bytes
+        );
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
     }
 

@@ -25,6 +25,11 @@ use crate::headers::RequestIds;
 use crate::pool::Pool;
 use crate::{Gateway, Listeners, address, forward};
 
+/// Bytes that a connection reads ahead. A request's head that is not complete by then is refused (431).
+const BUFFER: usize = 64 << 10;
+/// Bytes of a held request's body that are in memory at most: a frame that was read, and the buffer behind it.
+pub const HELD_BODY: u64 = 2 * BUFFER as u64;
+
 /// The gateway's threads.
 pub struct ServeHandle {
     threads: Vec<(JoinHandle<()>, oneshot::Receiver<()>)>,
@@ -180,6 +185,7 @@ async fn connection(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, shu
     let connection = Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
+        .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);

@@ -25,6 +25,8 @@ pub(crate) struct ModelCell {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub generation: u64,
+    /// Grows with each publish of the model.
+    serial: u64,
     environments: HashMap<EnvironmentName, Arc<Environment>>,
     pub deployments: HashMap<DeploymentId, Entry>,
     development: Option<DeploymentId>,
@@ -96,6 +98,20 @@ impl Table {
         }
     }
 
+    /// A deployment, if a target leads to it; takes no turn.
+    pub fn leads_to(&self, target: &Target, id: &DeploymentId) -> Option<(&Entry, Option<&EnvironmentName>)> {
+        let entry = self.deployments.get(id)?;
+        match target {
+            Target::Environment(name) => {
+                let name = EnvironmentName::new(name.as_str()).ok()?;
+                let (name, _) = self.environments.get_key_value(&name)?;
+                self.sends(name, id).then_some((entry, Some(name)))
+            }
+            Target::Development => (self.development.as_ref() == Some(id)).then_some((entry, None)),
+            Target::Deployment(other) => (other == id).then_some((entry, None)),
+        }
+    }
+
     /// Every deployment that an address may lead to.
     pub fn targets(&self, target: &Target) -> Vec<&Entry> {
         match target {
@@ -138,12 +154,13 @@ pub(crate) fn build(
     routes: ModelRoutes,
     known: impl Fn(&DeploymentId, &ModelId) -> Arc<Deployment>,
 ) -> Table {
+    let serial = before.serial + 1;
     let deployments = routes.deployments.into_iter().map(|route| {
         let deployment = match before.deployments.get(&route.id) {
             Some(entry) => entry.deployment.clone(),
             None => known(&route.id, &routes.model),
         };
-        let view = Arc::new(view(&deployment, &route));
+        let view = Arc::new(view(serial, &deployment, &route));
         (route.id, Entry { deployment, view })
     });
     let environments = routes.environments.into_iter().map(|route| {
@@ -153,13 +170,14 @@ pub(crate) fn build(
     });
     Table {
         generation: routes.generation,
+        serial,
         deployments: deployments.collect(),
         environments: environments.collect(),
         development: routes.development,
     }
 }
 
-fn view(deployment: &Deployment, route: &DeploymentRoute) -> View {
+fn view(serial: u64, deployment: &Deployment, route: &DeploymentRoute) -> View {
     let replicas = match route.availability {
         Availability::Serving => route.replicas.as_slice(),
         _ => &[],
@@ -171,6 +189,7 @@ fn view(deployment: &Deployment, route: &DeploymentRoute) -> View {
             .unwrap_or_else(|| Arc::new(Replica::new(&route.id, address.id.clone(), address.port)))
     });
     View {
+        serial,
         availability: route.availability.clone(),
         target: route.concurrency_target.unwrap_or(u32::MAX).max(1),
         replicas: replicas.collect(),

@@ -41,8 +41,8 @@ impl Traffic for Gateway {
     }
 
     fn in_flight(&self, replica: &ReplicaId) -> u32 {
-        let all = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
-        all.values().find_map(|deployment| deployment.replica(replica)).map_or(0, |found| found.in_flight())
+        let known = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        known.find(replica).map_or(0, |found| found.in_flight())
     }
 }
 

@@ -63,7 +63,7 @@ async fn what_is_not_there_answers_404() {
     let reason = stage.client().await.send(predict("/model/model1/deployment/a/predict", "")).await;
     assert!(text(reason).await.contains("it is inactive"));
     let async_call = answer(&stage, predict("/model/model1/production/async_predict", "{}")).await;
-    assert_eq!(async_call, (501, "client_error".into()));
+    assert_eq!(async_call, (404, "client_error".into()));
     stage.stop().await;
 }
 
@@ -148,5 +148,36 @@ async fn a_replica_that_is_too_slow_answers_504() {
     stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
     assert_eq!(answer(&stage, predict(PRODUCTION, "{}")).await, (504, "timeout".into()));
     assert_eq!(stage.traffic("a").errors, 1);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_never_ends_is_cut_off() {
+    let stage = Stage::with(GatewayConfig { predict_timeout: Duration::from_secs(1), ..Default::default() });
+    let toy = Toy::start(|_| async {
+        let first = futures::stream::iter([Ok(http_body::Frame::data("first".into()))]);
+        let frames = futures::StreamExt::chain(first, futures::stream::pending());
+        http::Response::new(http_body_util::StreamBody::new(frames).boxed_unsync())
+    })
+    .await;
+    stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
+    let mut response = stage.client().await.send(predict(PRODUCTION, "{}")).await;
+    assert_eq!(response.frame().await.unwrap().unwrap().into_data().unwrap(), "first");
+    assert!(response.frame().await.unwrap().is_err());
+    let traffic = stage.traffic("a");
+    assert_eq!((traffic.errors, traffic.lost, traffic.demand.in_flight), (1, 0, 0));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_has_a_limit() {
+    let stage = Stage::new();
+    let mut request = predict(PRODUCTION, "{}");
+    request.headers_mut().insert("x-large", "x".repeat(300_000).parse().unwrap());
+    // It is told, unless the connection closes while the rest is still being sent.
+    if let Ok(response) = stage.client().await.try_send(request).await {
+        assert_eq!(response.status(), 431);
+    }
+    assert_eq!(refusal(stage.client().await.send(predict(PRODUCTION, "{}")).await).await.0, 404);
     stage.stop().await;
 }

@@ -107,6 +107,36 @@ async fn whoever_leaves_frees_the_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_queue_is_bounded_in_bytes() {
+    let stage = Stage::with(GatewayConfig { hold_bytes: 250, ..Default::default() });
+    stage.gateway.publish(simple(1, &[], Some(1)));
+    let first = stage.spawn(predict(PRODUCTION, &"x".repeat(100)));
+    let second = stage.spawn(predict(PRODUCTION, &"y".repeat(100)));
+    until("two are held", || stage.held("a") == 2).await;
+    let mut client = stage.client().await;
+    let third = client.send(predict(PRODUCTION, &"z".repeat(100))).await;
+    assert_eq!(refusal(third).await, (http::StatusCode::TOO_MANY_REQUESTS, "rate_limited".into()));
+    // Whoever leaves makes room, and so does whoever is passed on.
+    first.abort();
+    until("one is held", || stage.held("a") == 1).await;
+    let third = stage.spawn(predict(PRODUCTION, &"z".repeat(100)));
+    until("two are held again", || stage.held("a") == 2).await;
+    let toy = Toy::saying("ok").await;
+    stage.gateway.publish(simple(2, &[("r1", toy.port)], Some(1)));
+    for held in [second, third] {
+        assert_eq!(text(held.await.unwrap()).await, "ok");
+    }
+    stage.gateway.publish(simple(3, &[], Some(1)));
+    let held = [
+        stage.spawn(predict(PRODUCTION, &"x".repeat(100))),
+        stage.spawn(predict(PRODUCTION, &"y".repeat(100))),
+    ];
+    until("two are held once more", || stage.held("a") == 2).await;
+    held.iter().for_each(|held| held.abort());
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wait_ends_when_waiting_would_not_help() {
     let stage = Stage::new();
     for (version, availability, expected) in [

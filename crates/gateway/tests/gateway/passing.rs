@@ -7,6 +7,8 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,5 +182,36 @@ async fn a_models_own_error_passes_unchanged_and_is_counted() {
     assert_eq!(response.status(), 500);
     assert_eq!(text(response).await, r#"{"error":"the model's"}"#);
     assert_eq!((stage.traffic("a").errors, stage.traffic("a").lost), (1, 0));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_the_replica_closed_is_replaced_unseen() {
+    let stage = Stage::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (closed, mut both_closed) = mpsc::unbounded_channel();
+    let replica = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"{}") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            stream.shutdown().await.unwrap();
+            // The gateway closes its side once it has noticed.
+            assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+            closed.send(()).unwrap();
+        }
+    });
+    stage.gateway.publish(simple(1, &[("r1", port)], None));
+    let mut client = stage.client().await;
+    for _ in 0..5 {
+        assert_eq!(text(client.send(predict(PRODUCTION, "{}")).await).await, "ok");
+        both_closed.recv().await.unwrap();
+    }
+    assert_eq!((stage.traffic("a").errors, stage.traffic("a").lost), (0, 0));
+    replica.abort();
     stage.stop().await;
 }

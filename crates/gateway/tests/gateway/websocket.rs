@@ -36,9 +36,12 @@ async fn bytes_pass_both_ways() {
         });
         let mut response = Response::new(http_body_util::Empty::new().boxed_unsync());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        for (name, value) in
-            [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "xyz")]
-        {
+        for (name, value) in [
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-accept", "xyz"),
+            ("set-cookie", "a=1"),
+        ] {
             response.headers_mut().insert(name, value.parse().unwrap());
         }
         response
@@ -49,6 +52,7 @@ async fn bytes_pass_both_ways() {
     stream.write_all(HANDSHAKE.as_bytes()).await.unwrap();
     let head = head(&mut stream).await;
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    assert!(!head.contains("set-cookie"), "{head}");
     assert!(head.contains("sec-websocket-accept: xyz") && head.contains("x-served-by: a/r1"), "{head}");
     for (word, expected) in [(b"abcd", b"dcba"), (b"1234", b"4321")] {
         stream.write_all(word).await.unwrap();
