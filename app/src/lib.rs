@@ -9,6 +9,7 @@
 pub mod backend;
 mod clock;
 mod components;
+mod erase;
 pub mod error;
 mod fresh;
 mod live;

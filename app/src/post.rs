@@ -9,6 +9,7 @@ use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
 use web_sys::{SubmitEvent, UrlSearchParams};
 
+use crate::erase::ErasedChildren;
 use crate::error::AppError;
 use crate::read::decode;
 use crate::transport;
@@ -64,11 +65,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Post<T> {
 pub fn PostForm<T: DeserializeOwned + Send + Sync + 'static>(
     post: Post<T>,
     #[prop(optional)] class: &'static str,
-    children: Children,
+    children: ErasedChildren,
 ) -> impl IntoView {
     view! {
         <form method="post" action=post.path class=class on:submit=move |event| post.submit(event)>
-            {children()}
+            {children.view()}
         </form>
     }
 }

@@ -6,6 +6,7 @@
 
 use std::pin::Pin;
 
+use crate::erase::Erase;
 use leptos::prelude::*;
 use leptos::server::codee::{Decoder, Encoder};
 use serde::de::DeserializeOwned;
@@ -108,14 +109,14 @@ pub fn Loaded(
                 Suspend::new(async move {
                     match text.await.and_then(|text| body(&text)) {
                         Ok(view) => view,
-                        Err(_) if quiet => ().into_any(),
-                        Err(error) => view! { <ErrorView error=error /> }.into_any(),
+                        Err(_) if quiet => ().erased(),
+                        Err(error) => view! { <ErrorView error=error /> }.erased(),
                     }
                 })
             }}
         </Transition>
     }
-    .into_any()
+    .erased()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Dialogs over one deployment. Each names the thing, the consequence and the gentler way.
 
+use crate::erase::Erase;
 use crate::post::{Post, PostForm};
 use leptos::prelude::*;
 
@@ -41,7 +42,7 @@ pub fn RenameDialog(model_id: String, deployment: DeploymentRef) -> impl IntoVie
                         <DialogButtons act="Rename" pending=rename.pending />
                     </PostForm>
                 }
-                    .into_any()
+                    .erased()
             })
         />
     }
@@ -67,7 +68,7 @@ pub fn ActivateDialog(model_id: String, deployment: DeploymentRef) -> impl IntoV
                         <DialogButtons act="Activate" pending=activate.pending />
                     </PostForm>
                 }
-                    .into_any()
+                    .erased()
             })
         />
     }
@@ -109,7 +110,7 @@ pub fn DeactivateDialog(
                         <DialogButtons act="Deactivate" pending=deactivate.pending destructive=environment.is_some() />
                     </PostForm>
                 }
-                    .into_any()
+                    .erased()
             })
         />
     }
@@ -178,7 +179,7 @@ pub fn DeleteDialog(
                         <DialogButtons act="Delete" pending=delete.pending destructive=true blocked=blocked />
                     </PostForm>
                 }
-                    .into_any()
+                    .erased()
             })
         />
     }

@@ -1,5 +1,6 @@
 //! Dialogs with an address: `?dialog=rename&deployment=…` opens one, with JavaScript or without.
 
+use crate::erase::ErasedChildren;
 use leptos::html;
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
@@ -80,7 +81,7 @@ pub fn DialogButton(
     /// The id of the element that tells the reason.
     #[prop(optional, into)]
     described_by: Option<String>,
-    children: Children,
+    children: ErasedChildren,
 ) -> impl IntoView {
     let navigate = use_navigate();
     let path = use_location().pathname;
@@ -119,7 +120,7 @@ pub fn DialogButton(
                 aria-describedby=described_by
                 on:click=open
             >
-                {children()}
+                {children.view()}
             </button>
         </form>
     }

@@ -1,5 +1,6 @@
 //! Both sides of a rollout, as they were set and as the gateway counted them.
 
+use crate::erase::Erase;
 use leptos::prelude::*;
 use leptos_router::components::A;
 
@@ -47,9 +48,9 @@ pub fn SidesTable(#[prop(into)] rollout: Signal<Rollout>, model_id: String) -> i
                         <TrafficBar percent=percent label=label(percent) />
                         <span class="number">{format!("{percent:.1} %")}</span>
                     }
-                        .into_any()
+                        .erased()
                 }
-                None => view! { <span class="none">"no request since the first stage"</span> }.into_any(),
+                None => view! { <span class="none">"no request since the first stage"</span> }.erased(),
             }}
         </div>
         <div class="scroll" tabindex="0" role="region" aria-label="Both sides">
@@ -109,7 +110,7 @@ fn SideRow(side: Side, model_id: String, candidate: bool) -> impl IntoView {
 fn Numbers(counted: Option<Counted>) -> impl IntoView {
     let cell = |text: String| view! { <td class="number">{text}</td> };
     match counted.filter(|counted| counted.requests > 0) {
-        None => (0..4).map(|_| cell("–".into())).collect_view().into_any(),
+        None => (0..4).map(|_| cell("–".into())).collect_view().erased(),
         Some(counted) => {
             let share = counted.errors as f64 * 100.0 / counted.requests as f64;
             let errors = match counted.errors {
@@ -126,7 +127,7 @@ fn Numbers(counted: Option<Counted>) -> impl IntoView {
                 {cell(millis(counted.p50_ms))}
                 {cell(millis(counted.p95_ms))}
             }
-            .into_any()
+            .erased()
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a page shows when it has nothing else to show.
 
+use crate::erase::Erase;
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::NavigateOptions;
@@ -20,7 +21,7 @@ pub fn ErrorView(error: AppError) -> impl IntoView {
     #[cfg(feature = "ssr")]
     answer_with(&error);
     if error == AppError::Unauthorized {
-        return view! { <SignInFirst /> }.into_any();
+        return view! { <SignInFirst /> }.erased();
     }
     let title = match &error {
         AppError::NotFound { .. } => "Not found",
@@ -38,7 +39,7 @@ pub fn ErrorView(error: AppError) -> impl IntoView {
             </p>
         </section>
     }
-    .into_any()
+    .erased()
 }
 
 #[component]
@@ -69,7 +70,7 @@ fn sign_in_path() -> String {
 pub fn Gone(error: RwSignal<Option<AppError>>) -> impl IntoView {
     move || {
         error.get().map(|error| match error {
-            AppError::Unauthorized => view! { <SignInFirst /> }.into_any(),
+            AppError::Unauthorized => view! { <SignInFirst /> }.erased(),
             error => view! {
                 <div class="notice bad" role="alert">
                     <p>{error.to_string()} " What you see is how it was."</p>
@@ -78,7 +79,7 @@ pub fn Gone(error: RwSignal<Option<AppError>>) -> impl IntoView {
                     </p>
                 </div>
             }
-            .into_any(),
+            .erased(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What is around every page: the rail with its ways, and the news.
 
+use crate::erase::Erase;
 use crate::post::{Post, PostForm};
 use crate::read::{self, Loaded, decode};
 use crate::view::SessionInfo;
@@ -70,7 +71,7 @@ fn Account() -> impl IntoView {
             read=|_| read::session()
             body=|text| {
                 let session = decode::<SessionInfo>(text)?;
-                Ok(view! { <SignedIn session=session /> }.into_any())
+                Ok(view! { <SignedIn session=session /> }.erased())
             }
             quiet=true
         />

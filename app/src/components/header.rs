@@ -1,3 +1,4 @@
+use crate::erase::ErasedChildren;
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::components::A;
@@ -25,7 +26,7 @@ pub fn PageHeader(
     #[prop(into)] headline: Signal<String>,
     /// The page's own actions.
     #[prop(optional)]
-    children: Option<Children>,
+    children: Option<ErasedChildren>,
 ) -> impl IntoView {
     let path = (!crumbs.is_empty()).then(|| {
         let steps = crumbs
@@ -45,7 +46,7 @@ pub fn PageHeader(
             {path}
             <div class="title">
                 <h1>{title}</h1>
-                {children.map(|children| view! { <div class="actions">{children()}</div> })}
+                {children.map(|children| view! { <div class="actions">{children.view()}</div> })}
             </div>
             <p class="headline">
                 <Sentence text=headline />

@@ -1,5 +1,6 @@
 //! The ladder: ten rungs from 10 to 100 %, done, now, to come. The page of a rollout is this.
 
+use crate::erase::Erase;
 use domain::Timestamp;
 use leptos::prelude::*;
 
@@ -31,8 +32,8 @@ pub fn Ladder(
                     <Countdown until=until as_of=as_of />
                 </span>
             }
-            .into_any(),
-            None => rung.with(note).into_any(),
+            .erased(),
+            None => rung.with(note).erased(),
         };
         view! {
             <li class=class aria-current=move || is_now().then_some("step")>
@@ -59,10 +60,10 @@ fn note(rung: &Rung) -> AnyView {
                 </time>
             </span>
         }
-        .into_any(),
-        (RungState::Done, None) => view! { <span class="note">"done"</span> }.into_any(),
-        (RungState::Now, None) => view! { <span class="note">"now"</span> }.into_any(),
-        (RungState::ToCome, _) => view! { <span class="note unlit">"to come"</span> }.into_any(),
-        (RungState::Skipped, _) => view! { <span class="note unlit">"not reached"</span> }.into_any(),
+        .erased(),
+        (RungState::Done, None) => view! { <span class="note">"done"</span> }.erased(),
+        (RungState::Now, None) => view! { <span class="note">"now"</span> }.erased(),
+        (RungState::ToCome, _) => view! { <span class="note unlit">"to come"</span> }.erased(),
+        (RungState::Skipped, _) => view! { <span class="note unlit">"not reached"</span> }.erased(),
     }
 }

@@ -29,11 +29,11 @@ pub fn LogView(model_id: String, deployment_id: String, initial: LogPage) -> imp
     }
 
     let shown = move || {
-        let wanted = filter.get().to_lowercase();
+        let wanted = filter.get().to_ascii_lowercase();
         lines.with(|lines| {
             lines
                 .iter()
-                .filter(|line| wanted.is_empty() || line.message.to_lowercase().contains(&wanted))
+                .filter(|line| wanted.is_empty() || line.message.to_ascii_lowercase().contains(&wanted))
                 .cloned()
                 .collect::<Vec<_>>()
         })

@@ -1,5 +1,6 @@
 //! Dialogs over a whole model.
 
+use crate::erase::Erase;
 use crate::post::{Post, PostForm};
 use leptos::prelude::*;
 
@@ -64,7 +65,7 @@ pub fn DeleteModelDialog(
                         <DialogButtons act="Delete" pending=delete.pending destructive=true blocked=blocked />
                     </PostForm>
                 }
-                    .into_any()
+                    .erased()
             })
         />
     }
@@ -100,7 +101,7 @@ pub fn NewEnvironmentDialog(model_id: String) -> impl IntoView {
                         <DialogButtons act="Create environment" pending=create.pending />
                     </PostForm>
                 }
-                    .into_any()
+                    .erased()
             })
         />
     }

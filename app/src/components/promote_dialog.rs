@@ -1,5 +1,6 @@
 //! Promote: from what to what, how, and what it will look like, before the click.
 
+use crate::erase::Erase;
 use crate::post::{Post, PostForm};
 use domain::{CleanupStrategy, Timestamp};
 use leptos::prelude::*;
@@ -168,7 +169,7 @@ pub fn PromoteDialog(
                         <DialogButtons act=act pending=promote.pending blocked=blocked />
                     </PostForm>
                 }
-                    .into_any()
+                    .erased()
             })
         />
     }
@@ -214,11 +215,11 @@ fn Preview(canary: Signal<bool>, window: RwSignal<String>) -> impl IntoView {
                     "All traffic moves at once, when the new deployment has as many ready replicas as the environment's minimum."
                 </p>
             }
-            .into_any();
+            .erased();
         }
         let seconds = match parse_window(&window.get()) {
             Ok(seconds) => seconds,
-            Err(error) => return view! { <p class="form-error">"Window: " {error.problem}</p> }.into_any(),
+            Err(error) => return view! { <p class="form-error">"Window: " {error.problem}</p> }.erased(),
         };
         let rungs = ladder(seconds)
             .map(|(percent, at)| {
@@ -253,6 +254,6 @@ fn Preview(canary: Signal<bool>, window: RwSignal<String>) -> impl IntoView {
                 )} {finish}
             </p>
         }
-        .into_any()
+        .erased()
     }
 }

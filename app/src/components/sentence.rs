@@ -1,3 +1,4 @@
+use crate::erase::Erase;
 use leptos::prelude::*;
 
 /// A sentence whose names stand out: what is between `**` is strong.
@@ -10,8 +11,8 @@ pub fn Sentence(#[prop(into)] text: Signal<String>) -> impl IntoView {
             .map(|(index, part)| {
                 let part = part.to_owned();
                 match index % 2 {
-                    0 => part.into_any(),
-                    _ => view! { <strong>{part}</strong> }.into_any(),
+                    0 => part.erased(),
+                    _ => view! { <strong>{part}</strong> }.erased(),
                 }
             })
             .collect_view()

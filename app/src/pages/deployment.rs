@@ -1,5 +1,6 @@
 //! One deployment: how it stands, its replicas and logs, how to call it.
 
+use crate::erase::Erase;
 use crate::post::{Post, PostForm};
 use crate::read::{self, Loaded, decode};
 use domain::{AutoscalingSettings, ReplicaState, Timestamp};
@@ -30,7 +31,7 @@ pub fn DeploymentPage() -> impl IntoView {
             read=|mut which| read::deployment(which.remove(0), which.remove(0))
             body=|text| {
                 let initial = decode::<view::DeploymentPage>(text)?;
-                Ok(view! { <Body initial=initial /> }.into_any())
+                Ok(view! { <Body initial=initial /> }.erased())
             }
         />
     }
@@ -147,7 +148,7 @@ fn Copies(page: Page) -> impl IntoView {
         let list = copies.get();
         if list.is_empty() {
             return view! { <p class="none">"No replica runs. " {page.with(|page| page.sentence.clone())} "."</p> }
-                .into_any();
+                .erased();
         }
         let rows = list.into_iter().map(|copy| replica(copy, as_of)).collect_view();
         view! {
@@ -168,7 +169,7 @@ fn Copies(page: Page) -> impl IntoView {
                 </table>
             </div>
         }
-        .into_any()
+        .erased()
     }
 }
 
@@ -297,15 +298,15 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
                     environment=open.environment
                 />
             }
-            .into_any(),
-            DialogKind::Rename => view! { <RenameDialog model_id deployment /> }.into_any(),
-            DialogKind::Activate => view! { <ActivateDialog model_id deployment /> }.into_any(),
+            .erased(),
+            DialogKind::Rename => view! { <RenameDialog model_id deployment /> }.erased(),
+            DialogKind::Activate => view! { <ActivateDialog model_id deployment /> }.erased(),
             DialogKind::Deactivate => {
-                view! { <DeactivateDialog model_id deployment environment=shown.environment /> }.into_any()
+                view! { <DeactivateDialog model_id deployment environment=shown.environment /> }.erased()
             }
             DialogKind::Delete => {
                 let may_deactivate = shown.actions.deactivate.is_allowed();
-                view! { <DeleteDialog model_id deployment may_deactivate then=leave /> }.into_any()
+                view! { <DeleteDialog model_id deployment may_deactivate then=leave /> }.erased()
             }
             DialogKind::DeleteModel | DialogKind::NewEnvironment => return None,
         };

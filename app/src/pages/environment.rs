@@ -1,5 +1,6 @@
 //! One environment. Its ladder is the page.
 
+use crate::erase::Erase;
 use crate::post::{Post, PostForm};
 use crate::read::{self, Loaded, decode};
 use domain::{CleanupStrategy, PromotionSettings};
@@ -30,7 +31,7 @@ pub fn EnvironmentPage() -> impl IntoView {
             read=|mut which| read::environment(which.remove(0), which.remove(0))
             body=|text| {
                 let initial = decode::<view::EnvironmentPage>(text)?;
-                Ok(view! { <Body initial=initial /> }.into_any())
+                Ok(view! { <Body initial=initial /> }.erased())
             }
         />
     }
@@ -80,7 +81,7 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
 
         {move || match has_rollout.get() {
             true => {
-                view! { <RolloutView page=page model_id=rollout_model.clone() name=rollout_name.clone() /> }.into_any()
+                view! { <RolloutView page=page model_id=rollout_model.clone() name=rollout_name.clone() /> }.erased()
             }
             false => {
                 view! {
@@ -91,7 +92,7 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
                         </p>
                     </section>
                 }
-                    .into_any()
+                    .erased()
             }
         }}
 
@@ -245,7 +246,7 @@ fn Decisions(decisions: Memo<Vec<Decision>>) -> impl IntoView {
     move || {
         let list = decisions.get();
         if list.is_empty() {
-            return view! { <p class="none">"No decision yet."</p> }.into_any();
+            return view! { <p class="none">"No decision yet."</p> }.erased();
         }
         let items = list
             .into_iter()
@@ -268,7 +269,7 @@ fn Decisions(decisions: Memo<Vec<Decision>>) -> impl IntoView {
                 {items}
             </ol>
         }
-        .into_any()
+        .erased()
     }
 }
 

@@ -1,5 +1,6 @@
 //! One model: environments first, deployments below.
 
+use crate::erase::Erase;
 use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
@@ -29,7 +30,7 @@ pub fn ModelPage() -> impl IntoView {
             read=|mut which| read::model(which.remove(0))
             body=|text| {
                 let initial = decode::<view::ModelPage>(text)?;
-                Ok(view! { <Body initial=initial /> }.into_any())
+                Ok(view! { <Body initial=initial /> }.erased())
             }
         />
     }
@@ -177,9 +178,9 @@ fn Card(page: Page, model_id: String, name: String) -> impl IntoView {
                 <Sentence text=pick(|card| card.sentence.clone()) />
             </p>
             {move || match current.get() {
-                Some(served) => side(served, false).into_any(),
-                None if promotion.with(Option::is_some) => ().into_any(),
-                None => view! { <p class="none">"Nothing promoted here yet."</p> }.into_any(),
+                Some(served) => side(served, false).erased(),
+                None if promotion.with(Option::is_some) => ().erased(),
+                None => view! { <p class="none">"Nothing promoted here yet."</p> }.erased(),
             }}
             {move || candidate.get().map(|served| side(served, true))}
             {move || {
@@ -356,25 +357,25 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
             DialogKind::Promote => {
                 let choices = page.with_untracked(|page| page.choices.clone());
                 view! { <PromoteDialog model_id choices deployment=open.deployment environment=open.environment /> }
-                    .into_any()
+                    .erased()
             }
-            DialogKind::Rename => view! { <RenameDialog model_id deployment=deployment? /> }.into_any(),
-            DialogKind::Activate => view! { <ActivateDialog model_id deployment=deployment? /> }.into_any(),
+            DialogKind::Rename => view! { <RenameDialog model_id deployment=deployment? /> }.erased(),
+            DialogKind::Activate => view! { <ActivateDialog model_id deployment=deployment? /> }.erased(),
             DialogKind::Deactivate => {
                 let environment = row?.environment;
-                view! { <DeactivateDialog model_id deployment=deployment? environment /> }.into_any()
+                view! { <DeactivateDialog model_id deployment=deployment? environment /> }.erased()
             }
             DialogKind::Delete => {
                 let may_deactivate = row?.actions.deactivate.is_allowed();
                 view! { <DeleteDialog model_id deployment=deployment? may_deactivate then=Callback::new(|()| ()) /> }
-                    .into_any()
+                    .erased()
             }
             DialogKind::DeleteModel => {
                 let (name, deployments) =
                     page.with_untracked(|page| (page.name.clone(), page.deployments.len()));
-                view! { <DeleteModelDialog model_id name deployments then=leave /> }.into_any()
+                view! { <DeleteModelDialog model_id name deployments then=leave /> }.erased()
             }
-            DialogKind::NewEnvironment => view! { <NewEnvironmentDialog model_id /> }.into_any(),
+            DialogKind::NewEnvironment => view! { <NewEnvironmentDialog model_id /> }.erased(),
         };
         Some(view)
     }

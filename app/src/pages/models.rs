@@ -1,5 +1,6 @@
 //! All models; or, with none, how to push the first.
 
+use crate::erase::Erase;
 use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 use leptos_router::components::A;
@@ -21,7 +22,7 @@ pub fn ModelsPage() -> impl IntoView {
             read=|_| read::models()
             body=|text| {
                 let initial = decode::<view::ModelsPage>(text)?;
-                Ok(view! { <Body initial=initial /> }.into_any())
+                Ok(view! { <Body initial=initial /> }.erased())
             }
         />
     }
@@ -41,8 +42,8 @@ fn Body(initial: view::ModelsPage) -> impl IntoView {
             headline=Signal::derive(move || page.with(|page| page.headline.clone()))
         />
         {move || match first_run.get() {
-            Some(first_run) => view! { <FirstModel first_run=first_run /> }.into_any(),
-            None => view! { <ModelsTable page=page /> }.into_any(),
+            Some(first_run) => view! { <FirstModel first_run=first_run /> }.erased(),
+            None => view! { <ModelsTable page=page /> }.erased(),
         }}
     }
 }
@@ -51,11 +52,11 @@ fn Body(initial: view::ModelsPage) -> impl IntoView {
 fn ModelsTable(page: RwSignal<view::ModelsPage>) -> impl IntoView {
     let filter = RwSignal::new(String::new());
     let ids = move || {
-        let wanted = filter.get().to_lowercase();
+        let wanted = filter.get().to_ascii_lowercase();
         page.with(|page| {
             page.models
                 .iter()
-                .filter(|model| wanted.is_empty() || model.name.to_lowercase().contains(&wanted))
+                .filter(|model| wanted.is_empty() || model.name.to_ascii_lowercase().contains(&wanted))
                 .map(|model| model.id.clone())
                 .collect::<Vec<_>>()
         })
@@ -107,9 +108,9 @@ fn Row(page: RwSignal<view::ModelsPage>, id: String) -> impl IntoView {
             let name = match row.serving.as_ref().map(|served| served.deployment.clone()) {
                 Some(deployment) => {
                     let path = deployment_path(&row.id, &deployment.id);
-                    view! { <A href=path>{deployment.name}</A> }.into_any()
+                    view! { <A href=path>{deployment.name}</A> }.erased()
                 }
-                None => view! { <span class="none">"nothing yet"</span> }.into_any(),
+                None => view! { <span class="none">"nothing yet"</span> }.erased(),
             };
             let rollout = row.promotion.clone().map(|promotion| {
                 let path = environment_path(&row.id, domain::PRODUCTION);

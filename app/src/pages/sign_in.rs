@@ -1,5 +1,6 @@
 //! Sign in: with a one-time link, or with an API key.
 
+use crate::erase::Erase;
 use crate::post::{Post, PostForm};
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -53,7 +54,7 @@ pub fn SignInPage() -> impl IntoView {
                 <a href=with_key>"sign in with an API key"</a> "."
             </p>
         }
-        .into_any(),
+        .erased(),
         None => view! {
             <PostForm post=sign_in>
                 <input type="hidden" name="next" value=next />
@@ -77,7 +78,7 @@ pub fn SignInPage() -> impl IntoView {
                 "No key at hand? " <code>"slipway login"</code> " on the server prints a link that signs you in."
             </p>
         }
-        .into_any(),
+        .erased(),
     };
     view! {
         <Title text="Sign in" />

@@ -1,5 +1,6 @@
 //! What was used, also by what is gone.
 
+use crate::erase::Erase;
 use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 use leptos_router::components::A;
@@ -25,7 +26,7 @@ pub fn UsagePage() -> impl IntoView {
             read=|mut which| read::usage(days_of(Some(which.remove(0))))
             body=|text| {
                 let initial = decode::<view::UsagePage>(text)?;
-                Ok(view! { <Body initial=initial /> }.into_any())
+                Ok(view! { <Body initial=initial /> }.erased())
             }
         />
     }
@@ -117,9 +118,9 @@ fn line(row: UsageRow, most: Memo<u64>) -> impl IntoView {
             " "
             <span class="chip gone">"deleted"</span>
         }
-        .into_any()
+        .erased()
     } else {
-        view! { <A href=deployment_path(&model_id, &deployment_id)>{deployment_name}</A> }.into_any()
+        view! { <A href=deployment_path(&model_id, &deployment_id)>{deployment_name}</A> }.erased()
     };
     // The deployment may outlive its row here, the model may not: its link says so when followed.
     view! {
