@@ -57,8 +57,10 @@ async fn a_client_that_leaves_frees_the_replica() {
     let stage = Stage::new();
     let (sender, gone) = oneshot::channel();
     let sender = Arc::new(Mutex::new(Some(sender)));
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let toy = Toy::start(move |_| {
         let guard = Gone(sender.lock().unwrap().take());
+        arrived.send(()).unwrap();
         async move {
             let _guard = guard;
             std::future::pending().await
@@ -67,7 +69,9 @@ async fn a_client_that_leaves_frees_the_replica() {
     .await;
     stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
     let call = stage.spawn(predict(PRODUCTION, "{}"));
-    until("it is in flight", || stage.traffic("a").demand.in_flight == 1).await;
+    // Not before the replica has it: a request that was not sent yet leaves nothing to notice.
+    arrivals.recv().await.unwrap();
+    assert_eq!(stage.traffic("a").demand.in_flight, 1);
     call.abort();
     gone.await.unwrap();
     until("it ended", || stage.traffic("a").demand.in_flight == 0).await;
