@@ -66,7 +66,7 @@ test.describe('deployments of a model', () => {
   test('what serves production can not be deleted, and the menu says why', async ({ page, slipway }) => {
     await page.getByRole('button', { name: 'Actions for deployment-1' }).click();
     const menu = page.getByRole('list', { name: 'Actions for deployment-1' });
-    await expect(menu.getByRole('button', { name: 'Delete' })).toBeDisabled();
+    await expect(menu.getByRole('button', { name: 'Delete', exact: true })).toBeDisabled();
     await expect(menu).toContainText('promote another deployment first');
     const refused = await slipway.rest('DELETE', `/v1/models/${model}/deployments/${first}`);
     expect(refused.status).toBe(400);
@@ -85,8 +85,11 @@ test.describe('deployments of a model', () => {
 
     const address = `/model/${model}/deployment/${second}/predict`;
     expect((await slipway.predict(address)).status).toBe(404);
-    await open(page, '/usage');
-    const used = page.getByRole('row').filter({ hasText: 'best-echo' });
-    await expect(used.first()).toContainText('deleted');
+    // Use is written down once a minute.
+    await expect(async () => {
+      await open(page, '/usage');
+      const used = page.getByRole('row').filter({ hasText: 'best-echo' });
+      await expect(used.first()).toContainText('deleted', { timeout: 1000 });
+    }).toPass({ timeout: 80_000 });
   });
 });

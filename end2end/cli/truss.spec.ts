@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { cp, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -13,8 +13,7 @@ function replicas(data: string): number[] {
   const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   const ours = ids.filter((id) => {
     try {
-      const folder = readlinkSync(`/proc/${id}/cwd`);
-      return folder.startsWith(data) && readFileSync(`/proc/${id}/cmdline`, 'utf8').includes('main.py');
+      return readlinkSync(`/proc/${id}/cwd`).startsWith(path.join(data, 'replicas'));
     } catch {
       return false; // it ended while we looked
     }

@@ -69,5 +69,5 @@ export function status(within: Locator, word: string) {
 /** Opens a deployment's menu and chooses an action. */
 export async function choose(page: Page, name: string, action: string): Promise<void> {
   await page.getByRole('button', { name: `Actions for ${name}`, exact: true }).click();
-  await page.getByRole('list', { name: `Actions for ${name}`, exact: true }).getByRole('button', { name: action }).click();
+  await page.getByRole('list', { name: `Actions for ${name}`, exact: true }).getByRole('button', { name: action, exact: true }).click();
 }
