@@ -1,5 +1,7 @@
 //! The whole server in this process, asked over real HTTP. Only the machine that runs models is replaced.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics says where")]
+
 mod access;
 mod dashboard;
 mod doors;

@@ -48,7 +48,7 @@ impl World {
         };
         change(&mut config);
         let server = boot::start_on(config, |wakes| machine::Machine::new(wakes) as _).await.unwrap();
-        Self { address: server.address(), server: Some(server), data: data }
+        Self { address: server.address(), server: Some(server), data }
     }
 
     /// Stops the server as TERM does.
