@@ -24,5 +24,6 @@ export default defineConfig({
     { name: 'browser', testMatch: 'browser/**/*.spec.ts' },
     { name: 'truss', testMatch: 'cli/**/*.spec.ts' },
     { name: 'bench', testMatch: 'bench/**/*.spec.ts' },
+    { name: 'pictures', testMatch: 'pictures/**/*.spec.ts' },
   ],
 });
