@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn held_requests_go_on_in_the_order_of_arrival() {
@@ -190,8 +190,10 @@ async fn a_wait_has_a_limit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_refuses_connections_is_passed_over() {
     let stage = Stage::new();
-    // A port that nothing listens on.
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    // A port that is taken and does not listen yet.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     stage.gateway.publish(simple(1, &[("dead", port)], Some(1)));
     let held = stage.spawn(predict(PRODUCTION, "{}"));
     until("it is held", || stage.held("a") == 1 && stage.wakes() > 0).await;
@@ -202,7 +204,7 @@ async fn a_replica_that_refuses_connections_is_passed_over() {
     stage.gateway.publish(simple(3, &[("dead", port)], Some(1)));
     let held = stage.spawn(predict(PRODUCTION, "{}"));
     until("it is held", || stage.held("a") == 1).await;
-    let _late = Toy::on(TcpListener::bind(("127.0.0.1", port)).await.unwrap(), |_| async { plain("late") });
+    let _late = Toy::on(socket.listen(16).unwrap(), |_| async { plain("late") });
     assert_eq!(text(held.await.unwrap()).await, "late");
     assert_eq!((stage.traffic("a").lost, stage.traffic("a").errors), (0, 0));
     assert_eq!(stage.traffic("a").requests, 2, "trying again is not another request");
