@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use domain::{BuildFailure, BuildSpec, LogLevel, LogSource};
 use rustix::fs::{FlockOperation, flock};
 use truss::requirements::ServerNeeds;
-use truss::{Config, InstallPlan};
+use truss::{Config, InstallPlan, Wheel};
 
 use crate::files::{Files, make_private};
 use crate::logs::Logs;
@@ -13,7 +13,7 @@ use crate::parse::Parsed;
 use crate::tools::{Lines, TRUSS_VERSION, Told, Tools, run};
 
 /// Marks an environment that is whole.
-const COMPLETE: &str = ".complete";
+pub(crate) const COMPLETE: &str = ".complete";
 
 pub(crate) struct Builder<'a> {
     pub files: &'a Files,
@@ -61,13 +61,7 @@ impl Builder<'_> {
         let uv = self.tools.uv(lines).await?;
         step("fetching the Truss server code");
         let wheel = self.tools.wheel(lines).await?;
-        let read = |result: std::io::Result<String>| {
-            result.map_err(|error| format!("the server code is not whole: {error}"))
-        };
-        let (requirements, constraints) = (read(wheel.requirements())?, read(wheel.constraints())?);
-        let needs =
-            ServerNeeds { version: TRUSS_VERSION, requirements: &requirements, constraints: &constraints };
-        let plan = InstallPlan::of_truss(&config, &truss, needs).map_err(|error| error.to_string())?;
+        let plan = plan(&config, &truss, &wheel)?;
         let env = self.files.env(&plan.key);
         if !env.join(COMPLETE).is_file() {
             step(&format!("looking for Python {}", plan.python));
@@ -76,11 +70,7 @@ impl Builder<'_> {
         } else {
             step("reusing an environment with the same requirements");
         }
-        let built = self.files.built(&spec.deployment);
-        let folder = built.parent().map(Path::to_owned).unwrap_or_default();
-        make_private(&folder)
-            .and_then(|()| std::fs::write(&built, &plan.key))
-            .map_err(|error| disk(&built, &error))
+        Ok(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one build")]
@@ -135,6 +125,17 @@ impl Builder<'_> {
         drop(lock);
         result
     }
+}
+
+/// What to install for a Truss; its key names the environment that has it.
+pub(crate) fn plan(config: &Config, truss: &Path, wheel: &Wheel) -> Told<InstallPlan> {
+    let read = |result: std::io::Result<String>| {
+        result.map_err(|error| format!("the Truss server code is not whole: {error}"))
+    };
+    let (requirements, constraints) = (read(wheel.requirements())?, read(wheel.constraints())?);
+    let needs =
+        ServerNeeds { version: TRUSS_VERSION, requirements: &requirements, constraints: &constraints };
+    InstallPlan::of_truss(config, truss, needs).map_err(|error| error.to_string())
 }
 
 /// Holds a lock file until dropped; waits for whoever holds it.

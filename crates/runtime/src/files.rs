@@ -29,11 +29,6 @@ impl Files {
         self.root.join("envs").join(key)
     }
 
-    /// Names the environment that a deployment's build came to.
-    pub fn built(&self, id: &DeploymentId) -> PathBuf {
-        self.root.join("logs").join(id.as_str()).join("environment")
-    }
-
     pub fn replicas(&self) -> PathBuf {
         self.root.join("replicas")
     }

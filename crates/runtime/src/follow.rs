@@ -6,13 +6,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use domain::ReplicaId;
+use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::parse::{Parsed, parse};
 
 /// Read at once, at most; the rest waits for the next turn.
 const CHUNK: u64 = 1 << 20;
-/// A file that was read to here is emptied: the process appends, so it goes on at the beginning.
-const EMPTY_BEYOND: u64 = 4 << 20;
+/// What was read is given back to the disk beyond this many bytes.
+const FREE_BEYOND: u64 = 4 << 20;
 /// A line without an end is taken as one beyond this many bytes.
 const LONGEST_LINE: usize = 64 * 1024;
 /// Messages remembered, to say why a process ended.
@@ -30,6 +31,8 @@ pub(crate) struct Follower {
 struct Output {
     path: PathBuf,
     offset: u64,
+    /// How much of it was given back to the disk.
+    freed: u64,
     partial: Vec<u8>,
 }
 
@@ -45,6 +48,7 @@ impl Follower {
             .map(|name| Output {
                 path: folder.join(name),
                 offset: saved.next().unwrap_or(0),
+                freed: 0,
                 partial: Vec::new(),
             })
             .into();
@@ -89,7 +93,7 @@ impl Output {
         loop {
             let size = std::fs::metadata(&self.path)?.len();
             if size < self.offset {
-                self.offset = 0;
+                (self.offset, self.freed) = (0, 0);
                 self.partial.clear();
             }
             if size == self.offset {
@@ -112,11 +116,25 @@ impl Output {
         if ended && !self.partial.is_empty() {
             lines.push(String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned());
         }
-        if self.offset > EMPTY_BEYOND && self.partial.is_empty() {
-            OpenOptions::new().write(true).open(&self.path)?.set_len(0)?;
-            self.offset = 0;
+        if self.offset - self.freed > FREE_BEYOND {
+            self.free()?;
         }
         Ok(any)
+    }
+
+    /// Gives the disk back what was read. The file keeps its length, so a line written meanwhile is not lost.
+    fn free(&mut self) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(&self.path)?;
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        // A half line stays: the next server begins with it.
+        let read = self.offset - self.partial.len() as u64;
+        if fallocate(&file, hole, 0, read).is_err() && self.partial.is_empty() {
+            // A file system without holes: emptied, and the process, which appends, begins anew.
+            file.set_len(0)?;
+            self.offset = 0;
+        }
+        self.freed = self.offset;
+        Ok(())
     }
 
     fn split(&mut self, bytes: &[u8], lines: &mut Vec<String>) {

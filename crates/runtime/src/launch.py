@@ -22,7 +22,8 @@ def bind(self, address):
 
 
 socket.socket.bind = bind
-sys.path.insert(0, os.getcwd())
+# The launcher's own folder is no place to import from.
+sys.path[0] = os.getcwd()
 
 import uvicorn  # noqa: E402
 

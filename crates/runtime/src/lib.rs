@@ -1,6 +1,7 @@
 //! The only starter of things: replicas as processes of this machine.
 
 mod build;
+mod exposure;
 mod facts;
 mod files;
 mod follow;
@@ -12,7 +13,9 @@ mod ports;
 mod probe;
 mod process;
 mod registry;
+mod search;
 mod spawn;
+mod strays;
 mod supervise;
 mod tools;
 

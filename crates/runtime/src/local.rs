@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use domain::{
 };
 use rustix::process::Signal;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::build::Builder;
 use crate::files::{Files, size};
@@ -20,6 +22,7 @@ use crate::probe::{Health, probe};
 use crate::process::Identity;
 use crate::registry::{Entry, Order, Registry};
 use crate::spawn::spawn;
+use crate::strays::stop_strays;
 use crate::supervise::Supervisor;
 use crate::tools::Tools;
 
@@ -99,34 +102,40 @@ impl LocalRuntime {
 
     async fn adopt_all(self: &Arc<Self>) {
         let Ok(folders) = std::fs::read_dir(self.files.replicas()) else { return };
+        let (mut kept, mut tokens, mut gone) = (JoinSet::new(), BTreeSet::new(), Vec::new());
         for folder in folders.flatten().map(|entry| entry.path()) {
             match Manifest::read(&folder) {
-                Ok(manifest) if manifest.identity.is_alive() => self.adopt(manifest, folder).await,
-                // Gone, or never wholly started: nothing of it may be left.
-                _ => {
-                    let _ = std::fs::remove_dir_all(&folder);
+                Ok(manifest) if manifest.identity.is_alive() => {
+                    tokens.insert(manifest.identity.token.clone());
+                    kept.spawn(asked(manifest, folder));
                 }
+                // Ended, or never written down: nothing of it may be left.
+                _ => gone.push(folder),
+            }
+        }
+        let strays = stop_strays(&self.files.replicas(), &tokens).await;
+        if strays > 0 {
+            tracing::warn!(strays, "stopped processes that a former server had left");
+        }
+        for folder in gone {
+            if let Err(error) = std::fs::remove_dir_all(&folder) {
+                tracing::warn!(folder = %folder.display(), %error, "could not remove what a replica left");
+            }
+        }
+        while let Some(asked) = kept.join_next().await {
+            if let Ok((manifest, folder, health)) = asked {
+                self.adopt(manifest, folder, health);
             }
         }
     }
 
-    async fn adopt(self: &Arc<Self>, manifest: Manifest, folder: PathBuf) {
-        let path = &manifest.endpoints.readiness;
-        let health = match manifest.ready_at {
-            Some(_) => probe(manifest.port, path, Duration::from_secs(2)).await,
-            None => Health::NotReady,
+    /// One that was ready and does not answer now may only be busy: it is watched like any other that is unready.
+    fn adopt(&self, manifest: Manifest, folder: PathBuf, health: Health) {
+        let state = match (health, manifest.ready_at) {
+            (Health::Ready, Some(_)) => ReplicaState::Ready,
+            (_, Some(_)) => ReplicaState::Unready,
+            _ => ReplicaState::Loading,
         };
-        if manifest.ready_at.is_some() && health != Health::Ready {
-            manifest.identity.signal(Signal::KILL);
-            let text = format!(
-                "replica {} was left by a former server and did not answer; it was stopped",
-                manifest.id
-            );
-            self.platform(&manifest.deployment, LogLevel::Warning, &text);
-            let _ = std::fs::remove_dir_all(&folder);
-            return;
-        }
-        let state = if health == Health::Ready { ReplicaState::Ready } else { ReplicaState::Loading };
         let text = format!("replica {} was left running by a former server and is adopted", manifest.id);
         self.platform(&manifest.deployment, LogLevel::Info, &text);
         self.registry.lock().ports.mark(manifest.port);
@@ -146,12 +155,12 @@ impl LocalRuntime {
             id: manifest.id.clone(),
             model: manifest.model.clone(),
             deployment: manifest.deployment.clone(),
+            unready_since: (state == ReplicaState::Unready).then(|| self.clock.now()),
             state,
             port: manifest.port,
             pid: Some(manifest.identity.pid),
             started_at: manifest.started_at,
             ready_at: manifest.ready_at,
-            unready_since: None,
         };
         let entry = Entry { seen, order };
         self.registry.lock().replicas.insert(manifest.id.clone(), entry);
@@ -171,6 +180,15 @@ impl LocalRuntime {
     fn platform(&self, deployment: &DeploymentId, level: LogLevel, text: &str) {
         self.logs.append(deployment, [Parsed::plain(LogSource::Platform, Some(level), text)]);
     }
+}
+
+/// Asks one that was ready how it is.
+async fn asked(manifest: Manifest, folder: PathBuf) -> (Manifest, PathBuf, Health) {
+    let health = match manifest.ready_at {
+        Some(_) => probe(manifest.port, &manifest.endpoints.readiness, Duration::from_secs(2)).await,
+        None => Health::NotReady,
+    };
+    (manifest, folder, health)
 }
 
 #[async_trait]
@@ -301,9 +319,9 @@ impl Runtime for LocalRuntime {
     }
 
     async fn last_words(&self, deployment: &DeploymentId, lines: usize) -> Vec<String> {
-        let query = LogQuery { limit: lines.clamp(1, 1000), ..LogQuery::default() };
-        let found = self.logs(deployment, &query).await.unwrap_or_default();
-        found.into_iter().rev().map(|line| line.message).collect()
+        let (logs, deployment) = (self.logs.clone(), deployment.clone());
+        let found = tokio::task::spawn_blocking(move || logs.last_of_replicas(&deployment, lines)).await;
+        found.unwrap_or_default()
     }
 
     async fn storage(&self, deployment: &DeploymentId) -> StorageUse {

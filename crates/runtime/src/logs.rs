@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{Clock, DeploymentId, LogLine, LogQuery};
-use regex::{Regex, RegexBuilder};
+use domain::{Clock, DeploymentId, LogLine, LogQuery, LogSource};
 
 use crate::files::{Files, make_private};
 use crate::parse::Parsed;
+use crate::search::{Span, search};
 
 /// A segment is closed beyond this many bytes.
 const SEGMENT: u64 = 8 << 20;
@@ -69,27 +69,29 @@ impl Logs {
 
     /// Lines that a question asks for; `Err` is a sentence about its pattern.
     pub fn read(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, String> {
-        let filter = Filter::new(query)?;
-        let mut segments = segments(&self.files.logs(deployment)).unwrap_or_default();
-        if !query.ascending {
-            segments.reverse();
+        if query.ascending && self.newest(deployment).is_some_and(|newest| Span::of(query).from > newest) {
+            return Ok(Vec::new());
         }
-        let mut found = Vec::new();
-        for (_, path) in segments {
-            let mut lines = read_segment(&path);
-            if !query.ascending {
-                lines.reverse();
-            }
-            for line in lines {
-                if filter.takes(&line) {
-                    found.push(line);
-                    if found.len() >= query.limit {
-                        return Ok(found);
-                    }
-                }
-            }
-        }
-        Ok(found)
+        search(&self.paths(deployment), query, |_| true)
+    }
+
+    /// The last messages that replicas wrote, oldest first.
+    pub fn last_of_replicas(&self, deployment: &DeploymentId, lines: usize) -> Vec<String> {
+        let query = LogQuery { limit: lines.clamp(1, 1000), ..LogQuery::default() };
+        let found = search(&self.paths(deployment), &query, |line| line.source == LogSource::Replica);
+        found.unwrap_or_default().into_iter().rev().map(|line| line.message).collect()
+    }
+
+    fn paths(&self, deployment: &DeploymentId) -> Vec<PathBuf> {
+        let found = segments(&self.files.logs(deployment)).unwrap_or_default();
+        found.into_iter().map(|(_, path)| path).collect()
+    }
+
+    /// The moment of the newest line, where it is known without reading.
+    fn newest(&self, deployment: &DeploymentId) -> Option<i64> {
+        let log = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(deployment).cloned()?;
+        let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(log.last_nanos)
     }
 }
 
@@ -97,9 +99,16 @@ impl Log {
     fn open(folder: PathBuf) -> io::Result<Self> {
         make_private(&folder)?;
         let (number, path) = segments(&folder)?.pop().unwrap_or_else(|| (0, folder.join(name(0))));
-        let last_nanos = read_segment(&path).last().map_or(0, |line| line.nanos);
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        let size = file.metadata()?.len();
+        let newest = LogQuery { limit: 1, ..LogQuery::default() };
+        let last = search(std::slice::from_ref(&path), &newest, |_| true).unwrap_or_default();
+        let last_nanos = last.first().map_or(0, |line| line.nanos);
+        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let mut size = file.metadata()?.len();
+        if size > 0 && !ends_whole(&path)? {
+            // A line that a crash cut short ends here.
+            file.write_all(b"\n")?;
+            size += 1;
+        }
         Ok(Self { folder, file, number, size, last_nanos })
     }
 
@@ -142,6 +151,15 @@ impl Log {
     }
 }
 
+/// Whether a file's last line has its end.
+fn ends_whole(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
 fn name(number: u64) -> String {
     format!("{number:08}.jsonl")
 }
@@ -160,51 +178,9 @@ fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// The lines of a segment; the last may be cut short by a crash and is left out then.
-fn read_segment(path: &Path) -> Vec<LogLine> {
-    let Ok(file) = File::open(path) else { return Vec::new() };
-    let lines = BufReader::new(file).split(b'\n');
-    lines.map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok()).collect()
-}
-
-struct Filter<'a> {
-    query: &'a LogQuery,
-    pattern: Option<Regex>,
-}
-
-impl<'a> Filter<'a> {
-    fn new(query: &'a LogQuery) -> Result<Self, String> {
-        let pattern = query.search_pattern.as_deref().filter(|text| !text.is_empty()).map(|text| {
-            RegexBuilder::new(text)
-                .size_limit(1 << 20)
-                .build()
-                .map_err(|error| format!("the search pattern is no regular expression: {error}"))
-        });
-        Ok(Self { query, pattern: pattern.transpose()? })
-    }
-
-    fn takes(&self, line: &LogLine) -> bool {
-        let query = self.query;
-        let nanos = |at: domain::Timestamp| at.millis().saturating_mul(1_000_000);
-        let within = query.start.is_none_or(|start| line.nanos >= nanos(start))
-            && query.end.is_none_or(|end| line.nanos < nanos(end))
-            && query.after_nanos.is_none_or(|after| line.nanos > after);
-        within
-            && query.min_level.is_none_or(|least| line.level.is_some_and(|level| level >= least))
-            && query
-                .replica
-                .as_deref()
-                .is_none_or(|id| line.replica.as_ref().is_some_and(|r| r.as_str() == id))
-            && query.request_id.as_deref().is_none_or(|id| line.request_id.as_deref() == Some(id))
-            && query.includes.iter().all(|text| line.message.contains(text))
-            && !query.excludes.iter().any(|text| line.message.contains(text))
-            && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&line.message))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use domain::{LogLevel, LogSource, ManualClock, Timestamp};
+    use domain::{LogLevel, ManualClock, Timestamp};
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Loopback ports for replicas, and who listens on them.
+//! Loopback ports for replicas.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
@@ -56,28 +56,6 @@ fn taken() -> MutexGuard<'static, BTreeSet<u16>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether somebody listens on `port` on an address that other machines can reach.
-pub(crate) fn is_exposed(port: u16) -> bool {
-    let listening = |path: &str, loopback: &dyn Fn(&str) -> bool| {
-        std::fs::read_to_string(path).is_ok_and(|table| {
-            table.lines().skip(1).any(|line| {
-                let fields: Vec<&str> = line.split_whitespace().collect();
-                let (Some(local), Some(state)) = (fields.get(1), fields.get(3)) else { return false };
-                let Some((address, number)) = local.split_once(':') else { return false };
-                // 0A is LISTEN.
-                *state == "0A" && u16::from_str_radix(number, 16) == Ok(port) && !loopback(address)
-            })
-        })
-    };
-    // Addresses are in the machine's byte order: 127.x.y.z ends in 7F.
-    let v4 = |address: &str| address.ends_with("7F");
-    let v6 = |address: &str| {
-        address == "00000000000000000000000001000000"
-            || (address.starts_with("0000000000000000FFFF0000") && address.ends_with("7F"))
-    };
-    listening("/proc/net/tcp", &v4) || listening("/proc/net/tcp6", &v6)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,13 +65,5 @@ mod tests {
         let mut ports = Ports::default();
         let (one, two) = (ports.take(), ports.take());
         assert!(one.is_some() && two.is_some() && one != two);
-    }
-
-    #[test]
-    fn listening_everywhere_is_exposed_and_on_loopback_is_not() {
-        let private = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        assert!(!is_exposed(private.local_addr().unwrap().port()));
-        let public = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
-        assert!(is_exposed(public.local_addr().unwrap().port()));
     }
 }

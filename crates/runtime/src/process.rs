@@ -45,6 +45,12 @@ impl Identity {
         }
     }
 
+    /// Whether anybody of its group is left.
+    pub fn group_lives(&self) -> bool {
+        Pid::from_raw(self.pid as i32)
+            .is_some_and(|pid| rustix::process::test_kill_process_group(pid).is_ok())
+    }
+
     /// A handle that becomes readable when the process ends, also for one that is no child of ours.
     pub fn handle(&self) -> io::Result<OwnedFd> {
         let pid = Pid::from_raw(self.pid as i32).ok_or_else(|| io::Error::other("no such pid"))?;
@@ -61,6 +67,17 @@ fn stat(pid: u32) -> io::Result<Vec<String>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let rest = text.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
     Ok(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The living processes of a group.
+pub(crate) fn members(leader: u32) -> Vec<u32> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // The 5th field of the file is the 3rd after the name.
+    pids.filter(|pid| {
+        stat(*pid).is_ok_and(|fields| fields.get(2).and_then(|text| text.parse().ok()) == Some(leader))
+    })
+    .collect()
 }
 
 fn start_time(pid: u32) -> io::Result<u64> {

@@ -11,6 +11,7 @@ use domain::{Endpoints, ReplicaSpec, RuntimeError};
 use tokio::process::{Child, Command};
 use truss::{Config, Serves, Wheel, lay_out};
 
+use crate::build::{COMPLETE, plan};
 use crate::files::{Files, make_private};
 use crate::follow::OUTPUTS;
 
@@ -29,19 +30,22 @@ pub(crate) fn spawn(
 ) -> Result<Spawned, RuntimeError> {
     let config = Config::from_json(&spec.config)
         .map_err(|error| RuntimeError::Refused(format!("the configuration can't be read: {error}")))?;
-    let key = std::fs::read_to_string(files.built(&spec.deployment)).map_err(|_| {
-        RuntimeError::Refused("its environment is gone; retry the deployment to build it again".into())
-    })?;
-    let env = files.env(key.trim());
+    let wheel = Wheel::open(files.wheel())
+        .map_err(|error| RuntimeError::Retryable(format!("the Truss server code is not whole: {error}")))?;
+    let truss = files.artifact(&spec.artifact);
+    // By its content and not by its deployment: a copy of a deployment has no build of its own.
+    let env = files.env(&plan(&config, &truss, &wheel).map_err(RuntimeError::Refused)?.key);
+    if !env.join(COMPLETE).is_file() {
+        let text = "its environment is gone; retry the deployment to build it again";
+        return Err(RuntimeError::Refused(text.into()));
+    }
     let folder = files.replica(&spec.id);
     let busy =
         |error: io::Error| RuntimeError::Retryable(format!("its folder could not be laid out: {error}"));
     for name in ["home", "tmp", "dynamic_config"] {
         make_private(&folder.join(name)).map_err(busy)?;
     }
-    let wheel = Wheel::open(files.wheel())
-        .map_err(|error| RuntimeError::Retryable(format!("the Truss server code is not whole: {error}")))?;
-    lay_out(&config, &files.artifact(&spec.artifact), &wheel.templates(), &folder).map_err(|error| {
+    lay_out(&config, &truss, &wheel.templates(), &folder).map_err(|error| {
         RuntimeError::Refused(format!("the model's folder could not be laid out: {error}"))
     })?;
     if let Some(environment) = &spec.environment {
@@ -60,14 +64,12 @@ pub(crate) fn spawn(
         Serves::Custom(custom) => {
             let line = custom.start_command.clone().unwrap_or_default();
             let mut command = Command::new("/bin/sh");
-            command.args(["-c", &format!("exec {line}")]);
+            // One plain command takes the shell's place, so that signals and its exit are its own.
+            let plain = !line.contains([';', '&', '|', '(', '{', '\n'])
+                && line.split_whitespace().next().is_some_and(|word| !word.contains('='));
+            command.args(["-c", &if plain { format!("exec {line}") } else { line }]);
             let path = |endpoint: &Option<String>| endpoint.clone().unwrap_or_else(|| "/".into());
             let (readiness, liveness) = (path(&custom.readiness_endpoint), path(&custom.liveness_endpoint));
-            // Several commands in a line can't be replaced by one process.
-            if line.contains([';', '&', '|']) {
-                command = Command::new("/bin/sh");
-                command.args(["-c", &line]);
-            }
             (command, Endpoints { readiness, liveness })
         }
     };
@@ -125,5 +127,7 @@ fn environment(
     set("INFERENCE_SERVER_PORT", port.to_string().into());
     set("SLIPWAY_DYNAMIC_CONFIG", below("dynamic_config"));
     set("SLIPWAY_REPLICA", token.into());
+    // Programs that change their title keep their environment readable, by which the next server knows them.
+    set("SPT_NOENV", "1".into());
     all
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::exposure::{self, Listening};
 use crate::follow::Follower;
 use crate::logs::Logs;
 use crate::manifest::Manifest;
 use crate::parse::{Parsed, cause};
-use crate::ports::is_exposed;
 use crate::probe::{Health, probe};
 use crate::registry::{Order, Registry};
 
@@ -29,7 +30,11 @@ const READY: Duration = Duration::from_secs(5);
 const OUTPUT: Duration = Duration::from_millis(100);
 /// Answers that may fail in a row before it counts as unready.
 const FAILURES: u32 = 3;
-const PROBE_LIMIT: Duration = Duration::from_secs(2);
+/// How long a starting process may take to answer, and a ready one, which may be busy.
+const LIMIT: Duration = Duration::from_secs(2);
+const READY_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is seen to that other machines can't reach it.
+const EXPOSURE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Supervisor {
     pub manifest: Manifest,
@@ -41,6 +46,25 @@ pub(crate) struct Supervisor {
     pub orders: watch::Receiver<Order>,
     /// `None` for one that a former server started.
     pub child: Option<Child>,
+}
+
+/// A question that waits for its answer.
+type Asking = Pin<Box<dyn Future<Output = Health> + Send>>;
+
+async fn answer(asking: &mut Option<Asking>) -> Health {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What was seen of where it listens.
+struct Exposure {
+    next: Instant,
+    /// It was itself that answered.
+    own: bool,
+    /// Its log says which other ports it opened.
+    told: bool,
 }
 
 /// How a process ended, as far as can be known.
@@ -60,7 +84,10 @@ impl Supervisor {
         let mut next_probe = Instant::now();
         let mut failures = 0;
         let mut kill_at: Option<Instant> = None;
-        let mut checked_address = false;
+        let mut exposure =
+            Exposure { next: Instant::now() + Duration::from_secs(1), own: false, told: false };
+        let mut asking: Option<Asking> = None;
+        let mut killed = false;
         let mut why = None;
         loop {
             let stopping = kill_at.is_some();
@@ -84,23 +111,26 @@ impl Supervisor {
                     }
                 }
                 () = tokio::time::sleep_until(kill_at.unwrap_or_else(Instant::now)), if stopping => {
+                    killed = true;
                     self.manifest.identity.signal(Signal::KILL);
                     kill_at = Some(Instant::now() + Duration::from_secs(1));
                 }
-                () = tokio::time::sleep_until(next_probe), if !stopping => {
-                    let health = self.ask().await;
-                    if health != Health::Silent && !checked_address {
-                        checked_address = true;
-                        if is_exposed(self.manifest.port) {
+                () = tokio::time::sleep_until(next_probe), if !stopping && asking.is_none() => {
+                    asking = Some(self.ask());
+                }
+                health = answer(&mut asking), if !stopping && asking.is_some() => {
+                    asking = None;
+                    match self.exposed(&mut exposure, health).await {
+                        Listening::Private => self.note_health(health, &mut failures),
+                        // Whoever answers there is not this replica, so the answer says nothing of it.
+                        Listening::Elsewhere => {}
+                        Listening::Exposed => {
                             let port = self.manifest.port;
                             why = Some(format!(
-                                "it listened on every interface of this machine; make it listen on 127.0.0.1:{port} (the port is in $PORT)"
+                                "other machines could reach it; make it listen on 127.0.0.1:{port} only (the port is in $PORT)"
                             ));
                             self.manifest.identity.signal(Signal::KILL);
                         }
-                    }
-                    if why.is_none() {
-                        self.note_health(health, &mut failures);
                     }
                     let ready = self.manifest.ready_at.is_some();
                     next_probe = Instant::now() + if ready { READY } else { STARTING };
@@ -108,12 +138,19 @@ impl Supervisor {
             }
         }
         let exit = self.reap(child.as_mut()).await;
-        // Whatever it had started ends with it.
-        self.manifest.identity.signal(Signal::KILL);
+        // Whatever it had started ends with it; what finishes requests has as long as it would have had.
+        while kill_at.is_some_and(|at| Instant::now() < at) && self.manifest.identity.group_lives() {
+            self.log(follower.read(false));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if self.manifest.identity.group_lives() {
+            killed |= kill_at.is_some();
+            self.manifest.identity.signal(Signal::KILL);
+        }
         self.log(follower.read(true));
         let last: Vec<String> = follower.last.into_iter().collect();
         let asked = matches!(*self.orders.borrow(), Order::Stop { .. });
-        let reason = why.unwrap_or_else(|| self.reason(&exit, &last, asked));
+        let reason = why.unwrap_or_else(|| self.reason(&exit, &last, asked, killed));
         let level = if asked { LogLevel::Info } else { LogLevel::Error };
         let line = Parsed::plain(LogSource::Platform, Some(level), &format!("replica {id} ended: {reason}"));
         self.logs.append(&self.manifest.deployment, [line]);
@@ -124,8 +161,40 @@ impl Supervisor {
         self.wake.wake(&self.manifest.model);
     }
 
-    async fn ask(&self) -> Health {
-        probe(self.manifest.port, &self.manifest.endpoints.readiness, PROBE_LIMIT).await
+    fn ask(&self) -> Asking {
+        let limit = if self.manifest.ready_at.is_some() { READY_LIMIT } else { LIMIT };
+        let (port, path) = (self.manifest.port, self.manifest.endpoints.readiness.clone());
+        Box::pin(async move { probe(port, &path, limit).await })
+    }
+
+    /// Whether it listens where it should: looked at when it first answers, and now and then.
+    async fn exposed(&self, seen: &mut Exposure, health: Health) -> Listening {
+        let fresh = health != Health::Silent && !seen.own;
+        if !fresh && Instant::now() < seen.next {
+            return Listening::Private;
+        }
+        let (leader, port) = (self.manifest.identity.pid, self.manifest.port);
+        let looked = tokio::task::spawn_blocking(move || exposure::look(leader, port)).await;
+        let Ok((here, others)) = looked else { return Listening::Private };
+        seen.own |= here == Listening::Private;
+        seen.next =
+            Instant::now() + if self.manifest.ready_at.is_some() { EXPOSURE } else { Duration::from_secs(1) };
+        if !others.is_empty() && !seen.told {
+            seen.told = true;
+            let ports: Vec<String> = others.iter().map(u16::to_string).collect();
+            let text = format!(
+                "replica {} also listens for other machines, on port {}; let it listen on 127.0.0.1 only",
+                self.manifest.id,
+                ports.join(", ")
+            );
+            let line = Parsed::plain(LogSource::Platform, Some(LogLevel::Warning), &text);
+            self.logs.append(&self.manifest.deployment, [line]);
+        }
+        match (here, health) {
+            // It does not listen and nobody answers: that is for its health to say.
+            (Listening::Elsewhere, Health::Silent) => Listening::Private,
+            (here, _) => here,
+        }
     }
 
     fn log(&self, lines: Vec<Parsed>) {
@@ -163,6 +232,10 @@ impl Supervisor {
         let now = self.clock.now();
         let mut news = false;
         self.registry.change(&self.manifest.id, |entry| {
+            // An answer that was on its way when it was told to stop brings nothing back.
+            if entry.seen.state == ReplicaState::Stopping {
+                return;
+            }
             news = entry.seen.state != state;
             entry.seen.unready_since =
                 (state == ReplicaState::Unready).then(|| entry.seen.unready_since.unwrap_or(now));
@@ -188,7 +261,10 @@ impl Supervisor {
     }
 
     /// Why it ended, as a sentence without a subject's name.
-    fn reason(&self, exit: &Exit, last: &[String], asked: bool) -> String {
+    fn reason(&self, exit: &Exit, last: &[String], asked: bool, killed: bool) -> String {
+        if asked && killed {
+            return "it did not stop in the time it had and was killed".into();
+        }
         if asked {
             return "it stopped as it was told".into();
         }

@@ -1,0 +1,80 @@
+//! A replica outlives a crash of the server, and nothing is left behind by one.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use domain::{ReplicaState, Runtime, StopReason};
+use support::{Life, ask, custom, folder};
+
+const SERVER: &str = include_str!("support/server.py");
+
+/// A server's life that ends as a crash does: nothing is told to anybody.
+fn crash_after(data: &Path, work: impl AsyncFnOnce(&Life)) {
+    let threads = tokio::runtime::Runtime::new().unwrap();
+    let life = threads.block_on(async {
+        let life = Life::begin(data).await;
+        work(&life).await;
+        life
+    });
+    threads.shutdown_background();
+    drop(life);
+}
+
+#[test]
+fn the_next_server_adopts_what_still_lives() {
+    let data = folder();
+    let config = custom(data.path(), SERVER);
+    let mut before = None;
+    crash_after(data.path(), async |life| {
+        life.build(&config).await.unwrap();
+        let id = life.start("r1", &config).await;
+        before = Some(life.ready(&id).await);
+    });
+    let before = before.unwrap();
+    let threads = tokio::runtime::Runtime::new().unwrap();
+    threads.block_on(async {
+        let life = Life::begin(data.path()).await;
+        let after = life.replica(&before.id).unwrap();
+        assert_eq!(after.state, ReplicaState::Ready, "ready at once, so that its requests never wait");
+        assert_eq!((after.pid, after.port, after.ready_at), (before.pid, before.port, before.ready_at));
+        assert_eq!(life.runtime.adopted().len(), 1);
+        ask(after.port, "GET /slow", "").await.unwrap();
+        life.runtime.stop(&after.id, Duration::from_secs(60), StopReason::Asked).await;
+        life.ended(&after.id).await;
+        let text = life.text().await;
+        assert_eq!(
+            text.iter().filter(|line| *line == "server starts").count(),
+            1,
+            "no line twice: {text:#?}"
+        );
+        assert!(
+            text.iter().any(|line| line == "slow begins") && text.iter().any(|line| line == "server ends")
+        );
+    });
+    assert!(data.processes().is_empty());
+}
+
+#[test]
+fn what_can_not_be_adopted_is_stopped_and_removed() {
+    let data = folder();
+    let config = custom(data.path(), SERVER);
+    crash_after(data.path(), async |life| {
+        life.build(&config).await.unwrap();
+        let id = life.start("r1", &config).await;
+        life.ready(&id).await;
+    });
+    assert!(!data.processes().is_empty());
+    // As after a crash between the start of the process and the note about it.
+    std::fs::remove_file(data.path().join("replicas/r1/replica.json")).unwrap();
+    let threads = tokio::runtime::Runtime::new().unwrap();
+    threads.block_on(async {
+        let life = Life::begin(data.path()).await;
+        assert_eq!(life.runtime.adopted(), []);
+    });
+    assert!(data.processes().is_empty());
+    assert!(!data.path().join("replicas/r1").exists());
+}

@@ -1,0 +1,196 @@
+//! A data folder with Trusses in it, and a runtime over it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{
+    ArtifactId, BuildSpec, DeploymentId, LogQuery, ManualClock, ModelId, ObservedReplica, ReplicaId,
+    ReplicaSpec, ReplicaState, Runtime, Seen, Timestamp, Wake,
+};
+use runtime::{LocalConfig, LocalRuntime};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+/// Far longer than anything takes, so that only what hangs fails.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+#[derive(Default)]
+pub struct Bell(Notify);
+
+impl Wake for Bell {
+    fn wake(&self, _: &ModelId) {
+        self.0.notify_one();
+    }
+}
+
+/// One server's life over a data folder.
+pub struct Life {
+    pub runtime: Arc<LocalRuntime>,
+    bell: Arc<Bell>,
+}
+
+/// A data folder. Whatever still runs in it when a test is over, or fails, is ended.
+pub struct Data(TempDir);
+
+pub fn folder() -> Data {
+    Data(tempfile::Builder::new().prefix("slipway-runtime-").tempdir().unwrap())
+}
+
+impl Data {
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The living processes of its replicas.
+    pub fn processes(&self) -> Vec<i32> {
+        let home = format!("HOME={}", self.path().join("replicas").display());
+        let read = |pid: i32, name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid| {
+                String::from_utf8_lossy(&read(*pid, "environ"))
+                    .split('\0')
+                    .any(|entry| entry.starts_with(&home))
+                    && !String::from_utf8_lossy(&read(*pid, "stat")).contains(") Z ")
+            })
+            .collect()
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
+pub fn model() -> ModelId {
+    ModelId::new("mdl1")
+}
+
+pub fn deployment() -> DeploymentId {
+    DeploymentId::new("dep1")
+}
+
+/// A Truss whose server is the Python program `text`.
+pub fn custom(data: &Path, text: &str) -> Value {
+    let truss = data.join("artifacts/art1");
+    std::fs::create_dir_all(&truss).unwrap();
+    std::fs::write(truss.join("server.py"), text).unwrap();
+    json!({
+        "python_version": "py311",
+        "environment_variables": { "GREETING": "hello" },
+        "secrets": { "token": null },
+        "docker_server": {
+            "start_command": "python server.py",
+            "server_port": 8100,
+            "predict_endpoint": "/predict",
+            "readiness_endpoint": "/ready",
+            "liveness_endpoint": "/live",
+        },
+    })
+}
+
+impl Life {
+    pub async fn begin(data: &Path) -> Self {
+        let bell = Arc::new(Bell::default());
+        let runtime = LocalRuntime::open(LocalConfig {
+            data_dir: data.to_owned(),
+            clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_790_000_000_000))),
+            wake: bell.clone(),
+        })
+        .await
+        .unwrap();
+        Self { runtime, bell }
+    }
+
+    pub async fn build(&self, config: &Value) -> Result<(), domain::BuildFailure> {
+        let spec = BuildSpec {
+            model: model(),
+            deployment: deployment(),
+            artifact: ArtifactId::new("art1"),
+            config: config.clone(),
+        };
+        self.runtime.build(&spec, &|_| {}).await
+    }
+
+    pub async fn start(&self, id: &str, config: &Value) -> ReplicaId {
+        let spec = ReplicaSpec {
+            id: ReplicaId::new(id),
+            model: model(),
+            deployment: deployment(),
+            artifact: ArtifactId::new("art1"),
+            config: config.clone(),
+            environment: Some(domain::EnvironmentName::production()),
+            secrets: [("token".to_owned(), "s3cret".to_owned())].into(),
+        };
+        self.runtime.start(&spec).await.unwrap();
+        spec.id
+    }
+
+    pub fn replica(&self, id: &ReplicaId) -> Option<ObservedReplica> {
+        let Seen::Known(all) = self.runtime.observe(&model()) else { return None };
+        all.into_iter().find(|replica| &replica.id == id)
+    }
+
+    /// Waits until a replica is as it should be; a replica that ended stays so, which ends the wait.
+    pub async fn until(&self, id: &ReplicaId, wanted: impl Fn(&ReplicaState) -> bool) -> ObservedReplica {
+        let reached = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let replica = self.replica(id).expect("the replica is unknown");
+                if wanted(&replica.state) {
+                    return replica;
+                }
+                if let ReplicaState::Exited { .. } = replica.state {
+                    panic!("it ended: {:?}\n{}", replica.state, self.text().await.join("\n"));
+                }
+                self.bell.0.notified().await;
+            }
+        })
+        .await;
+        match reached {
+            Ok(replica) => replica,
+            Err(_) => panic!("still {:?}\n{}", self.replica(id), self.text().await.join("\n")),
+        }
+    }
+
+    pub async fn ready(&self, id: &ReplicaId) -> ObservedReplica {
+        self.until(id, |state| *state == ReplicaState::Ready).await
+    }
+
+    /// How it ended: code, signal, reason.
+    pub async fn ended(&self, id: &ReplicaId) -> (Option<i32>, Option<i32>, String) {
+        match self.until(id, |state| matches!(state, ReplicaState::Exited { .. })).await.state {
+            ReplicaState::Exited { code, signal, reason } => (code, signal, reason),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    /// All messages of the log, oldest first.
+    pub async fn text(&self) -> Vec<String> {
+        let query = LogQuery { ascending: true, limit: 1000, ..LogQuery::default() };
+        self.runtime.logs(&deployment(), &query).await.unwrap().into_iter().map(|line| line.message).collect()
+    }
+}
+
+/// One request to a loopback port; the whole answer as text.
+pub async fn ask(port: u16, request_line: &str, body: &str) -> std::io::Result<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    let head = format!(
+        "{request_line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
