@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Demand, Deployment, DeploymentId, Environment, Exemption, Hold, ModelRoutes, ObservedReplica, Promotion,
+    Deployment, Environment, EnvironmentName, Exemption, Hold, ModelRoutes, ObservedReplica, Promotion,
     Weight,
 };
 
@@ -16,7 +16,7 @@ pub struct Violation(pub String);
 
 /// Checks a table at the moment it is published.
 ///
-/// `demand` is what the gateway measured, `replicas` what the machine showed at that moment; the rows are those the
+/// `demand` is how many requests each environment had when the table was made, `replicas` what the machine showed at that moment; the rows are those the
 /// table was made from.
 pub fn check(
     routes: &ModelRoutes,
@@ -24,7 +24,7 @@ pub fn check(
     environments: &[Environment],
     promotions: &[Promotion],
     replicas: &[ObservedReplica],
-    demand: &BTreeMap<DeploymentId, Demand>,
+    demand: &BTreeMap<EnvironmentName, u32>,
 ) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut broken = |sentence: String| found.push(Violation(sentence));
@@ -43,11 +43,7 @@ pub fn check(
         if !environment.shares.is_empty() && total != 10_000 {
             broken(format!("{}: weights sum to {total}", environment.name));
         }
-        let whole: u64 = environment
-            .shares
-            .iter()
-            .map(|share| u64::from(demand.get(&share.deployment).map_or(0, |demand| demand.total())))
-            .sum();
+        let whole = u64::from(demand.get(&environment.name).copied().unwrap_or(0));
         for share in environment.shares.iter().filter(|share| share.weight > Weight::ZERO) {
             let name = format!("{}/{}", environment.name, share.deployment);
             let Some(route) = routes.deployments.iter().find(|route| route.id == share.deployment) else {

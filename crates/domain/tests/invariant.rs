@@ -14,7 +14,7 @@ struct World {
     environments: Vec<Environment>,
     promotions: Vec<Promotion>,
     replicas: Vec<ObservedReplica>,
-    demand: BTreeMap<DeploymentId, Demand>,
+    demand: BTreeMap<EnvironmentName, u32>,
 }
 
 fn id(text: &str) -> DeploymentId {
@@ -132,10 +132,7 @@ fn sound() -> World {
         environments: vec![environment],
         promotions: vec![promotion],
         replicas,
-        demand: BTreeMap::from([
-            (id("old"), Demand { in_flight: 7, held: 0 }),
-            (id("new"), Demand { in_flight: 3, held: 0 }),
-        ]),
+        demand: BTreeMap::from([(EnvironmentName::production(), 10)]),
     }
 }
 
@@ -200,7 +197,7 @@ fn a_share_without_a_ready_replica() {
 #[test]
 fn a_share_beyond_its_capacity() {
     planted("of 40 requests", |world| {
-        world.demand.insert(id("old"), Demand { in_flight: 10, held: 27 });
+        world.demand.insert(EnvironmentName::production(), 40);
     });
 }
 
@@ -237,7 +234,7 @@ fn a_candidate_that_holds_requests_the_other_side_could_serve() {
 #[test]
 fn a_candidate_overloaded_while_the_previous_could_carry() {
     planted("more than it can", |world| {
-        world.demand.insert(id("old"), Demand { in_flight: 37, held: 0 });
+        world.demand.insert(EnvironmentName::production(), 40);
         shares(world)[1].exemption = Some(Exemption::EnvironmentShort);
     });
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::{
     Actor, Change, ChangeKind, Deployment, Event, EventId, EventKind, ModelId, Moment, Plan, ReplicaId,
-    ReplicaSpec, RuntimeError, Seen, Snapshot, Start, plan,
+    ReplicaSpec, RuntimeError, Seen, Snapshot, Start, Wake, plan,
 };
 
 use crate::observe::observe;
@@ -139,6 +139,10 @@ impl Engine {
         known.look_at = look_at;
         if let Some(routes) = routes.filter(|_| matches!(snapshot.replicas, Seen::Known(_))) {
             known.published = Some(routes);
+        }
+        if snapshot.published.is_none() && known.published.is_some() {
+            // Nothing could be measured before the first table; the next look sees what it lets in.
+            self.parts.wakes.wake(&model);
         }
         let print = fingerprint(&snapshot.replicas);
         let news = moved || known.shown != print;

@@ -3,11 +3,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{
-    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Demand, Deployment,
-    DeploymentId, DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind,
-    Lifecycle, ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica, Phase, Position,
-    Promotion, PromotionId, PromotionRequest, Runtime, Seen, Signal, Source, Strategy, Timestamp, Traffic,
-    Wake, begin, check_invariant, standing,
+    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Deployment, DeploymentId,
+    DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind, Lifecycle,
+    ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica, Phase, Position, Promotion,
+    PromotionId, PromotionRequest, Runtime, Seen, Signal, Source, Strategy, Timestamp, Traffic, Wake, begin,
+    check_invariant, standing,
 };
 
 use store::{ModelState, Store};
@@ -27,7 +27,9 @@ pub struct World {
     /// Broken promises, each with the moment.
     pub violations: Vec<String>,
     /// What was checked last, so that nothing is checked twice.
-    checked: Option<(ModelRoutes, Vec<ObservedReplica>, BTreeMap<DeploymentId, Demand>)>,
+    checked: Option<(ModelRoutes, Vec<ObservedReplica>, BTreeMap<EnvironmentName, u32>)>,
+    /// Requests that waited at the last look.
+    holding: u32,
     store: Store,
     wakes: Arc<Wakes>,
     engine: Engine,
@@ -78,6 +80,7 @@ impl World {
             timeout_minutes: 30,
             violations: Vec::new(),
             checked: None,
+            holding: 0,
             store,
             wakes,
             started: now,
@@ -277,6 +280,7 @@ impl World {
     /// The server dies and another starts: what was in memory is gone, the machine's processes are not.
     pub fn restart(&mut self) {
         self.table.clear();
+        self.holding = 0;
         let parts = parts(
             &self.store,
             &self.machine,
@@ -312,6 +316,11 @@ impl World {
             let demand = self.demand();
             let look = self.engine.tick().await;
             self.engine.finish_builds().await;
+            let held = self.held();
+            if held > std::mem::replace(&mut self.holding, held) {
+                // The gateway wakes a model whose requests begin to wait.
+                self.wakes.wake(&self.model);
+            }
             if !self.wakes.any() {
                 self.check(demand).await?;
                 return Ok(look);
@@ -321,12 +330,23 @@ impl World {
         Ok(self.clock.now().millis() + 1)
     }
 
-    fn demand(&self) -> BTreeMap<DeploymentId, Demand> {
-        let routes = self.table.of(&self.model).map(|routes| routes.deployments).unwrap_or_default();
-        routes.into_iter().map(|route| (route.id.clone(), self.load.deployment(&route.id).demand)).collect()
+    /// Requests of each environment, as far as the table lets any arrive.
+    fn demand(&self) -> BTreeMap<EnvironmentName, u32> {
+        let routes = self.table.of(&self.model).map(|routes| routes.environments).unwrap_or_default();
+        let of = |id: &DeploymentId| self.load.deployment(id).demand.total();
+        routes
+            .into_iter()
+            .map(|route| (route.name, route.shares.iter().map(|share| of(&share.deployment)).sum()))
+            .collect()
     }
 
-    async fn check(&mut self, demand: BTreeMap<DeploymentId, Demand>) -> Result<(), store::Error> {
+    /// Requests that wait for a replica.
+    fn held(&self) -> u32 {
+        let routes = self.table.of(&self.model).map(|routes| routes.deployments).unwrap_or_default();
+        routes.iter().map(|route| self.load.deployment(&route.id).demand.held).sum()
+    }
+
+    async fn check(&mut self, demand: BTreeMap<EnvironmentName, u32>) -> Result<(), store::Error> {
         let (Some(routes), Seen::Known(replicas)) =
             (self.table.of(&self.model), self.machine.observe(&self.model))
         else {
