@@ -106,6 +106,7 @@ fn start_server() -> PathBuf {
 }
 
 /// A watcher that outlives the test process by a moment, stops its server and removes the folder.
+#[expect(clippy::zombie_processes, reason = "it waits for us to end, so nobody is left to wait for it")]
 fn stop_with_this_process(binaries: &Path, data: &Path, root: bool) {
     let prefix = if root { "setpriv --reuid=postgres --regid=postgres --clear-groups " } else { "" };
     let script = format!(

@@ -133,7 +133,7 @@ mod checks {
         add(store, &iris, std::slice::from_ref(&one)).await;
         let state = store.load_model(&iris.id).await.unwrap().unwrap();
         assert_eq!(state.model, iris);
-        assert_eq!(state.deployments, [one.clone()]);
+        assert_eq!(state.deployments, std::slice::from_ref(&one));
         assert_eq!(state.environments[0].name, EnvironmentName::production());
         assert_eq!(store.find_deployment(&one.id).await.unwrap().unwrap(), one);
         assert_eq!(store.find_model_by_name(&iris.name).await.unwrap().unwrap().id, iris.id);
