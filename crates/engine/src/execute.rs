@@ -12,6 +12,7 @@ use domain::{
 };
 
 use crate::observe::observe;
+use crate::usage::Metered;
 use crate::{Engine, Error};
 
 /// What a replica gets to finish its requests after TERM before it is killed.
@@ -112,7 +113,7 @@ impl Engine {
             let changed = plan.deployments.iter().find(|deployment| deployment.id == start.deployment);
             let stored = snapshot.deployments.iter().find(|deployment| deployment.id == start.deployment);
             if let Some(deployment) = changed.or(stored)
-                && !self.start(deployment, start).await
+                && !self.start(deployment, start).await?
             {
                 let soon = at.monotonic + 1_000;
                 look_at = Some(look_at.map_or(soon, |at: i64| at.min(soon)));
@@ -122,6 +123,7 @@ impl Engine {
         if matches!(snapshot.replicas, Seen::Known(_)) && snapshot.published.as_ref() != Some(&plan.routes) {
             self.parts.publisher.publish(plan.routes.clone());
         }
+        self.meter_before_leaving(snapshot, &plan, at).await;
         for stop in &plan.stop {
             self.parts.runtime.stop(&stop.replica, GRACE, stop.reason).await;
         }
@@ -153,8 +155,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Starts processes; false if the machine could not now.
-    async fn start(&self, deployment: &Deployment, start: &Start) -> bool {
+    /// Starts processes; false if the machine could not now, and another look should try again.
+    async fn start(&self, deployment: &Deployment, start: &Start) -> Result<bool, Error> {
         for _ in 0..start.count {
             let spec = ReplicaSpec {
                 id: ReplicaId::from_random(self.random_bytes()),
@@ -167,15 +169,67 @@ impl Engine {
             };
             match self.parts.runtime.start(&spec).await {
                 Ok(()) => {}
-                Err(error @ (RuntimeError::Retryable(_) | RuntimeError::Refused(_))) => {
-                    tracing::warn!(deployment = %deployment.id, %error, "could not start a replica");
-                    let line = format!("could not start a replica: {error}; trying again");
+                Err(RuntimeError::Retryable(reason)) => {
+                    tracing::warn!(deployment = %deployment.id, %reason, "could not start a replica; trying again");
+                    let line = format!("could not start a replica: {reason}; trying again");
                     self.parts.runtime.note(&deployment.id, &line).await;
-                    return false;
+                    return Ok(false);
+                }
+                Err(RuntimeError::Refused(reason)) => {
+                    self.give_up(deployment, &reason).await?;
+                    return Ok(true);
                 }
             }
         }
-        true
+        Ok(true)
+    }
+
+    /// Trying again would not help: the deployment has failed until a person changes something.
+    async fn give_up(&self, deployment: &Deployment, reason: &str) -> Result<(), Error> {
+        let Some(state) = self.parts.store.load_model(&deployment.model).await? else { return Ok(()) };
+        let found = state.deployments.into_iter().find(|found| found.id == deployment.id);
+        let Some(mut failed) = found else { return Ok(()) };
+        failed.failure = Some(format!("it can't be started: {reason}"));
+        failed.deadline = None;
+        let now = self.parts.clock.now();
+        let mut tx = self.parts.store.begin().await?;
+        if tx.save_deployment(&mut failed).await? {
+            tx.append(&Event {
+                id: EventId::ordered(now, 0, self.random_bytes()),
+                at: now,
+                kind: EventKind::ModelDeploymentFailed,
+                model: Some(failed.model.clone()),
+                deployment: Some(failed.id.clone()),
+                environment: failed.environment.clone(),
+                actor: Actor::system(),
+                sentence: format!("{} failed: {reason}", failed.name),
+                data: serde_json::json!({ "reason": reason }),
+            })
+            .await?;
+            tx.commit().await?;
+        } else {
+            // Somebody else wrote first; the next look finds out whether it still can't be started.
+            tx.rollback().await?;
+        }
+        self.again(&deployment.model);
+        Ok(())
+    }
+
+    /// Counts what is about to leave, which a later count would miss.
+    async fn meter_before_leaving(&mut self, snapshot: &Snapshot, plan: &Plan, at: Moment) {
+        let Seen::Known(replicas) = &snapshot.replicas else { return };
+        if plan.stop.is_empty() && plan.forget.is_empty() && plan.purge.is_empty() {
+            return;
+        }
+        let until_now =
+            |replica: &&domain::ObservedReplica| replica.is_alive() || plan.forget.contains(&replica.id);
+        let metered = Metered {
+            model: &snapshot.model.id,
+            name: &snapshot.model.name,
+            deployments: &snapshot.deployments,
+            replicas: replicas.iter().filter(until_now).collect(),
+        };
+        self.meter(metered, at).await;
     }
 
     async fn purge(&self, snapshot: &Snapshot, id: &domain::DeploymentId) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{DeploymentId, Moment, Seen};
+use domain::{Deployment, DeploymentId, ModelId, ModelName, Moment, ObservedReplica, Seen};
 use store::UsageDelta;
 
 use crate::Engine;
@@ -13,18 +13,21 @@ const DAY: i64 = 86_400_000;
 
 /// Remembers up to where use was counted.
 pub(crate) struct Meter {
-    counted_at: i64,
+    began: i64,
+    flushed_at: i64,
+    /// Up to when each model was counted.
+    counted_at: BTreeMap<ModelId, i64>,
     /// Requests of each deployment that are written already.
     requests: BTreeMap<DeploymentId, u64>,
 }
 
 impl Meter {
     pub fn new(monotonic: i64) -> Self {
-        Self { counted_at: monotonic, requests: BTreeMap::new() }
+        Self { began: monotonic, flushed_at: monotonic, counted_at: BTreeMap::new(), requests: BTreeMap::new() }
     }
 
     pub fn due_at(&self) -> i64 {
-        self.counted_at + FLUSH_EVERY
+        self.flushed_at + FLUSH_EVERY
     }
 
     pub fn is_due(&self, monotonic: i64) -> bool {
@@ -32,12 +35,19 @@ impl Meter {
     }
 }
 
+/// A model as it is metered.
+pub(crate) struct Metered<'a> {
+    pub model: &'a ModelId,
+    pub name: &'a ModelName,
+    pub deployments: &'a [Deployment],
+    /// Those that were up until now.
+    pub replicas: Vec<&'a ObservedReplica>,
+}
+
 impl Engine {
-    /// Adds what was used since the last time: milliseconds of living replicas, and requests. Development is free.
+    /// Writes what every model used since the last time.
     pub(crate) async fn flush_usage(&mut self, at: Moment) {
-        let passed = (at.monotonic - self.meter.counted_at).max(0);
-        self.meter.counted_at = at.monotonic;
-        let mut deltas = Vec::new();
+        self.meter.flushed_at = at.monotonic;
         let models: Vec<_> = self.models.keys().cloned().collect();
         for model in models {
             let Seen::Known(replicas) = self.parts.runtime.observe(&model) else { continue };
@@ -49,32 +59,45 @@ impl Engine {
                     continue;
                 }
             };
-            for deployment in state.deployments.iter().filter(|deployment| !deployment.is_development()) {
-                let total = self.parts.traffic.deployment(&deployment.id).requests;
-                let before = self.meter.requests.insert(deployment.id.clone(), total).unwrap_or(0);
-                let requests = total.saturating_sub(before) as i64;
-                let of_mine = replicas
-                    .iter()
-                    .filter(|replica| replica.deployment == deployment.id && replica.is_alive());
-                let replica_millis: i64 =
-                    of_mine.map(|replica| passed.min(at.now.since(replica.started_at)).max(0)).sum();
-                if requests == 0 && replica_millis == 0 {
-                    continue;
-                }
-                deltas.push(UsageDelta {
-                    deployment: deployment.id.clone(),
-                    model: model.clone(),
-                    deployment_name: deployment.name.to_string(),
-                    model_name: state.model.name.to_string(),
-                    environment: deployment.environment.as_ref().map(ToString::to_string),
-                    day: at.now.millis().div_euclid(DAY),
-                    replica_millis,
-                    requests,
-                });
+            let metered = Metered {
+                model: &model,
+                name: &state.model.name,
+                deployments: &state.deployments,
+                replicas: replicas.iter().filter(|replica| replica.is_alive()).collect(),
+            };
+            self.meter(metered, at).await;
+        }
+    }
+
+    /// Adds what a model used since it was last metered: milliseconds of replicas, and requests. Development is free.
+    pub(crate) async fn meter(&mut self, metered: Metered<'_>, at: Moment) {
+        let Metered { model, name, deployments, replicas } = metered;
+        let since = self.meter.counted_at.insert(model.clone(), at.monotonic).unwrap_or(self.meter.began);
+        let passed = (at.monotonic - since).max(0);
+        let mut deltas = Vec::new();
+        for deployment in deployments.iter().filter(|deployment| !deployment.is_development()) {
+            let total = self.parts.traffic.deployment(&deployment.id).requests;
+            let before = self.meter.requests.insert(deployment.id.clone(), total).unwrap_or(0);
+            let requests = total.saturating_sub(before) as i64;
+            let of_mine = replicas.iter().filter(|replica| replica.deployment == deployment.id);
+            let replica_millis: i64 =
+                of_mine.map(|replica| passed.min(at.now.since(replica.started_at)).max(0)).sum();
+            if requests == 0 && replica_millis == 0 {
+                continue;
             }
+            deltas.push(UsageDelta {
+                deployment: deployment.id.clone(),
+                model: model.clone(),
+                deployment_name: deployment.name.to_string(),
+                model_name: name.to_string(),
+                environment: deployment.environment.as_ref().map(ToString::to_string),
+                day: at.now.millis().div_euclid(DAY),
+                replica_millis,
+                requests,
+            });
         }
         if let Err(error) = self.parts.store.add_usage(&deltas).await {
-            tracing::error!(%error, "could not write what deployments used; this minute is lost from the usage log");
+            tracing::error!(%model, %error, "could not write what a model used; this minute is lost from the usage log");
         }
     }
 }
