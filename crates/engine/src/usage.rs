@@ -23,7 +23,12 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub fn new(monotonic: i64) -> Self {
-        Self { began: monotonic, flushed_at: monotonic, counted_at: BTreeMap::new(), requests: BTreeMap::new() }
+        Self {
+            began: monotonic,
+            flushed_at: monotonic,
+            counted_at: BTreeMap::new(),
+            requests: BTreeMap::new(),
+        }
     }
 
     pub fn due_at(&self) -> i64 {
