@@ -49,7 +49,7 @@ pub async fn check(config: &Config) -> Vec<Finding> {
 }
 
 async fn find_uv(config: &Config) -> Option<(PathBuf, String)> {
-    for path in [PathBuf::from("uv"), config.data_dir.join("uv/bin/uv")] {
+    for path in [PathBuf::from("uv"), config.data_dir.join("uv/venv/bin/uv")] {
         let run = Command::new(&path).arg("--version").stdin(Stdio::null()).output().await;
         if let Ok(output) = run
             && output.status.success()
