@@ -295,6 +295,7 @@ impl Work<'_> {
                     promotion.counted_at = self.at.now;
                 }
                 promotion.position = Position { stage, elapsed_ms: promotion.position.elapsed_ms };
+                promotion.hold = None;
                 promotion.reason = Some(format!(
                     "canceled by {by}; the previous deployment has lost replicas, so traffic goes back as they start"
                 ));
