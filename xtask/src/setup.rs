@@ -139,7 +139,8 @@ pub fn clients() -> Result<PathBuf> {
     let folder = tools().join("truss");
     let bin = folder.join("bin");
     let stamp = folder.join("installed");
-    let wanted = TRUSS.join("\n");
+    // The programs' first lines name this folder, so a cache seen through another path is another installation.
+    let wanted = format!("{}\n{}", TRUSS.join("\n"), folder.display());
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(bin);
     }
