@@ -7,6 +7,7 @@
 
 #[cfg(feature = "ssr")]
 pub mod backend;
+mod chunks;
 mod clock;
 mod components;
 mod erase;
@@ -30,11 +31,19 @@ pub use routes::App;
 pub use shell::shell;
 pub use shell::{SiteFiles, Theme};
 
-/// Takes over the page that the server rendered.
+/// Takes over the page that the server rendered, once its code is there. If that can't be loaded, the page stays as it
+/// is: its links and forms work without us.
 #[cfg(feature = "hydrate")]
 #[wasm_bindgen::prelude::wasm_bindgen]
-pub fn hydrate() {
+pub async fn hydrate() {
     console_error_panic_hook::set_once();
+    let path = leptos::prelude::window().location().pathname().unwrap_or_default();
+    if let Some(chunk) = chunks::Chunk::of_path(&path)
+        && let Err(error) = chunk.load().await
+    {
+        leptos::logging::error!("the code of this page could not be loaded: {error}");
+        return;
+    }
     leptos::mount::hydrate_body(App);
     // Tests, and nobody else, wait for this: from here on clicks are handled in the browser.
     if let Some(root) = leptos::prelude::document().document_element() {

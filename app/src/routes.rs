@@ -5,10 +5,11 @@ use leptos_meta::{Title, provide_meta_context};
 use leptos_router::components::{ParentRoute, Redirect, Route, Router, Routes};
 use leptos_router::{SsrMode, path};
 
+use crate::chunks::{Chunk, Later};
 use crate::clock::provide_clock;
 use crate::components::{Frame, provide_toasts};
 use crate::live::provide_live;
-use crate::pages::{DeploymentPage, EnvironmentPage, ModelPage, ModelsPage, NotFound, SignInPage, UsagePage};
+use crate::pages::{ModelsPage, NotFound, SignInPage};
 
 /// The whole dashboard.
 #[component]
@@ -30,16 +31,16 @@ pub fn App() -> impl IntoView {
                 <ParentRoute path=path!("") view=Frame ssr=SsrMode::Async>
                     <Route path=path!("/") view=|| view! { <Redirect path="/models" /> } ssr=SsrMode::Async />
                     <Route path=path!("/models") view=ModelsPage ssr=SsrMode::Async />
-                    <Route path=path!("/models/:model") view=ModelPage ssr=SsrMode::Async />
+                    <Route path=path!("/models/:model") view=|| view! { <Later chunk=Chunk::Model /> } ssr=SsrMode::Async />
                     <Route
                         path=path!("/models/:model/environments/:environment")
-                        view=EnvironmentPage
+                        view=|| view! { <Later chunk=Chunk::Environment /> }
                         ssr=SsrMode::Async
                     />
-                    <Route path=path!("/models/:model/deployments/:deployment") view=DeploymentPage ssr=SsrMode::Async />
+                    <Route path=path!("/models/:model/deployments/:deployment") view=|| view! { <Later chunk=Chunk::Deployment /> } ssr=SsrMode::Async />
                     // Where the push client's printed links to logs lead.
-                    <Route path=path!("/models/:model/logs/:deployment") view=DeploymentPage ssr=SsrMode::Async />
-                    <Route path=path!("/usage") view=UsagePage ssr=SsrMode::Async />
+                    <Route path=path!("/models/:model/logs/:deployment") view=|| view! { <Later chunk=Chunk::Deployment /> } ssr=SsrMode::Async />
+                    <Route path=path!("/usage") view=|| view! { <Later chunk=Chunk::Usage /> } ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>
         </Router>

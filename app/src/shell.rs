@@ -1,5 +1,6 @@
 //! The HTML document around every page.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -10,6 +11,9 @@ pub struct SiteFiles {
     pub js: String,
     pub wasm: String,
     pub css: String,
+    /// The files of each chunk, by the chunk's name.
+    #[serde(default)]
+    pub chunks: BTreeMap<String, Vec<String>>,
 }
 
 /// Which theme a person chose.
@@ -68,6 +72,7 @@ mod document {
 
     use super::{SiteFiles, Theme};
     use crate::App;
+    use crate::chunks::Chunk;
 
     /// A ramp with its first step lit: inline, so that the page asks for one file less.
     const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect \
@@ -79,13 +84,21 @@ mod document {
     pub fn shell(files: SiteFiles) -> impl IntoView {
         let nonce = use_nonce();
         set_headers(nonce.as_ref().map(ToString::to_string).unwrap_or_default());
-        let cookies = use_context::<Parts>()
-            .and_then(|parts| parts.headers.get(COOKIE)?.to_str().ok().map(str::to_owned))
+        let parts = use_context::<Parts>();
+        let cookies =
+            parts.as_ref().and_then(|parts| parts.headers.get(COOKIE)?.to_str().ok()).unwrap_or_default();
+        let theme = Theme::from_cookies(cookies).as_str();
+        let SiteFiles { js, wasm, css, mut chunks } = files;
+        // The page's own code is needed as soon as the program runs: fetched beside it, not after it.
+        let early = parts
+            .as_ref()
+            .and_then(|parts| chunks.remove(Chunk::of_path(parts.uri.path())?.name()))
             .unwrap_or_default();
-        let theme = Theme::from_cookies(&cookies).as_str();
-        let SiteFiles { js, wasm, css } = files;
+        let preload = |file: String| {
+            view! { <link rel="preload" href=file r#as="fetch" r#type="application/wasm" crossorigin="" /> }
+        };
         let start = format!(
-            "import init, {{ hydrate }} from '{js}'; await init({{ module_or_path: '{wasm}' }}); hydrate();"
+            "import init, {{ hydrate }} from '{js}'; await init({{ module_or_path: '{wasm}' }}); await hydrate();"
         );
         view! {
             <!DOCTYPE html>
@@ -97,7 +110,8 @@ mod document {
                     <link rel="icon" href=ICON />
                     <link rel="stylesheet" href=css />
                     <link rel="modulepreload" href=js nonce=nonce.clone() />
-                    <link rel="preload" href=wasm r#as="fetch" r#type="application/wasm" crossorigin="" />
+                    {preload(wasm)}
+                    {early.into_iter().map(preload).collect_view()}
                     <script type="module" nonce=nonce inner_html=start></script>
                     <MetaTags />
                 </head>

@@ -52,7 +52,7 @@ pub fn router(backend: Arc<dyn Backend>, changes: Changes, shutdown: Cancellatio
         .with_state(options)
         .merge(streams)
         .route(
-            "/pkg/{name}",
+            "/pkg/{*name}",
             get(|Path(name): Path<String>, headers: HeaderMap| async move { site::serve(&name, &headers) }),
         )
 }

@@ -39,6 +39,7 @@ pub fn files() -> SiteFiles {
         js: "/pkg/none.js".into(),
         wasm: "/pkg/none.wasm".into(),
         css: "/pkg/none.css".into(),
+        chunks: Default::default(),
     };
     file("manifest.json").and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_else(none)
 }
@@ -48,11 +49,15 @@ pub fn is_built() -> bool {
     file("manifest.json").is_some()
 }
 
-/// Answers `/pkg/{name}`, compressed as the browser likes it. Names carry a hash, so browsers keep files for ever.
+/// Answers `/pkg/{name}`, compressed as the browser likes it. Names, or the one folder before them, carry a hash, so
+/// browsers keep files for ever.
 pub fn serve(name: &str, request: &HeaderMap) -> Response {
-    let safe = !name.is_empty()
-        && !name.starts_with('.')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
+    let safe = name.split('/').count() <= 2
+        && name.split('/').all(|part| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        });
     let Some(kind) = safe.then(|| content_type(name)).flatten() else { return missing() };
     let tag = format!("\"{name}\"");
     if request.get(IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes()) {
@@ -128,7 +133,17 @@ mod tests {
 
     #[test]
     fn names_never_leave_the_folder() {
-        for name in ["../Cargo.toml", "..", ".hidden.js", "a/b.js", "app.js\0", "x.toml"] {
+        for name in [
+            "../Cargo.toml",
+            "..",
+            ".hidden.js",
+            "a/../b.js",
+            "/etc/x.js",
+            "a//b.js",
+            "a/b/c.js",
+            "app.js\0",
+            "x.toml",
+        ] {
             assert_eq!(serve(name, &HeaderMap::new()).status(), StatusCode::NOT_FOUND, "{name}");
         }
     }

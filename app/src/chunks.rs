@@ -1,0 +1,193 @@
+//! Pages whose code a browser loads when it first opens them.
+//!
+//! The page that the server rendered is loaded before the dashboard takes it over, so taking over never waits; the
+//! others come when a link leads to them. With feature `split` (the built site) each page below is a file of its own;
+//! without it, on the server and in a plain build, they are simply there.
+
+use leptos::prelude::*;
+
+use crate::erase::Erase;
+use crate::pages::{DeploymentPage, EnvironmentPage, ModelPage, UsagePage};
+
+/// A page with code of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chunk {
+    Model,
+    Environment,
+    Deployment,
+    Usage,
+}
+
+/// Makes a page's view, once its code is there.
+type MakeView = fn() -> AnyView;
+
+impl Chunk {
+    /// The page behind a path, if it is one of these.
+    pub fn of_path(path: &str) -> Option<Self> {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        match parts.as_slice() {
+            ["models", _] => Some(Self::Model),
+            ["models", _, "environments", _] => Some(Self::Environment),
+            ["models", _, "deployments" | "logs", _] => Some(Self::Deployment),
+            ["usage"] => Some(Self::Usage),
+            _ => None,
+        }
+    }
+
+    /// The chunk's name in the site's manifest.
+    #[cfg(feature = "ssr")]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Environment => "environment",
+            Self::Deployment => "deployment",
+            Self::Usage => "usage",
+        }
+    }
+}
+
+fn model_view() -> AnyView {
+    view! { <ModelPage /> }.erased()
+}
+
+fn environment_view() -> AnyView {
+    view! { <EnvironmentPage /> }.erased()
+}
+
+fn deployment_view() -> AnyView {
+    view! { <DeploymentPage /> }.erased()
+}
+
+fn usage_view() -> AnyView {
+    view! { <UsagePage /> }.erased()
+}
+
+#[cfg(not(feature = "split"))]
+mod loading {
+    use super::{Chunk, MakeView};
+
+    impl Chunk {
+        /// The page's view; its code is part of the program.
+        pub fn loaded(self) -> Option<MakeView> {
+            Some(match self {
+                Self::Model => super::model_view,
+                Self::Environment => super::environment_view,
+                Self::Deployment => super::deployment_view,
+                Self::Usage => super::usage_view,
+            })
+        }
+
+        /// Loads the page's code.
+        pub async fn load(self) -> Result<MakeView, String> {
+            self.loaded().ok_or_else(String::new)
+        }
+    }
+}
+
+#[cfg(feature = "split")]
+mod loading {
+    use std::sync::OnceLock;
+
+    use leptos::wasm_split::{SplitLoaderError, wasm_split};
+
+    use super::{Chunk, MakeView};
+
+    static LOADED: [OnceLock<MakeView>; 4] = [const { OnceLock::new() }; 4];
+
+    impl Chunk {
+        /// The page's view, if its code is there.
+        pub fn loaded(self) -> Option<MakeView> {
+            LOADED[self as usize].get().copied()
+        }
+
+        /// Loads the page's code, unless it is there.
+        pub async fn load(self) -> Result<MakeView, String> {
+            let view = match self {
+                Self::Model => model().await,
+                Self::Environment => environment().await,
+                Self::Deployment => deployment().await,
+                Self::Usage => usage().await,
+            }
+            .map_err(|error| error.to_string())?;
+            Ok(*LOADED[self as usize].get_or_init(|| view))
+        }
+    }
+
+    // Only the pointer crosses from file to file, so a loaded page is made like any other: at once.
+
+    #[wasm_split(model, wasm_split_path = leptos::wasm_split, fallible)]
+    fn model() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::model_view)
+    }
+
+    #[wasm_split(environment, wasm_split_path = leptos::wasm_split, fallible)]
+    fn environment() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::environment_view)
+    }
+
+    #[wasm_split(deployment, wasm_split_path = leptos::wasm_split, fallible)]
+    fn deployment() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::deployment_view)
+    }
+
+    #[wasm_split(usage, wasm_split_path = leptos::wasm_split, fallible)]
+    fn usage() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::usage_view)
+    }
+}
+
+/// A page, or a line that says it is on its way.
+#[component]
+pub fn Later(chunk: Chunk) -> impl IntoView {
+    match chunk.loaded() {
+        Some(make) => make(),
+        None => view! { <Awaited chunk /> }.erased(),
+    }
+}
+
+#[component]
+fn Awaited(chunk: Chunk) -> impl IntoView {
+    let loaded = RwSignal::new(None::<Result<MakeView, String>>);
+    leptos::task::spawn_local(async move {
+        let outcome = chunk.load().await;
+        // The reader may have left for another page meanwhile.
+        let _ = loaded.try_set(Some(outcome));
+    });
+    move || match loaded.get() {
+        None => view! { <p class="loading" role="status">"Loading…"</p> }.erased(),
+        Some(Ok(make)) => make(),
+        Some(Err(error)) => view! { <NotLoaded error /> }.erased(),
+    }
+}
+
+/// The server does not answer, or it was replaced by one that has another dashboard.
+#[component]
+fn NotLoaded(error: String) -> impl IntoView {
+    view! {
+        <section class="empty">
+            <h1>"This page could not be loaded"</h1>
+            <p>{error}</p>
+            <p>
+                <a href="" rel="external">"Load it again"</a>
+            </p>
+        </section>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_its_page() {
+        assert_eq!(Chunk::of_path("/models/abc"), Some(Chunk::Model));
+        assert_eq!(Chunk::of_path("/models/abc/"), Some(Chunk::Model));
+        assert_eq!(Chunk::of_path("/models/abc/environments/production"), Some(Chunk::Environment));
+        assert_eq!(Chunk::of_path("/models/abc/deployments/d"), Some(Chunk::Deployment));
+        assert_eq!(Chunk::of_path("/models/abc/logs/d"), Some(Chunk::Deployment));
+        assert_eq!(Chunk::of_path("/usage"), Some(Chunk::Usage));
+        for path in ["/", "/models", "/sign-in", "/models/a/b/c", "/nowhere"] {
+            assert_eq!(Chunk::of_path(path), None, "{path}");
+        }
+    }
+}
