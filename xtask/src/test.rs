@@ -115,7 +115,7 @@ fn lint(_: &Test) -> Result<Vec<Command>> {
             "--package",
             "app",
             "--features",
-            "hydrate",
+            "split",
             "--target",
             "wasm32-unknown-unknown",
             "--target-dir",
