@@ -12,7 +12,7 @@ use http::HeaderMap;
 
 use crate::auth;
 use crate::machine::Machine;
-use crate::picture::Picture;
+use crate::picture::{Overview, Picture};
 
 /// The use cases with what the doors need beside them.
 pub struct Api {
@@ -57,18 +57,34 @@ impl Api {
         id: &str,
     ) -> Result<(Picture, DeploymentId), Error> {
         let id = DeploymentId::new(id);
-        for picture in self.pictures(actor).await? {
-            if picture.deployment(&id).is_some() {
-                return Ok((picture, id));
-            }
-        }
-        Err(Error::not_found(format!("there is no deployment `{id}`")))
+        let state = self.control.model_of(actor, &id).await?;
+        Ok((self.draw(actor.role, state), id))
     }
 
     /// Every model, by name.
     pub async fn pictures(&self, actor: &Actor) -> Result<Vec<Picture>, Error> {
         let states = self.control.models(actor).await?;
         Ok(states.into_iter().map(|state| self.draw(actor.role, state)).collect())
+    }
+
+    /// Every model with what its production serves, and no other of its deployments.
+    pub async fn overviews(&self, actor: &Actor) -> Result<Vec<Overview>, Error> {
+        let all = self.control.model_overviews(actor, None, u32::MAX).await?;
+        let draw = |overview: store::ModelOverview| Overview {
+            deployments: u32::try_from(overview.deployments).unwrap_or(u32::MAX),
+            changed_at: overview.changed_at,
+            picture: self.draw(
+                actor.role,
+                store::ModelState {
+                    model: overview.model,
+                    deleted: false,
+                    deployments: overview.named,
+                    environments: overview.production.into_iter().collect(),
+                    promotions: overview.promotion.into_iter().collect(),
+                },
+            ),
+        };
+        Ok(all.into_iter().map(draw).collect())
     }
 
     fn draw(&self, role: Role, state: store::ModelState) -> Picture {

@@ -28,6 +28,13 @@ pub struct Picture {
     pub public_url: Arc<str>,
 }
 
+/// One line of a list: a picture with only what production serves, and what is counted of the rest.
+pub struct Overview {
+    pub picture: Picture,
+    pub deployments: u32,
+    pub changed_at: Timestamp,
+}
+
 impl Picture {
     pub fn deployment(&self, id: &DeploymentId) -> Option<&Deployment> {
         self.deployments.iter().find(|deployment| &deployment.id == id)

@@ -1,6 +1,6 @@
-use domain::{Action, Actor, EventKind, ModelId, ModelName};
+use domain::{Action, Actor, DeploymentId, EventKind, ModelId, ModelName};
 use serde_json::json;
-use store::{ModelState, ModelSummary};
+use store::{ModelOverview, ModelState};
 
 use crate::parts::{no_model, persist};
 use crate::{ControlPlane, Error};
@@ -13,6 +13,14 @@ impl ControlPlane {
         state.filter(|state| !state.deleted).ok_or_else(|| no_model(id))
     }
 
+    /// Everything about the model that a deployment belongs to.
+    pub async fn model_of(&self, actor: &Actor, id: &DeploymentId) -> Result<ModelState, Error> {
+        self.may(actor, Action::View)?;
+        let found = self.parts.store.find_deployment(id).await?;
+        let deployment = found.ok_or_else(|| Error::NotFound(format!("there is no deployment `{id}`")))?;
+        self.model(actor, &deployment.model).await
+    }
+
     pub async fn model_by_name(&self, actor: &Actor, name: &ModelName) -> Result<ModelState, Error> {
         self.may(actor, Action::View)?;
         let found = self.parts.store.find_model_by_name(name).await?;
@@ -20,15 +28,15 @@ impl ControlPlane {
         self.model(actor, &model.id).await
     }
 
-    /// Models by name, at most `limit` after `after`.
-    pub async fn model_list(
+    /// Models and what their production serves, by name, at most `limit` after `after`.
+    pub async fn model_overviews(
         &self,
         actor: &Actor,
         after: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<ModelSummary>, Error> {
+    ) -> Result<Vec<ModelOverview>, Error> {
         self.may(actor, Action::View)?;
-        Ok(self.parts.store.models(after, limit).await?)
+        Ok(self.parts.store.model_overviews(after, limit).await?)
     }
 
     /// Every model with everything about it, by name.

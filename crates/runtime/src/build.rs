@@ -108,11 +108,8 @@ impl Builder<'_> {
                 .uv_commands(truss, &work, &env.join("bin/python"))
                 .map_err(|error| format!("the requirements could not be written down: {error}"))?;
             let count = commands.len();
-            for (index, mut command) in commands.into_iter().enumerate() {
+            for (index, command) in commands.into_iter().enumerate() {
                 step(&format!("installing requirements ({} of {count})", index + 1));
-                if command.args.first().is_some_and(|word| word == "pip") {
-                    command.args.push("--compile-bytecode".into());
-                }
                 run(uv, &command.args, Some(&command.dir), lines).await?;
             }
             std::fs::write(env.join(COMPLETE), &plan.key).map_err(|error| disk(env, &error))

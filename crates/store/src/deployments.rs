@@ -4,7 +4,7 @@ use crate::error::{read, write};
 use crate::pool::on;
 use crate::{Error, Store, Tx};
 
-fn parse((document, version): (String, i64)) -> Result<Deployment, Error> {
+pub(crate) fn parse((document, version): (String, i64)) -> Result<Deployment, Error> {
     let mut deployment: Deployment = read("deployment", &document)?;
     deployment.version = version.max(0) as u64;
     Ok(deployment)

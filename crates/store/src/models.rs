@@ -17,14 +17,6 @@ pub struct ModelState {
     pub promotions: Vec<Promotion>,
 }
 
-/// A page's row.
-#[derive(Debug, Clone)]
-pub struct ModelSummary {
-    pub model: Model,
-    /// Live deployments.
-    pub deployments: u64,
-}
-
 impl Store {
     /// Everything about a model; `None` if there never was one or nothing is left of it.
     pub async fn load_model(&self, id: &ModelId) -> Result<Option<ModelState>, Error> {
@@ -41,23 +33,6 @@ impl Store {
                  ORDER BY id")
             .fetch_all(connection).await)?;
         Ok(rows.into_iter().map(|(id,)| ModelId::new(id)).collect())
-    }
-
-    /// Live models by name, `limit` at a time after `after`.
-    pub async fn models(&self, after: Option<&str>, limit: u32) -> Result<Vec<ModelSummary>, Error> {
-        let mut tx = self.read().await?;
-        let rows: Vec<(String, i64, i64)> = on!(&mut tx, connection => sqlx::query_as(
-                "SELECT document, generation,
-                        (SELECT COUNT(*) FROM deployment WHERE deployment.model = model.id AND deployment.deleted_at IS NULL)
-                 FROM model WHERE model.deleted_at IS NULL AND model.name > $1 ORDER BY model.name LIMIT $2")
-            .bind(after.unwrap_or("")).bind(i64::from(limit))
-            .fetch_all(connection).await)?;
-        rows.into_iter()
-            .map(|(document, generation, deployments)| {
-                let model = parse(&document, generation)?;
-                Ok(ModelSummary { model, deployments: deployments.max(0) as u64 })
-            })
-            .collect()
     }
 
     /// Every live model with everything about it, by name.
@@ -84,7 +59,7 @@ impl Store {
     }
 }
 
-fn parse(document: &str, generation: i64) -> Result<Model, Error> {
+pub(crate) fn parse(document: &str, generation: i64) -> Result<Model, Error> {
     let mut model: Model = read("model", document)?;
     model.generation = generation.max(0) as u64;
     Ok(model)

@@ -4,7 +4,7 @@ use crate::error::{read, write};
 use crate::pool::on;
 use crate::{Error, Store, Tx};
 
-fn parse((document, version): (String, i64)) -> Result<Promotion, Error> {
+pub(crate) fn parse((document, version): (String, i64)) -> Result<Promotion, Error> {
     let mut promotion: Promotion = read("promotion", &document)?;
     promotion.version = version.max(0) as u64;
     Ok(promotion)

@@ -115,6 +115,7 @@ on_both!(
     writers_of_one_model_wait_for_each_other,
     nothing_is_left_of_a_rollback,
     a_deleted_model_stays_until_purged,
+    a_list_of_models_names_only_what_production_serves,
     events_page_newest_first,
     keys_sessions_and_links,
     usage_adds_up_and_outlives,
@@ -264,12 +265,41 @@ mod checks {
         tx.commit().await.unwrap();
         let state = store.load_model(&iris.id).await.unwrap().unwrap();
         assert!(state.deleted && state.deployments.len() == 1);
-        assert!(store.models(None, 10).await.unwrap().is_empty(), "no page shows it");
+        assert!(store.model_overviews(None, 10).await.unwrap().is_empty(), "no page shows it");
         let mut tx = store.begin().await.unwrap();
         tx.mark_purged(&one.id).await.unwrap();
         tx.commit().await.unwrap();
         assert!(store.load_model(&iris.id).await.unwrap().is_none());
         add(store, &Model { id: ModelId::new("next"), ..iris }, &[]).await;
+    }
+
+    pub async fn a_list_of_models_names_only_what_production_serves(scratch: Scratch) {
+        let store = &scratch.store;
+        let (iris, zebra) = (model("iris"), model("zebra"));
+        let (one, two, idle) =
+            (deployment(&iris, "one"), deployment(&iris, "two"), deployment(&iris, "idle"));
+        let draft = Deployment { kind: DeploymentKind::Development, ..deployment(&iris, "draft") };
+        add(store, &iris, &[one.clone(), two.clone(), idle, draft.clone()]).await;
+        add(store, &zebra, &[]).await;
+        let mut tx = store.begin().await.unwrap();
+        let mut production = Environment::new(iris.id.clone(), EnvironmentName::production(), NOW);
+        production.current = Some(one.id.clone());
+        assert!(tx.save_environment(&mut production).await.unwrap());
+        tx.insert_promotion(&promotion(&iris, "p", &two)).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let all = store.model_overviews(None, 10).await.unwrap();
+        assert_eq!(all.iter().map(|one| one.model.name.as_str()).collect::<Vec<_>>(), ["iris", "zebra"]);
+        let mut named: Vec<&str> = all[0].named.iter().map(|deployment| deployment.name.as_str()).collect();
+        named.sort_unstable();
+        assert_eq!(named, ["one", "two"]);
+        assert_eq!((all[0].deployments, all[1].deployments), (4, 0));
+        assert_eq!(all[0].development, Some(draft.id));
+        assert_eq!(all[0].production.as_ref().unwrap().current, Some(one.id));
+        assert_eq!(all[0].promotion.as_ref().unwrap().candidate, two.id);
+        assert!(all[1].promotion.is_none() && all[1].named.is_empty());
+        let page = store.model_overviews(Some("iris"), 10).await.unwrap();
+        assert_eq!(page.len(), 1, "the page after iris begins with zebra");
     }
 
     pub async fn events_page_newest_first(scratch: Scratch) {

@@ -20,8 +20,8 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 
 impl Dashboard {
     pub(super) async fn read_models(&self, actor: &Actor) -> Result<ModelsPage, AppError> {
-        let pictures = self.api.pictures(actor).await.map_err(told)?;
-        let mut models: Vec<_> = pictures.iter().map(pages::model_row).collect();
+        let overviews = self.api.overviews(actor).await.map_err(told)?;
+        let mut models: Vec<_> = overviews.iter().map(pages::model_row).collect();
         models.sort_by(|a, b| b.last_change_at.cmp(&a.last_change_at).then_with(|| a.name.cmp(&b.name)));
         let first_run = if models.is_empty() { Some(first_run(&self.api.public_url).await) } else { None };
         Ok(ModelsPage {

@@ -1,12 +1,13 @@
 //! The list of models, and one model's page.
 
 use app::view::{DevelopmentBand, EnvironmentCard, ModelPage, ModelRow};
-use domain::{DeploymentStatus, Environment, Timestamp};
+use domain::{DeploymentStatus, Environment};
 
-use crate::picture::Picture;
+use crate::picture::{Overview, Picture};
 
 /// One line of the list of models.
-pub fn model_row(picture: &Picture) -> ModelRow {
+pub fn model_row(overview: &Overview) -> ModelRow {
+    let picture = &overview.picture;
     let production = picture.production();
     let promotion = production.and_then(|environment| picture.promotion(&environment.name));
     ModelRow {
@@ -16,22 +17,9 @@ pub fn model_row(picture: &Picture) -> ModelRow {
             .and_then(|environment| environment.current.as_ref())
             .and_then(|id| picture.served(id)),
         promotion: promotion.map(|promotion| picture.brief(promotion)),
-        deployments: picture.deployments.len() as u32,
-        last_change_at: last_change(picture),
+        deployments: overview.deployments,
+        last_change_at: overview.changed_at,
     }
-}
-
-/// The newest moment that is stored of a model.
-fn last_change(picture: &Picture) -> Timestamp {
-    let deployments = picture
-        .deployments
-        .iter()
-        .flat_map(|deployment| [Some(deployment.created_at), deployment.active_since]);
-    let promotions = picture
-        .promotions
-        .iter()
-        .flat_map(|promotion| [Some(promotion.started_at), promotion.gate_passed_at]);
-    deployments.chain(promotions).flatten().fold(picture.model.created_at, Timestamp::max)
 }
 
 /// One sentence on all models together.
