@@ -7,7 +7,7 @@ import { expect, test } from '../support/test.ts';
 const RATE = 200;
 const WINDOW = 20;
 
-test('canary: no request fails while ten stages go by', async ({ slipway, truss }) => {
+test('canary: no request fails while one runs to its end, one is cancelled, and one runs again', async ({ slipway, truss }) => {
   test.setTimeout(240_000);
   const name = unique('bench-canary');
   const blue = await truss.push(await saying('blue'), '--model-name', name);
@@ -21,22 +21,39 @@ test('canary: no request fails while ten stages go by', async ({ slipway, truss 
   const green = await truss.push(await saying('green'), '--model-name', name);
   await slipway.reaches(model, green.deployment, 'ACTIVE');
 
+  const environment = `/v1/models/${model}/environments/production`;
+  const promote = async (deployment: string) => {
+    const begun = await slipway.rest('POST', `${environment}/promote`, { deployment_id: deployment });
+    expect(begun.status, JSON.stringify(begun.body)).toBe(200);
+  };
+  const serves = (deployment: string) =>
+    until(
+      `production serves ${deployment}`,
+      async () => (await slipway.rest('GET', environment)).body.current_deployment?.id === deployment,
+      120_000,
+    );
+
   const load = new Load(slipway, `/model/${model}/production/predict`, RATE);
-  const begun = await slipway.rest('POST', `/v1/models/${model}/environments/production/promote`, {
-    deployment_id: green.deployment,
-  });
-  expect(begun.status, JSON.stringify(begun.body)).toBe(200);
+  await promote(green.deployment);
+  await serves(green.deployment);
+  // Back again, cancelled when the candidate has answered a good part of the requests, and once more to the end.
+  const turned = load.samples.length;
+  await promote(blue.deployment);
   await until(
-    'the promotion has succeeded',
-    async () => {
-      const { body } = await slipway.rest('GET', `/v1/models/${model}/environments/production`);
-      return body.current_deployment?.id === green.deployment;
-    },
+    'the candidate answered three hundred requests',
+    async () => load.samples.slice(turned).filter((sample) => sample.side === 'blue').length > 300,
     120_000,
   );
+  const canceled = await slipway.rest('POST', `${environment}/cancel_promotion`, {});
+  expect(canceled.status, JSON.stringify(canceled.body)).toBe(200);
+  await promote(blue.deployment);
+  await serves(blue.deployment);
   const samples = await load.stop();
   const seconds = (samples.at(-1)!.sent - samples[0]!.sent) / 1000;
   const rate = (samples.length / seconds).toFixed(0);
-  console.log(`canary: ${samples.length} requests at ${rate}/s over ${seconds.toFixed(0)} s, ${load.failures.length} failed`);
+  console.log(
+    `canary: to the end, cancelled, and to the end again: ${samples.length} requests at ${rate}/s over ` +
+      `${seconds.toFixed(0)} s, ${load.failures.length} failed`,
+  );
   expect(load.failures).toEqual([]);
 });
