@@ -24,10 +24,16 @@ fn file(path: &str) -> Option<Bytes> {
     })
 }
 
+/// cargo-leptos says where its site is, and leaves the style sheets apart.
 #[cfg(not(feature = "embed"))]
 fn file(path: &str) -> Option<Bytes> {
-    let site = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/site");
-    std::fs::read(site.join(path)).ok().map(Bytes::from)
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let site = std::env::var("LEPTOS_SITE_ROOT").unwrap_or_else(|_| "target/site".into());
+    let style = path.strip_prefix("pkg/").filter(|name| name.ends_with(".css"));
+    std::fs::read(root.join(site).join(path))
+        .ok()
+        .or_else(|| std::fs::read(root.join("style").join(style?)).ok())
+        .map(Bytes::from)
 }
 
 /// The files that pages name.
@@ -35,18 +41,19 @@ fn file(path: &str) -> Option<Bytes> {
 /// Read anew for each page while developing, so that a rebuilt site needs no restart; a site that was never built
 /// still has pages, without their script and style.
 pub fn files() -> SiteFiles {
-    let none = || SiteFiles {
-        js: "/pkg/none.js".into(),
-        wasm: "/pkg/none.wasm".into(),
-        css: "/pkg/none.css".into(),
+    // As cargo-leptos names them.
+    let plain = || SiteFiles {
+        js: "/pkg/app.js".into(),
+        wasm: "/pkg/app.wasm".into(),
+        css: "/pkg/app.css".into(),
         chunks: Default::default(),
     };
-    file("manifest.json").and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_else(none)
+    file("manifest.json").and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_else(plain)
 }
 
 /// Whether there is a site to serve.
 pub fn is_built() -> bool {
-    file("manifest.json").is_some()
+    file("manifest.json").is_some() || file("pkg/app.wasm").is_some()
 }
 
 /// Answers `/pkg/{name}`, compressed as the browser likes it. Names, or the one folder before them, carry a hash, so

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::{files, shell};
+use crate::{files, functions, shell};
 
 #[derive(clap::Args)]
 pub struct Check {}
@@ -41,6 +41,7 @@ impl Check {
         }
         ensure!(wrong.is_empty(), "{} imports go against docs/architecture.md", wrong.len());
         println!("imports go the way docs/architecture.md draws them");
+        functions::check()?;
         files::check()
     }
 }

@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod check;
 mod files;
+mod functions;
 mod run;
 mod setup;
 mod shell;
@@ -34,6 +35,8 @@ enum Command {
     Build(build::Build),
     /// Build the dashboard's site (WASM, JavaScript, CSS) into target/site.
     Site(site::Site),
+    /// Write docs/server-functions.md from the functions' declarations.
+    Functions(functions::Functions),
     /// Check which crate imports which, and the length of files.
     Check(check::Check),
     /// Play simulated histories of rollouts and check that no promise is broken.
@@ -60,6 +63,7 @@ fn run(command: Command) -> Result<()> {
         Command::Run(command) => command.run(),
         Command::Build(command) => command.run(),
         Command::Site(command) => command.run(),
+        Command::Functions(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Bench(command) => command.run(),

@@ -14,6 +14,11 @@ pub fn CopyButton(
     let said = RwSignal::new("Copy");
     let name = format!("Copy {what}");
     let copy = move |_| {
+        // Browsers hand out the clipboard to pages by TLS and from this machine only.
+        if !window().is_secure_context() {
+            said.set("Select it instead");
+            return;
+        }
         let promise = window().navigator().clipboard().write_text(&text.get_untracked());
         spawn_local(async move {
             said.set(if JsFuture::from(promise).await.is_ok() { "Copied" } else { "Select it instead" });
