@@ -20,10 +20,15 @@ use s3::Credentials;
 
 pub const KEY: &str = "test-admin-key-0123456789";
 
+/// A process is one server, and pages count on that: rendered by several runtimes of one process at once, one in a few
+/// hundred waits for ever. So worlds take turns.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 pub struct World {
     server: Option<Server>,
     pub address: SocketAddr,
     data: tempfile::TempDir,
+    _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
 impl World {
@@ -33,6 +38,7 @@ impl World {
     }
 
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let turn = TURN.lock().await;
         let data = tempfile::tempdir().unwrap();
         let mut config = Config {
             data_dir: data.path().to_owned(),
@@ -48,7 +54,7 @@ impl World {
         };
         change(&mut config);
         let server = boot::start_on(config, |wakes| machine::Machine::new(wakes) as _).await.unwrap();
-        Self { address: server.address(), server: Some(server), data }
+        Self { address: server.address(), server: Some(server), data, _turn: turn }
     }
 
     /// Stops the server as TERM does.
