@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use http::Uri;
+use store::Vault;
 
 use file::File;
 
@@ -34,6 +35,9 @@ pub struct Settings {
     /// Use this admin API key at the first start instead of a generated one
     #[arg(long, env = "SLIPWAY_ADMIN_KEY", global = true, value_name = "KEY", hide_env_values = true)]
     pub admin_key: Option<String>,
+    /// Seal secrets with this key, 32 bytes in base64 [default: secret.key in the data folder]
+    #[arg(long, env = "SLIPWAY_SECRET_KEY", global = true, value_name = "KEY", hide_env_values = true)]
+    pub secret_key: Option<String>,
     /// `sqlite:FILE` or `postgres://…` [default: slipway.db in the data folder]
     #[arg(long, env = "DATABASE_URL", global = true, value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
@@ -62,6 +66,8 @@ pub struct Config {
     pub public_url: Option<String>,
     pub domain: Option<String>,
     pub admin_key: Option<String>,
+    /// Seals secrets; without it, the data folder's own key does.
+    pub secret_key: Option<Vault>,
     pub database_url: Option<String>,
     pub keep_replicas: bool,
     pub gateway_threads: usize,
@@ -109,6 +115,8 @@ impl Settings {
             self.public_url.clone().or(file.public_url).map(|text| check_public_url(&text)).transpose()?;
         let domain = self.domain.clone().or(file.domain).map(|text| check_domain(&text)).transpose()?;
         let admin_key = self.admin_key.clone().map(check_admin_key).transpose()?;
+        let secret_key = self.secret_key.as_deref().map(Vault::from_base64).transpose();
+        let secret_key = secret_key.map_err(|problem| value("SLIPWAY_SECRET_KEY", problem))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let gateway_threads = self.gateway_threads.or(file.gateway_threads).unwrap_or(cores);
         if !(1..=256).contains(&gateway_threads) {
@@ -121,6 +129,7 @@ impl Settings {
             public_url,
             domain,
             admin_key,
+            secret_key,
             database_url: self.database_url.clone().or(file.database_url).filter(|url| !url.is_empty()),
             keep_replicas: self.keep_replicas || file.keep_replicas.unwrap_or(false),
             gateway_threads,

@@ -60,6 +60,7 @@ impl DataFolder {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(content.as_bytes())?;
+        file.sync_all()?;
         fs::rename(fresh, self.path.join(name))
     }
 }

@@ -28,6 +28,7 @@ pub mod random;
 pub mod rest;
 pub mod rollouts;
 pub mod router;
+mod secret_key;
 pub mod serve;
 pub mod site;
 pub mod telemetry;

@@ -10,6 +10,7 @@ mod keys;
 mod logs;
 mod models;
 mod promotions;
+mod secrets;
 mod usage;
 
 use std::sync::Arc;
@@ -66,6 +67,10 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/instance_type_prices", get(identity::instance_type_prices))
         .route("/api_keys", get(keys::list).post(keys::create))
         .route("/api_keys/{prefix}", delete(keys::revoke))
+        .route("/secrets", get(secrets::list).post(secrets::set))
+        .route("/secrets/{name}", delete(secrets::delete))
+        .route("/teams/{team}/secrets", get(secrets::list_of_team).post(secrets::set_of_team))
+        .route("/teams/{team}/secrets/{name}", delete(secrets::delete_of_team))
         .route("/billing/usage_summary", get(usage::summary))
         .fallback(not_served)
         .method_not_allowed_fallback(not_served)

@@ -24,6 +24,7 @@ use crate::machine::Machine;
 use crate::random;
 use crate::rollouts::Rollouts;
 use crate::router::{Doors, router};
+use crate::secret_key;
 use crate::uploads::{BUCKET, Grant, Grants, Uploads};
 
 /// What starts processes, and what carries requests to them.
@@ -69,6 +70,7 @@ pub async fn wire(
     shutdown: CancellationToken,
 ) -> anyhow::Result<Wired> {
     let random: Arc<dyn Fn(&mut [u8]) + Send + Sync> = Arc::new(random::fill);
+    let vault = secret_key::vault(config.secret_key.as_ref(), folder)?;
     let control = ControlPlane::open(control::Parts {
         store: store.clone(),
         clock: clock.clone(),
@@ -78,10 +80,12 @@ pub async fn wire(
         applied: machinery.applied,
         changes: changes.sender(),
         random: random.clone(),
+        vault: vault.clone(),
         data_dir: folder.path().to_owned(),
     })
     .await?;
     let admin_key = control.ensure_admin_key(config.admin_key.as_deref()).await?;
+    warn_of_sealed(&control).await?;
     let engine = Engine::new(engine::Parts {
         store: store.clone(),
         runtime: machinery.runtime.clone(),
@@ -94,6 +98,7 @@ pub async fn wire(
             Arc::new(move |change| changes.tell(change))
         },
         random,
+        vault,
     });
     let api = Arc::new(Api {
         control: Arc::new(control.clone()),
@@ -125,6 +130,19 @@ pub async fn wire(
         shutdown,
     });
     Ok(Wired { control, engine, router, admin_key, following })
+}
+
+/// Tells at the start, and not only when a model needs it, that the key is not the one that sealed the secrets.
+async fn warn_of_sealed(control: &ControlPlane) -> anyhow::Result<()> {
+    let names = control.unreadable_secrets().await?;
+    if !names.is_empty() {
+        tracing::error!(
+            secrets = ?names,
+            "these secrets can't be opened with this server's key; start it with the key that sealed them \
+             (secret.key in the data folder, or SLIPWAY_SECRET_KEY), or set them again"
+        );
+    }
+    Ok(())
 }
 
 /// When this server was first started, which is written down then.

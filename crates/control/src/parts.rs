@@ -7,7 +7,7 @@ use domain::{
     EventKind, ModelId, Runtime, Timestamp, Traffic, Wake,
 };
 use serde_json::Value;
-use store::{ModelState, Store, Tx};
+use store::{ModelState, Store, Tx, Vault};
 use tokio::sync::broadcast;
 
 use crate::Error;
@@ -26,6 +26,8 @@ pub struct Parts {
     pub changes: broadcast::Sender<Change>,
     /// Fills a buffer with random bytes.
     pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    /// Seals secrets.
+    pub vault: Vault,
     /// Where uploads and unpacked archives are.
     pub data_dir: PathBuf,
 }

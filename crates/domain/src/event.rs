@@ -33,6 +33,8 @@ pub enum EventKind {
     ScalingDecision,
     ApiKeyCreated,
     ApiKeyDeleted,
+    SecretUpdated,
+    SecretDeleted,
 }
 
 /// One thing that was done or decided.

@@ -75,6 +75,8 @@ ids! {
     EventId, 14;
     /// Names an uploaded archive.
     ArtifactId, 16;
+    /// Identifies a secret for as long as it exists, through every new value.
+    SecretId, 10;
 }
 
 impl EventId {

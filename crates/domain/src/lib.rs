@@ -19,6 +19,7 @@ mod replica;
 mod rollout;
 mod routing;
 mod runtime;
+mod secret;
 mod status;
 mod time;
 mod traffic;
@@ -33,11 +34,11 @@ pub use environment::{
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
-pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId, parse_id, token};
+pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId, SecretId, parse_id, token};
 pub use invariant::{Violation, check as check_invariant};
 pub use log::{LogLevel, LogLine, LogQuery, LogSource};
 pub use model::Model;
-pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION};
+pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
 pub use plan::{Memory, Moment, Plan, PlannedEvent, Snapshot, Start, Stop, plan};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
@@ -49,6 +50,7 @@ pub use routing::{
 pub use runtime::{
     BuildFailure, BuildSpec, Endpoints, ReplicaSpec, Runtime, RuntimeError, StopReason, StorageUse,
 };
+pub use secret::{SecretValue, declared_secrets};
 pub use status::{DeploymentStatus, Standing, standing};
 pub use time::{Clock, ManualClock, Timestamp};
 pub use traffic::{Demand, DeploymentTraffic, Traffic, Wake};

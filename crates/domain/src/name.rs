@@ -55,6 +55,8 @@ names! {
     DeploymentName;
     /// An environment's name: a DNS label of at most 40 characters; `development` is reserved.
     EnvironmentName;
+    /// A secret's name: 1 to 253 characters of `[A-Za-z0-9._-]`, as a configuration may declare it.
+    SecretName;
 }
 
 impl ModelName {
@@ -160,6 +162,25 @@ impl EnvironmentName {
     }
 }
 
+impl SecretName {
+    fn stored(text: String) -> Result<Self, Invalid> {
+        Self::new(text)
+    }
+
+    pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = text.into();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let dots = text == "." || text == "..";
+        if text.is_empty() || text.len() > 253 || !text.chars().all(allowed) || dots {
+            return Err(Invalid::new(
+                "name",
+                "a secret's name has 1 to 253 letters, digits, hyphens, underscores or dots",
+            ));
+        }
+        Ok(Self(text))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +202,16 @@ mod tests {
         }
         for bad in ["", "a b", "ä", "development", "production", &"a".repeat(256)] {
             assert!(DeploymentName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn secret_names_are_those_a_configuration_can_declare() {
+        for good in ["hf_token", "AWS.key-1", "a"] {
+            assert!(SecretName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a b", "a/b", "a=b", "ä", &"a".repeat(254)] {
+            assert_eq!(SecretName::new(bad).unwrap_err().field, "name", "{bad}");
         }
     }
 

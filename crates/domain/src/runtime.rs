@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{
-    ArtifactId, DeploymentId, EnvironmentName, LogLine, LogQuery, ModelId, ObservedReplica, ReplicaId, Seen,
+    ArtifactId, DeploymentId, EnvironmentName, LogLine, LogQuery, ModelId, ObservedReplica, ReplicaId,
+    SecretValue, Seen,
 };
 
 /// What to prepare before a deployment can start.
@@ -35,7 +36,9 @@ pub struct Endpoints {
 }
 
 /// One copy to start.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// It can't be serialised: the values of secrets are in it.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ReplicaSpec {
     pub id: ReplicaId,
     pub model: ModelId,
@@ -44,8 +47,8 @@ pub struct ReplicaSpec {
     pub config: serde_json::Value,
     /// The environment it serves when it starts, told to the model's code where the host permits.
     pub environment: Option<EnvironmentName>,
-    /// Values for the secrets the configuration declares.
-    pub secrets: BTreeMap<String, String>,
+    /// Values for the secrets the configuration declares, as far as they are set.
+    pub secrets: BTreeMap<String, SecretValue>,
 }
 
 /// Why a process is stopped; written to its deployment's log.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Change, Clock, Memory, ModelId, ModelRoutes, Moment, Runtime, Traffic, Wake};
-use store::Store;
+use store::{Store, Vault};
 
 use crate::usage::Meter;
 use crate::{Builds, Wakes};
@@ -30,6 +30,8 @@ pub struct Parts {
     pub changes: Arc<dyn Fn(Change) + Send + Sync>,
     /// Fills a buffer with random bytes.
     pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    /// Opens secrets for the replicas that declare them.
+    pub vault: Vault,
 }
 
 /// What the engine remembers of a model between looks.

@@ -17,6 +17,10 @@ use crate::{Engine, Error};
 
 /// What a replica gets to finish its requests after TERM before it is killed.
 const GRACE: Duration = Duration::from_secs(30);
+/// How soon a start is tried again that the machine could not do, in milliseconds.
+const AFTER_FAILURE: i64 = 1_000;
+/// The same where a secret could not be opened, which takes a person to change.
+const AFTER_SEALED: i64 = 15_000;
 /// Plans that may be dropped in a row because somebody else wrote first.
 const TRIES: usize = 5;
 
@@ -113,9 +117,9 @@ impl Engine {
             let changed = plan.deployments.iter().find(|deployment| deployment.id == start.deployment);
             let stored = snapshot.deployments.iter().find(|deployment| deployment.id == start.deployment);
             if let Some(deployment) = changed.or(stored)
-                && !self.start(deployment, start).await?
+                && let Some(wait) = self.start(deployment, start).await?
             {
-                let soon = at.monotonic + 1_000;
+                let soon = at.monotonic + wait;
                 look_at = Some(look_at.map_or(soon, |at: i64| at.min(soon)));
             }
         }
@@ -155,8 +159,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Starts processes; false if the machine could not now, and another look should try again.
-    async fn start(&self, deployment: &Deployment, start: &Start) -> Result<bool, Error> {
+    /// Starts processes; if that could not be done now, in how many milliseconds another look should try again.
+    async fn start(&self, deployment: &Deployment, start: &Start) -> Result<Option<i64>, Error> {
+        let secrets = match self.secrets(deployment).await? {
+            Ok(secrets) => secrets,
+            // A deployment that serves goes on serving: the key may come back, or the secret be set again.
+            Err(reason) => {
+                self.could_not(deployment, &reason).await;
+                return Ok(Some(AFTER_SEALED));
+            }
+        };
         for _ in 0..start.count {
             let spec = ReplicaSpec {
                 id: ReplicaId::from_random(self.random_bytes()),
@@ -165,23 +177,27 @@ impl Engine {
                 artifact: deployment.artifact.clone(),
                 config: deployment.config.clone(),
                 environment: start.environment.clone(),
-                secrets: Default::default(),
+                secrets: secrets.clone(),
             };
             match self.parts.runtime.start(&spec).await {
                 Ok(()) => {}
                 Err(RuntimeError::Retryable(reason)) => {
-                    tracing::warn!(deployment = %deployment.id, %reason, "could not start a replica; trying again");
-                    let line = format!("could not start a replica: {reason}; trying again");
-                    self.parts.runtime.note(&deployment.id, &line).await;
-                    return Ok(false);
+                    self.could_not(deployment, &reason).await;
+                    return Ok(Some(AFTER_FAILURE));
                 }
                 Err(RuntimeError::Refused(reason)) => {
                     self.give_up(deployment, &reason).await?;
-                    return Ok(true);
+                    return Ok(None);
                 }
             }
         }
-        Ok(true)
+        Ok(None)
+    }
+
+    async fn could_not(&self, deployment: &Deployment, reason: &str) {
+        tracing::warn!(deployment = %deployment.id, %reason, "could not start a replica; trying again");
+        let line = format!("could not start a replica: {reason}; trying again");
+        self.parts.runtime.note(&deployment.id, &line).await;
     }
 
     /// Trying again would not help: the deployment has failed until a person changes something.

@@ -8,6 +8,7 @@ mod builds;
 mod engine;
 mod execute;
 mod observe;
+mod secrets;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod usage;

@@ -112,8 +112,8 @@ fn environment(
     for (key, value) in &config.environment_variables {
         set(key, value.into());
     }
-    for (name, value) in &spec.secrets {
-        set(&format!("TRUSS_SECRET_{name}"), value.into());
+    for (name, value) in spec.secrets.iter().filter(|(name, _)| config.secrets.contains(name)) {
+        set(&format!("TRUSS_SECRET_{name}"), value.expose().into());
     }
     set("PATH", path);
     set("VIRTUAL_ENV", env.into());

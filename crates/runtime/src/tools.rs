@@ -172,6 +172,10 @@ pub(crate) async fn run<A: AsRef<OsStr>>(
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command.env("NO_COLOR", "1").env_remove("VIRTUAL_ENV");
+    // What installs a package may run the package's own code, which has no business with the server's keys.
+    for name in ["SLIPWAY_SECRET_KEY", "SLIPWAY_ADMIN_KEY", "DATABASE_URL"] {
+        command.env_remove(name);
+    }
     if let Some(folder) = folder {
         command.current_dir(folder);
     }

@@ -12,6 +12,14 @@ pub enum Error {
     /// A document in the database can't be read.
     #[error("a stored {what} can't be read: {source}")]
     Document { what: &'static str, source: serde_json::Error },
+    /// A secret that this server's key does not open.
+    #[error(
+        "the secret `{name}` can't be opened with this server's key; start it with the key that sealed it (the file \
+         secret.key in the data folder, or SLIPWAY_SECRET_KEY), or set the secret again"
+    )]
+    Sealed { name: String },
+    #[error("a secret could not be sealed; is its value too long?")]
+    Seal,
     #[error("the database failed: {0}")]
     Database(#[source] sqlx::Error),
     #[error("the database could not be set up: {0}")]

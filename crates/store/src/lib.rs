@@ -12,11 +12,13 @@ mod models;
 mod overview;
 mod pool;
 mod promotions;
+mod secrets;
 mod settings;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod uploads;
 mod usage;
+mod vault;
 
 pub use error::Error;
 pub use events::EventFilter;
@@ -24,5 +26,7 @@ pub use keys::{KeyRow, LinkRow, SessionRow};
 pub use models::ModelState;
 pub use overview::ModelOverview;
 pub use pool::{Store, Tx};
+pub use secrets::SecretRow;
 pub use uploads::UploadRow;
 pub use usage::{UsageDelta, UsageRow};
+pub use vault::Vault;

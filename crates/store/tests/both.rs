@@ -4,7 +4,7 @@
 
 use domain::*;
 use store::testing::{Scratch, postgres, sqlite};
-use store::{Error, KeyRow, LinkRow, SessionRow, Store, UsageDelta};
+use store::{Error, KeyRow, LinkRow, SecretRow, SessionRow, Store, UsageDelta, Vault};
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
@@ -121,6 +121,7 @@ on_both!(
     usage_adds_up_and_outlives,
     uploads_are_taken_once,
     settings_are_replaced,
+    secrets_keep_their_id_through_new_values,
     opening_again_finds_everything,
 );
 
@@ -428,6 +429,36 @@ mod checks {
         }
         assert_eq!(store.setting("key").await.unwrap().as_deref(), Some("two"));
         assert_eq!(store.setting("none").await.unwrap(), None);
+    }
+
+    pub async fn secrets_keep_their_id_through_new_values(scratch: Scratch) {
+        let (store, vault) = (&scratch.store, Vault::new(&[7; 32]));
+        let put = async |name: &str, id: &str, value: &str, at: Timestamp| {
+            let name = SecretName::new(name).unwrap();
+            let sealed = vault.seal(&name, &SecretValue::new(value).unwrap(), [1; 24]).unwrap();
+            let row = SecretRow { id: SecretId::new(id), name, sealed, created_at: at, updated_at: at };
+            let mut tx = store.begin().await.unwrap();
+            let stored = tx.put_secret(&row).await.unwrap();
+            tx.commit().await.unwrap();
+            stored
+        };
+        put("hf_token", "s1", "first", NOW).await;
+        put("Zebra", "s2", "striped", NOW).await;
+        let again = put("hf_token", "s3", "second", NOW.plus(5)).await;
+        assert_eq!((again.id.as_str(), again.created_at, again.updated_at), ("s1", NOW, NOW.plus(5)));
+        let all = store.secrets().await.unwrap();
+        let names: Vec<&str> = all.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["Zebra", "hf_token"]);
+        assert_eq!(all[1], again);
+        let found = store.secrets_named(&["hf_token", "none"]).await.unwrap();
+        assert_eq!(found, [again]);
+        assert_eq!(vault.open(&found[0].name, &found[0].sealed).unwrap().expose(), "second");
+        let mut tx = store.begin().await.unwrap();
+        let name = SecretName::new("hf_token").unwrap();
+        assert_eq!(tx.delete_secret(&name).await.unwrap(), Some(SecretId::new("s1")));
+        assert_eq!(tx.delete_secret(&name).await.unwrap(), None);
+        tx.commit().await.unwrap();
+        assert!(store.secrets_named(&["hf_token"]).await.unwrap().is_empty());
     }
 
     pub async fn opening_again_finds_everything(scratch: Scratch) {

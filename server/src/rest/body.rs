@@ -31,9 +31,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Invalid> {
     let text: &[u8] = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-    // A list would be read as the fields in their order, which nobody means.
-    if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        return Err(Invalid::new("body", "is a list; send an object"));
+    // A list would be read as the fields in their order, which nobody means; a refused text would be repeated, and it
+    // may be a secret's value.
+    if text.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Invalid::new("body", "is not a JSON object; send one"));
     }
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {

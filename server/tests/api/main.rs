@@ -7,5 +7,6 @@ mod dashboard;
 mod doors;
 mod management;
 mod push;
+mod secrets;
 mod support;
 mod uploads;

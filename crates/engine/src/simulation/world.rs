@@ -416,6 +416,7 @@ fn parts(
         wakes: wakes.clone(),
         changes: Arc::new(|_| {}),
         random: random.clone(),
+        vault: store::Vault::new(&[0; 32]),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A data folder with Trusses in it, and a runtime over it.
 
 #![allow(clippy::unwrap_used)]
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use domain::{
     ArtifactId, BuildSpec, DeploymentId, LogQuery, ManualClock, ModelId, ObservedReplica, ReplicaId,
-    ReplicaSpec, ReplicaState, Runtime, Seen, Timestamp, Wake,
+    ReplicaSpec, ReplicaState, Runtime, SecretValue, Seen, Timestamp, Wake,
 };
 use runtime::{LocalConfig, LocalRuntime};
 use serde_json::{Value, json};
@@ -122,6 +123,12 @@ impl Life {
     }
 
     pub async fn start(&self, id: &str, config: &Value) -> ReplicaId {
+        self.start_with(id, config, &[("token", "s3cret")]).await
+    }
+
+    /// Starts a replica with these secrets at hand.
+    pub async fn start_with(&self, id: &str, config: &Value, secrets: &[(&str, &str)]) -> ReplicaId {
+        let value = |text: &str| SecretValue::new(text).unwrap();
         let spec = ReplicaSpec {
             id: ReplicaId::new(id),
             model: model(),
@@ -129,7 +136,7 @@ impl Life {
             artifact: ArtifactId::new("art1"),
             config: config.clone(),
             environment: Some(domain::EnvironmentName::production()),
-            secrets: [("token".to_owned(), "s3cret".to_owned())].into(),
+            secrets: secrets.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect(),
         };
         self.runtime.start(&spec).await.unwrap();
         spec.id

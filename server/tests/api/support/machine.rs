@@ -61,8 +61,10 @@ impl Runtime for Machine {
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
         let id = spec.id.to_string();
+        let secrets: BTreeMap<String, String> =
+            spec.secrets.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
         let answer = move |body: String| async move {
-            axum::Json(serde_json::json!({ "replica": id, "input": body }))
+            axum::Json(serde_json::json!({ "replica": id, "input": body, "secrets": secrets }))
         };
         let app = Router::new()
             .route("/", get(|| async { "true" }))

@@ -6,6 +6,7 @@ pub mod machine;
 pub mod s3;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -47,6 +48,7 @@ impl World {
             public_url: None,
             domain: None,
             admin_key: Some(KEY.into()),
+            secret_key: None,
             database_url: None,
             keep_replicas: false,
             gateway_threads: 1,
@@ -126,6 +128,27 @@ impl World {
         pushed(&answer)
     }
 
+    /// Pushes a model whose configuration has this beside the usual.
+    pub async fn push_with(&self, name: &str, more: Value) -> (String, String) {
+        let key = self.upload(archive()).await;
+        let mut config: Value = serde_json::from_slice(&STANDARD.decode(config("")).unwrap()).unwrap();
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let config = STANDARD.encode(config.to_string());
+        pushed(&self.ask(client::create_model(name, &key, &config, "")).await)
+    }
+
+    /// What was recorded, newest first.
+    pub async fn events(&self) -> Vec<domain::Event> {
+        let filter = store::EventFilter { limit: 200, ..store::EventFilter::default() };
+        let control = self.server.as_ref().unwrap().control();
+        control.activity(&domain::Actor::system(), filter).await.unwrap()
+    }
+
+    /// Everything in the data folder that holds this text.
+    pub fn files_with(&self, text: &str) -> Vec<PathBuf> {
+        holding(self.data.path(), text.as_bytes())
+    }
+
     pub async fn deployment(&self, model: &str, deployment: &str) -> Value {
         self.get(&format!("/v1/models/{model}/deployments/{deployment}")).await.ok()
     }
@@ -159,6 +182,18 @@ impl Drop for World {
 
 pub fn with_key(call: Call) -> Call {
     call.header("authorization", format!("Api-Key {KEY}"))
+}
+
+fn holding(folder: &Path, text: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            found.extend(holding(&path, text));
+        } else if std::fs::read(&path).unwrap().windows(text.len()).any(|window| window == text) {
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// The ids in the answer to a push.
