@@ -105,6 +105,14 @@ pub trait Backend: Send + Sync + 'static {
         name: &str,
     ) -> Result<Done, AppError>;
 
+    /// Tries a failed build or start again.
+    async fn retry(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<Done, AppError>;
+
     async fn activate(
         &self,
         session: &Session,

@@ -25,7 +25,7 @@ mod try_it;
 
 pub use copy::{CodeBlock, CopyButton};
 pub use deployment_actions::DeploymentActions;
-pub use deployment_dialogs::{ActivateDialog, DeactivateDialog, DeleteDialog, RenameDialog};
+pub use deployment_dialogs::{ActivateDialog, DeactivateDialog, DeleteDialog, RenameDialog, RetryDialog};
 pub use dialog::{DialogButton, DialogKind, use_dialog};
 pub use environment_side::{SidesTable, group};
 pub use error_view::{ErrorView, Gone, Loading};

@@ -10,8 +10,8 @@ mod settings;
 
 pub use actions::{
     Activate, CancelPromotion, CreateEnvironment, Deactivate, DeleteDeployment, DeleteModel, Promote, Rename,
-    TryRequest, activate, cancel_promotion, create_environment, deactivate, delete_deployment, delete_model,
-    promote, rename, try_request,
+    Retry, TryRequest, activate, cancel_promotion, create_environment, deactivate, delete_deployment,
+    delete_model, promote, rename, retry, try_request,
 };
 pub use read::{
     ReadDeployment, ReadEnvironment, ReadLogs, ReadModel, ReadModels, ReadUsage, read_deployment,

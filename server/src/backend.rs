@@ -153,6 +153,15 @@ impl Backend for Dashboard {
         self.do_rename(self.actor(session)?, model, deployment, name).await
     }
 
+    async fn retry(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<Done, AppError> {
+        self.do_retry(self.actor(session)?, model, deployment).await
+    }
+
     async fn activate(
         &self,
         session: &Session,

@@ -110,6 +110,10 @@ impl Picture {
             }
             _ => Ok(()),
         };
+        let has_failed = deployment.failure.is_some()
+            || matches!(deployment.build, domain::Build::Failed { .. } | domain::Build::Stopped { .. });
+        let retry =
+            if has_failed { Ok(()) } else { Err("it has not failed; there is nothing to retry".into()) };
         let activate = match deployment.lifecycle {
             Lifecycle::Inactive => Ok(()),
             Lifecycle::Active => Err("it is active already".into()),
@@ -121,6 +125,7 @@ impl Picture {
         Actions {
             promote: permit(promote),
             rename: permit(may_rename(deployment)),
+            retry: permit(retry),
             activate: permit(activate),
             deactivate: permit(deactivate),
             delete: permit(may_delete(deployment, &self.environments, &self.promotions)),

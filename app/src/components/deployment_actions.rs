@@ -45,6 +45,7 @@ pub fn DeploymentActions(
             </button>
             <ul popover="auto" id=menu class="menu" aria-label=move || format!("Actions for {}", name.get())>
                 {item(DialogKind::Rename, "Rename", "item", |actions| &actions.rename)}
+                {item(DialogKind::Retry, "Retry", "item", |actions| &actions.retry)}
                 {item(DialogKind::Activate, "Activate", "item", |actions| &actions.activate)}
                 {item(DialogKind::Deactivate, "Deactivate", "item", |actions| &actions.deactivate)}
                 {item(DialogKind::Delete, "Delete", "item danger", |actions| &actions.delete)}

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 
 use super::dialog::{DialogButtons, Modal};
 use super::{FormError, when_done};
-use crate::server_fns::{Activate, Deactivate, DeleteDeployment, Rename};
+use crate::server_fns::{Activate, Deactivate, DeleteDeployment, Rename, Retry};
 use crate::view::DeploymentRef;
 
 #[component]
@@ -40,6 +40,32 @@ pub fn RenameDialog(model_id: String, deployment: DeploymentRef) -> impl IntoVie
                         </p>
                         <FormError post=rename />
                         <DialogButtons act="Rename" pending=rename.pending />
+                    </PostForm>
+                }
+                    .erased()
+            })
+        />
+    }
+}
+
+#[component]
+pub fn RetryDialog(model_id: String, deployment: DeploymentRef) -> impl IntoView {
+    let retry = Post::to::<Retry>();
+    view! {
+        <Modal
+            title=format!("Retry {}", deployment.name)
+            children=Box::new(move |handle| {
+                when_done(retry, move || handle.close());
+                view! {
+                    <PostForm post=retry>
+                        <input type="hidden" name="model_id" value=model_id />
+                        <input type="hidden" name="deployment_id" value=deployment.id />
+                        <p>
+                            <strong>{deployment.name.clone()}</strong>
+                            " is tried again as it was pushed: built again if its build failed, started again if its start failed. If the fault is in its code or its requirements, push a mended one instead."
+                        </p>
+                        <FormError post=retry />
+                        <DialogButtons act="Retry" pending=retry.pending />
                     </PostForm>
                 }
                     .erased()

@@ -11,6 +11,7 @@ use wasm_bindgen::JsCast;
 pub enum DialogKind {
     Promote,
     Rename,
+    Retry,
     Activate,
     Deactivate,
     Delete,
@@ -19,9 +20,10 @@ pub enum DialogKind {
 }
 
 impl DialogKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Promote,
         Self::Rename,
+        Self::Retry,
         Self::Activate,
         Self::Deactivate,
         Self::Delete,
@@ -34,6 +36,7 @@ impl DialogKind {
         match self {
             Self::Promote => "promote",
             Self::Rename => "rename",
+            Self::Retry => "retry",
             Self::Activate => "activate",
             Self::Deactivate => "deactivate",
             Self::Delete => "delete",

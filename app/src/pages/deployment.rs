@@ -12,8 +12,8 @@ use leptos_router::hooks::use_navigate;
 use super::use_param;
 use crate::components::{
     ActivateDialog, CodeBlock, CopyButton, Crumb, DeactivateDialog, DeleteDialog, DeploymentActions,
-    DialogKind, FormError, Gone, LogView, PageHeader, PromoteDialog, RenameDialog, ReplicaDots, StatusBadge,
-    TimeAgo, TryIt, environment_path, model_path, provide_refresh, use_dialog, when_done,
+    DialogKind, FormError, Gone, LogView, PageHeader, PromoteDialog, RenameDialog, ReplicaDots, RetryDialog,
+    StatusBadge, TimeAgo, TryIt, environment_path, model_path, provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -300,6 +300,7 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
             }
             .erased(),
             DialogKind::Rename => view! { <RenameDialog model_id deployment /> }.erased(),
+            DialogKind::Retry => view! { <RetryDialog model_id deployment /> }.erased(),
             DialogKind::Activate => view! { <ActivateDialog model_id deployment /> }.erased(),
             DialogKind::Deactivate => {
                 view! { <DeactivateDialog model_id deployment environment=shown.environment /> }.erased()

@@ -11,8 +11,8 @@ use super::use_param;
 use crate::components::{
     ActivateDialog, CopyButton, Countdown, Crumb, DeactivateDialog, DeleteDialog, DeleteModelDialog,
     DeploymentActions, DialogButton, DialogKind, Gone, NewEnvironmentDialog, PageHeader, PromoteDialog,
-    RenameDialog, ReplicaDots, Sentence, StatusBadge, TimeAgo, TrafficBar, deployment_path, environment_path,
-    phase_word, provide_refresh, use_dialog,
+    RenameDialog, ReplicaDots, RetryDialog, Sentence, StatusBadge, TimeAgo, TrafficBar, deployment_path,
+    environment_path, phase_word, provide_refresh, use_dialog,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -360,6 +360,7 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
                     .erased()
             }
             DialogKind::Rename => view! { <RenameDialog model_id deployment=deployment? /> }.erased(),
+            DialogKind::Retry => view! { <RetryDialog model_id deployment=deployment? /> }.erased(),
             DialogKind::Activate => view! { <ActivateDialog model_id deployment=deployment? /> }.erased(),
             DialogKind::Deactivate => {
                 let environment = row?.environment;

@@ -66,6 +66,20 @@ pub async fn rename(model_id: String, deployment_id: String, name: String) -> Re
     )
 }
 
+/// Tries a build or a start that failed again, from the same push.
+#[server(prefix = "/api/ui", endpoint = "retry")]
+pub async fn retry(model_id: String, deployment_id: String) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            door.backend.retry(&door.session, &model, &deployment).await
+        }
+        .await,
+    )
+}
+
 /// Brings a deactivated deployment back.
 #[server(prefix = "/api/ui", endpoint = "activate")]
 pub async fn activate(model_id: String, deployment_id: String) -> Result<Done, AppError> {

@@ -121,6 +121,7 @@ pub struct DeploymentRow {
 pub struct Actions {
     pub promote: Permit,
     pub rename: Permit,
+    pub retry: Permit,
     pub activate: Permit,
     pub deactivate: Permit,
     pub delete: Permit,

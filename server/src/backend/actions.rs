@@ -60,6 +60,21 @@ impl Dashboard {
         Ok(Done::new(format!("It is called {name} now; its addresses stay.")))
     }
 
+    pub(super) async fn do_retry(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<Done, AppError> {
+        let name = self.name_of(actor, model, deployment).await?;
+        let changed = self.api.control.retry(actor, model, deployment).await.map_err(told)?;
+        Ok(Done::new(if changed {
+            format!("{name} is tried again.")
+        } else {
+            format!("{name} has not failed; there is nothing to retry.")
+        }))
+    }
+
     pub(super) async fn do_activate(
         &self,
         actor: &Actor,
