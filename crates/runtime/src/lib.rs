@@ -2,6 +2,7 @@
 
 mod build;
 mod exposure;
+mod external;
 mod facts;
 mod files;
 mod follow;

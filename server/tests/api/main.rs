@@ -10,3 +10,4 @@ mod push;
 mod secrets;
 mod support;
 mod uploads;
+mod watch;
