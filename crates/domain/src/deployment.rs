@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ArtifactId, AutoscalingSettings, DeploymentId, DeploymentName, Environment, EnvironmentName, ModelId,
-    Promotion, Timestamp,
+    ArtifactId, AutoscalingSettings, DeploymentId, DeploymentName, Environment, EnvironmentName, LiveReload,
+    ModelId, Promotion, Timestamp,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,12 @@ pub struct Deployment {
     /// The hash and signature the push client gave, for development deployments.
     pub truss_hash: Option<String>,
     pub truss_signature: Option<String>,
+    /// Changes in place since the last push, for development deployments.
+    #[serde(default)]
+    pub live: Option<LiveReload>,
+    /// The deployment this one is a copy of.
+    #[serde(default)]
+    pub copied_from: Option<DeploymentId>,
     pub deleted_at: Option<Timestamp>,
     /// Written only over the version that was read.
     pub version: u64,
