@@ -26,6 +26,8 @@ pub struct Script {
     pub development: bool,
     /// Each process ends by itself so long after it became ready.
     pub crash_after_ms: Option<i64>,
+    /// Each so many answers one is an error; 0 for none.
+    pub fails_every: u64,
 }
 
 /// What a stopping process takes to finish.
@@ -167,12 +169,16 @@ impl Process {
 
     fn go_on(&mut self, script: &Script, down: bool, now: Timestamp) {
         match self.seen.state {
-            ReplicaState::Starting => self.seen.state = ReplicaState::Loading,
+            ReplicaState::Starting => {
+                self.seen.state = ReplicaState::Loading;
+                self.seen.spawned_at = Some(now);
+            }
             ReplicaState::Loading if down => self.exit("its process was killed by signal 9"),
             ReplicaState::Loading => match &script.load_fails {
                 Some(reason) => self.exit(reason),
                 None => {
                     self.seen.state = ReplicaState::Ready;
+                    self.seen.loaded_at = Some(now);
                     self.seen.ready_at = Some(now);
                 }
             },
@@ -208,6 +214,8 @@ impl Runtime for Machine {
             port,
             pid: None,
             started_at: now,
+            spawned_at: None,
+            loaded_at: None,
             ready_at: None,
             unready_since: None,
             artifact: Some(spec.artifact.clone()),

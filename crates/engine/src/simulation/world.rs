@@ -6,8 +6,9 @@ use domain::{
     Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Deployment, DeploymentId,
     DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind, Lifecycle,
     LiveReload, ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica, PatchPoint, Phase,
-    Position, Promotion, PromotionId, PromotionRequest, Revision, Runtime, Seen, Signal, Source, Staged,
-    Strategy, SyncState, Timestamp, Traffic, Wake, begin, check_invariant, standing,
+    Position, Promotion, PromotionId, PromotionRequest, Revision, Runtime, ScaleDecision, ScalingHistory,
+    Seen, Signal, Source, Staged, Strategy, SyncState, Timestamp, Traffic, Wake, begin, check_decision,
+    check_invariant, standing,
 };
 
 use store::{ModelState, Store};
@@ -36,6 +37,14 @@ pub struct World {
     started: Timestamp,
     random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
     _folder: tempfile::TempDir,
+}
+
+/// A decision as its event keeps it.
+#[derive(Debug, serde::Deserialize)]
+pub struct Decided {
+    pub decision: ScaleDecision,
+    pub floor: u32,
+    pub settings: AutoscalingSettings,
 }
 
 /// The moment every simulation begins at.
@@ -109,6 +118,7 @@ impl World {
         let id = DeploymentId::from_random(bytes(&self.random));
         let development = script.development;
         let pushed = PatchPoint { hash: "pushed".into(), signature: "{}".into() };
+        self.load.fail(&id, script.fails_every);
         self.machine.script(&id, script);
         let deployment = Deployment {
             id: id.clone(),
@@ -201,6 +211,21 @@ impl World {
         Ok(Ok(()))
     }
 
+    /// Turns production's watch over errors on or off, for promotions that begin from now on.
+    pub async fn stop_on_errors(&mut self, on: bool) -> Result<(), store::Error> {
+        let state = self.state().await?;
+        let Some(mut environment) = state.environments.into_iter().find(|e| e.name.is_production()) else {
+            return Ok(());
+        };
+        environment.promotion.stop_on_errors = on;
+        let mut tx = self.store.begin().await?;
+        tx.save_environment(&mut environment).await?;
+        tx.raise_generation(&self.model, self.clock.now()).await?;
+        tx.commit().await?;
+        self.wakes.wake(&self.model);
+        Ok(())
+    }
+
     /// From now on so many requests are under way at production's address; the gateway wakes a model that holds one.
     pub fn traffic(&mut self, concurrent: u32) {
         self.load.set(EnvironmentName::production(), concurrent);
@@ -254,6 +279,8 @@ impl World {
             gate_deadline: now.plus(i64::from(self.timeout_minutes) * 60_000),
             previous_floor: 0,
             hold: None,
+            stop_on_errors: environment.promotion.stop_on_errors,
+            evidence: Default::default(),
             candidate_down_since: None,
             signal: None,
             signal_by: None,
@@ -303,6 +330,7 @@ impl World {
     /// The server dies and another starts: what was in memory is gone, the machine's processes are not.
     pub fn restart(&mut self) {
         self.table.clear();
+        self.load.forget();
         self.holding = 0;
         let parts = parts(
             &self.store,
@@ -327,6 +355,7 @@ impl World {
             }
             let next = [Some(look), self.machine.due()].into_iter().flatten().min();
             let next = next.unwrap_or(i64::MAX).clamp(now.millis() + 1, end.millis());
+            self.load.advance(next - now.millis());
             self.clock.set(Timestamp::from_millis(next));
             self.machine.advance();
         }
@@ -413,6 +442,37 @@ impl World {
     /// Everything recorded, oldest first.
     pub async fn events(&self) -> Result<Vec<Event>, store::Error> {
         self.store.events_of_model(&self.model, 10_000).await
+    }
+
+    /// Every recorded change of how many replicas a deployment should have, with its inputs, oldest first.
+    pub async fn decisions(&self) -> Result<Vec<Decided>, store::Error> {
+        let events = self.events().await?;
+        let decided = events.into_iter().filter(|event| event.kind == EventKind::ScalingDecision);
+        decided
+            .map(|event| {
+                let broken = |error: serde_json::Error| store::Error::Io(error.to_string());
+                serde_json::from_value::<Decided>(event.data).map_err(broken)
+            })
+            .collect()
+    }
+
+    /// Recomputes every recorded decision from its inputs; what does not follow is a broken promise.
+    pub async fn check_decisions(&mut self) -> Result<(), store::Error> {
+        for Decided { decision, floor, settings } in self.decisions().await? {
+            let at = decision.at.since(self.started);
+            let wrong = check_decision(&decision, floor, &settings).into_iter();
+            self.violations.extend(wrong.map(|sentence| format!("{at} ms: {sentence}")));
+        }
+        Ok(())
+    }
+
+    /// The record of a deployment's scaling since the beginning.
+    pub async fn scaling(&self, id: &DeploymentId) -> Result<ScalingHistory, store::Error> {
+        Ok(ScalingHistory {
+            counts: self.store.replica_counts(id, self.started, 10_000).await?,
+            decisions: Vec::new(),
+            cold_starts: self.store.cold_starts(id, self.started, 10_000).await?,
+        })
     }
 
     /// The last promotion, running or not.
