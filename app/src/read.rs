@@ -47,6 +47,7 @@ reads! {
     deployment = read_deployment(model_id: String, deployment_id: String);
     /// The lines after a cursor.
     logs = read_logs(model_id: String, deployment_id: String, after: i64);
+    replicas = read_replicas(model_id: String, deployment_id: String);
     usage = read_usage(days: u32);
 }
 

@@ -9,11 +9,15 @@ mod model;
 mod session;
 mod usage;
 
-pub use deployment::{CallSnippet, DeploymentPage, LogCursor, LogPage, LogRow, ReplicaRow, TryAnswer};
-pub use environment::{Counted, Decision, EnvironmentPage, Rollout, Rung, RungState, Side};
+pub use deployment::{
+    CallSnippet, DeploymentPage, LogCursor, LogPage, LogRow, ReplicaRow, ReplicasNow, TryAnswer,
+};
+pub use environment::{
+    Counted, Decision, EnvironmentActions, EnvironmentPage, Rollout, Rung, RungState, SampleRun, Side,
+};
 pub use model::{
-    Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, ModelPage, ModelRow, ModelsPage,
-    Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,
+    Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Making, ModelPage, ModelRow,
+    ModelsPage, Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,
 };
 pub use session::{Command, Done, FirstRun, SessionInfo, SignIn};
-pub use usage::{UsagePage, UsageRow};
+pub use usage::{UsageDay, UsagePage, UsageRow};

@@ -95,6 +95,7 @@ impl Picture {
             created_at: deployment.created_at,
             created_by: Some(deployment.created_by.clone()),
             actions: self.actions(deployment),
+            making: None,
         }
     }
 
@@ -191,9 +192,14 @@ impl Picture {
 
     /// Where an environment is called.
     pub fn environment_address(&self, name: &EnvironmentName) -> String {
+        format!("{}{}", self.public_url, self.environment_path(name))
+    }
+
+    /// The same without the server.
+    pub fn environment_path(&self, name: &EnvironmentName) -> String {
         let target =
             if name.is_production() { "production".to_owned() } else { format!("environments/{name}") };
-        format!("{}/model/{}/{target}/predict", self.public_url, self.model.id)
+        format!("/model/{}/{target}/predict", self.model.id)
     }
 
     /// Where a deployment is called.

@@ -17,10 +17,12 @@ pub enum DialogKind {
     Delete,
     DeleteModel,
     NewEnvironment,
+    DeleteEnvironment,
+    Terminate,
 }
 
 impl DialogKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Promote,
         Self::Rename,
         Self::Retry,
@@ -29,6 +31,8 @@ impl DialogKind {
         Self::Delete,
         Self::DeleteModel,
         Self::NewEnvironment,
+        Self::DeleteEnvironment,
+        Self::Terminate,
     ];
 
     /// As it is written in the address.
@@ -42,6 +46,8 @@ impl DialogKind {
             Self::Delete => "delete",
             Self::DeleteModel => "delete-model",
             Self::NewEnvironment => "new-environment",
+            Self::DeleteEnvironment => "delete-environment",
+            Self::Terminate => "terminate",
         }
     }
 }
@@ -52,6 +58,7 @@ pub struct OpenDialog {
     pub kind: DialogKind,
     pub deployment: Option<String>,
     pub environment: Option<String>,
+    pub replica: Option<String>,
 }
 
 /// The open dialog, following the address.
@@ -65,6 +72,7 @@ pub fn use_dialog() -> Memo<Option<OpenDialog>> {
                 kind,
                 deployment: query.get("deployment"),
                 environment: query.get("environment"),
+                replica: query.get("replica"),
             })
         })
     })
@@ -75,8 +83,12 @@ pub fn use_dialog() -> Memo<Option<OpenDialog>> {
 #[component]
 pub fn DialogButton(
     kind: DialogKind,
-    #[prop(optional, into)] deployment: Option<String>,
-    #[prop(optional, into)] environment: Option<String>,
+    #[prop(optional_no_strip, into)] deployment: Option<String>,
+    #[prop(optional_no_strip, into)] environment: Option<String>,
+    #[prop(optional, into)] replica: Option<String>,
+    /// The button's name where its words alone would not tell it from others.
+    #[prop(optional, into)]
+    label: Option<String>,
     #[prop(optional)] class: &'static str,
     /// Why it can't be used, which disables it.
     #[prop(optional, into)]
@@ -89,7 +101,7 @@ pub fn DialogButton(
     let navigate = use_navigate();
     let path = use_location().pathname;
     let mut query = format!("?dialog={}", kind.as_str());
-    for (name, value) in [("deployment", &deployment), ("environment", &environment)] {
+    for (name, value) in [("deployment", &deployment), ("environment", &environment), ("replica", &replica)] {
         if let Some(value) = value {
             query.push_str(&format!("&{name}={value}"));
         }
@@ -115,11 +127,13 @@ pub fn DialogButton(
             <input type="hidden" name="dialog" value=kind.as_str() />
             {hidden("deployment", deployment)}
             {hidden("environment", environment)}
+            {hidden("replica", replica)}
             <button
                 type="submit"
                 class=class
                 disabled=move || refused.with(Option::is_some)
                 title=move || refused.get()
+                aria-label=label
                 aria-describedby=described_by
                 on:click=open
             >

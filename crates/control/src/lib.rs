@@ -11,6 +11,7 @@ mod models;
 mod parts;
 mod promotions;
 mod push;
+mod replicas;
 mod secrets;
 mod sessions;
 mod switch;

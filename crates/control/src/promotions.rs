@@ -137,6 +137,7 @@ impl ControlPlane {
             failed_starts: 0,
             retry_at: None,
             last_exit: None,
+            terminating: Vec::new(),
             failure: None,
             deleted_at: None,
             version: 0,

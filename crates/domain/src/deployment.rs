@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ArtifactId, AutoscalingSettings, DeploymentId, DeploymentName, Environment, EnvironmentName, ModelId,
-    Promotion, Timestamp,
+    Promotion, ReplicaId, Timestamp,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,9 @@ pub struct Deployment {
     pub retry_at: Option<Timestamp>,
     /// How the last process ended, as a sentence.
     pub last_exit: Option<String>,
+    /// Replicas that a person asked to end, each until it is gone (semantics: Replicas).
+    #[serde(default)]
+    pub terminating: Vec<ReplicaId>,
     /// Why it will not be tried again by itself.
     pub failure: Option<String>,
     /// The hash and signature the push client gave, for development deployments.

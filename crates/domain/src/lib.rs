@@ -14,6 +14,7 @@ mod log;
 mod model;
 mod name;
 mod plan;
+mod preview;
 mod promotion;
 mod replica;
 mod rollout;
@@ -23,6 +24,7 @@ mod secret;
 mod status;
 mod time;
 mod traffic;
+mod usage;
 
 pub use access::{Action, Actor, Door, Role};
 pub use autoscaling::{
@@ -40,6 +42,7 @@ pub use log::{LogLevel, LogLine, LogQuery, LogSource};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
 pub use plan::{Memory, Moment, Plan, PlannedEvent, Snapshot, Start, Stop, plan};
+pub use preview::{Preview, preview};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
 pub use rollout::{Hold, Position, STAGES, Step, Strategy, next_step, stage_at};
@@ -48,9 +51,11 @@ pub use routing::{
     Rewrite, Share, Weight,
 };
 pub use runtime::{
-    BuildFailure, BuildSpec, Endpoints, ReplicaSpec, Runtime, RuntimeError, StopReason, StorageUse,
+    BuildFailure, BuildSpec, Endpoints, ReplicaSpec, ReplicaUse, Runtime, RuntimeError, StopReason,
+    StorageUse,
 };
 pub use secret::{SecretValue, declared_secrets};
 pub use status::{DeploymentStatus, Standing, standing};
 pub use time::{Clock, ManualClock, Timestamp};
 pub use traffic::{Demand, DeploymentTraffic, Traffic, Wake};
+pub use usage::started_minutes;
