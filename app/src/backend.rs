@@ -83,6 +83,15 @@ pub trait Backend: Send + Sync + 'static {
         deployment: &DeploymentId,
     ) -> Result<ReplicasNow, AppError>;
 
+    /// How a deployment scaled over the last `hours` hours, 1 to 168.
+    async fn scaling(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        hours: u32,
+    ) -> Result<ScalingPage, AppError>;
+
     /// Use over the last `days` days, 1 to 31, deleted deployments included.
     async fn usage(&self, session: &Session, days: u32) -> Result<UsagePage, AppError>;
 

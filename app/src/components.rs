@@ -1,6 +1,7 @@
 //! The parts that pages are made of.
 
 mod action_menu;
+mod cold_starts;
 mod copies;
 mod copy;
 mod day_chart;
@@ -21,7 +22,9 @@ mod model_dialogs;
 mod promote_dialog;
 mod replicas;
 mod sample_traffic;
+mod scaling_chart;
 mod scaling_form;
+mod scaling_history;
 mod sentence;
 mod status;
 mod theme;
@@ -31,6 +34,7 @@ mod traffic_bar;
 mod try_it;
 
 pub use action_menu::{ActionMenu, MenuItem};
+pub use cold_starts::ColdStarts;
 pub use copies::{Copies, TerminateDialog};
 pub use copy::{CodeBlock, CopyButton};
 pub use day_chart::DayChart;
@@ -53,7 +57,9 @@ pub use model_dialogs::DeleteModelDialog;
 pub use promote_dialog::PromoteDialog;
 pub use replicas::ReplicaDots;
 pub use sample_traffic::SampleTraffic;
+pub use scaling_chart::ScalingChart;
 pub use scaling_form::ScalingForm;
+pub use scaling_history::ScalingHistory;
 pub use sentence::Sentence;
 pub use status::{StatusBadge, phase_word};
 pub use theme::ThemeChoice;

@@ -6,6 +6,7 @@
 mod deployment;
 mod environment;
 mod model;
+mod scaling;
 mod session;
 mod usage;
 
@@ -19,5 +20,6 @@ pub use model::{
     Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Making, ModelPage, ModelRow,
     ModelsPage, Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,
 };
+pub use scaling::{ColdStartRow, CountsAt, ScalingDecision, ScalingPage};
 pub use session::{Command, Done, FirstRun, SessionInfo, SignIn};
 pub use usage::{UsageDay, UsagePage, UsageRow};

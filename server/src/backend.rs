@@ -139,6 +139,16 @@ impl Backend for Dashboard {
         self.read_replicas(self.actor(session)?, model, deployment).await
     }
 
+    async fn scaling(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        hours: u32,
+    ) -> Result<ScalingPage, AppError> {
+        self.read_scaling(self.actor(session)?, model, deployment, hours).await
+    }
+
     async fn usage(&self, session: &Session, days: u32) -> Result<UsagePage, AppError> {
         self.read_usage(self.actor(session)?, days).await
     }

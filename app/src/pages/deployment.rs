@@ -13,7 +13,7 @@ use super::use_param;
 use crate::components::{
     ActivateDialog, CodeBlock, Copies, CopyButton, Crumb, DeactivateDialog, DeleteDialog, DeploymentActions,
     DialogKind, Gone, LogView, MakingView, PageHeader, PromoteDialog, RenameDialog, ReplicaDots, RetryDialog,
-    ScalingForm, StatusBadge, TerminateDialog, TimeAgo, TryIt, environment_path, model_path, provide_refresh,
+    ScalingForm, ScalingHistory, StatusBadge, TerminateDialog, TimeAgo, TryIt, environment_path, model_path, provide_refresh,
     use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
@@ -121,6 +121,8 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
                 otherwise=Signal::derive(move || page.with(|page| page.sentence.clone()))
             />
         </section>
+
+        <ScalingHistory model_id=model_id.clone() deployment_id=id.clone() />
 
         <section aria-labelledby="logs">
             <h2 id="logs">"Logs"</h2>

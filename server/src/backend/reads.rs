@@ -2,7 +2,7 @@
 
 use app::error::AppError;
 use app::view::{
-    DeploymentPage, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicaRow, ReplicasNow,
+    DeploymentPage, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicaRow, ReplicasNow, ScalingPage,
 };
 use domain::{Actor, Deployment, DeploymentId, EnvironmentName, LogQuery, ModelId};
 use store::EventFilter;
@@ -93,7 +93,7 @@ impl Dashboard {
         actor: &Actor,
         model: &ModelId,
         id: &DeploymentId,
-    ) -> Result<ReplicasNow, AppError> {
+    ) -> Result<ReplicasNow, ScalingPage, AppError> {
         let picture = self.api.picture(actor, model).await.map_err(told)?;
         let Some(deployment) = picture.deployment(id) else {
             return Err(AppError::not_found(format!("{} has no deployment `{id}`.", picture.model.name)));
@@ -113,6 +113,19 @@ impl Dashboard {
             rows.push(pages::replica_row(picture, deployment, replica, in_flight, used, percent));
         }
         rows
+    }
+
+    pub(super) async fn read_scaling(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        id: &DeploymentId,
+        hours: u32,
+    ) -> Result<ScalingPage, AppError> {
+        let now = self.api.clock.now();
+        let since = now.plus(-i64::from(hours) * 3_600_000);
+        let history = self.api.control.scaling_history(actor, model, id, since).await.map_err(told)?;
+        Ok(pages::scaling_page(model, id, hours, since, now, history))
     }
 
     pub(super) async fn read_logs(
