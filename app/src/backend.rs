@@ -11,7 +11,7 @@ use http::request::Parts;
 use crate::error::AppError;
 use crate::view::{
     DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicasNow,
-    SessionInfo, SignIn, TryAnswer, UsagePage,
+    ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 
 /// Who asks, as the server knows it. The dashboard only carries it from [`Backend::open`] to the

@@ -21,7 +21,8 @@ pub use environments::{
 };
 pub use read::{
     ReadDeployment, ReadEnvironment, ReadLogs, ReadModel, ReadModels, ReadReplicas, ReadScaling, ReadUsage,
-    read_deployment, read_environment, read_logs, read_model, read_models, read_replicas, read_scaling, read_usage,
+    read_deployment, read_environment, read_logs, read_model, read_models, read_replicas, read_scaling,
+    read_usage,
 };
 pub use session::{
     ChooseTheme, ReadSession, SignInWith, SignOut, choose_theme, read_session, sign_in_with, sign_out,

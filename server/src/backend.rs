@@ -18,7 +18,7 @@ use app::backend::{Backend, Session};
 use app::error::AppError;
 use app::view::{
     DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicasNow,
-    SessionInfo, SignIn, TryAnswer, UsagePage,
+    ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 use async_trait::async_trait;
 use domain::{

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::uploads;
 
 const EVERY: Duration = Duration::from_secs(60);
-/// Uploads are swept once in this many rounds.
+/// Uploads are swept, and old records trimmed, once in this many rounds.
 const SWEEP_ROUNDS: u64 = 60;
 
-/// Writes when keys were used, each minute, and removes uploads that nobody pushed, each hour.
+/// Writes when keys were used, each minute; removes uploads that nobody pushed and trims the record of scaling, each hour.
 pub fn start(
     control: ControlPlane,
     clock: Arc<dyn Clock>,
@@ -28,6 +28,9 @@ pub fn start(
                 uploads::sweep(&uploads, clock.now()).await;
                 if let Err(error) = control.sweep_uploads().await {
                     tracing::warn!(%error, "uploads that nobody pushed could not be removed");
+                }
+                if let Err(error) = control.trim_scaling_history().await {
+                    tracing::warn!(%error, "old rows of the record of scaling could not be removed");
                 }
             }
             if let Err(error) = control.flush_key_use().await {

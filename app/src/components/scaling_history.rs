@@ -62,9 +62,12 @@ pub fn ScalingHistory(model_id: String, deployment_id: String) -> impl IntoView 
 fn Body(initial: ScalingPage) -> impl IntoView {
     let (model, deployment) = (initial.model_id.clone(), initial.deployment_id.clone());
     let hours = initial.hours;
-    let fresh = keep_fresh(initial, Topic::Model(model.clone()), |_| false, move || {
-        read::scaling(model.clone(), deployment.clone(), hours)
-    });
+    let fresh = keep_fresh(
+        initial,
+        Topic::Model(model.clone()),
+        |_| false,
+        move || read::scaling(model.clone(), deployment.clone(), hours),
+    );
     let page = fresh.value;
     view! {
         <ScalingChart page=page />

@@ -13,8 +13,8 @@ use super::use_param;
 use crate::components::{
     ActivateDialog, CodeBlock, Copies, CopyButton, Crumb, DeactivateDialog, DeleteDialog, DeploymentActions,
     DialogKind, Gone, LogView, MakingView, PageHeader, PromoteDialog, RenameDialog, ReplicaDots, RetryDialog,
-    ScalingForm, ScalingHistory, StatusBadge, TerminateDialog, TimeAgo, TryIt, environment_path, model_path, provide_refresh,
-    use_dialog, when_done,
+    ScalingForm, ScalingHistory, StatusBadge, TerminateDialog, TimeAgo, TryIt, environment_path, model_path,
+    provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;

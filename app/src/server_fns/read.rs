@@ -4,7 +4,9 @@ use leptos::prelude::*;
 use leptos::server_fn::codec::GetUrl;
 
 use crate::error::AppError;
-use crate::view::{DeploymentPage, EnvironmentPage, LogPage, ModelPage, ModelsPage, ReplicasNow, ScalingPage, UsagePage};
+use crate::view::{
+    DeploymentPage, EnvironmentPage, LogPage, ModelPage, ModelsPage, ReplicasNow, ScalingPage, UsagePage,
+};
 
 #[cfg(feature = "ssr")]
 use {super::door::*, crate::view::LogCursor, domain::*};

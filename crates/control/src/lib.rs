@@ -12,6 +12,7 @@ mod parts;
 mod promotions;
 mod push;
 mod replicas;
+mod scaling;
 mod secrets;
 mod sessions;
 mod switch;

@@ -3,11 +3,14 @@
 //! The product's rules are told in `docs/semantics.md`; docstrings cite its sections.
 
 mod access;
+mod analysis;
 mod autoscaling;
+mod check_decision;
 mod deployment;
 mod environment;
 mod error;
 mod event;
+mod history;
 mod id;
 mod invariant;
 mod log;
@@ -27,15 +30,18 @@ mod traffic;
 mod usage;
 
 pub use access::{Action, Actor, Door, Role};
+pub use analysis::{ENOUGH, Evidence, Judgement, SideCounts, chance_of, judge};
 pub use autoscaling::{
     AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
 };
+pub use check_decision::check_decision;
 pub use deployment::{Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_rename};
 pub use environment::{
     CleanupStrategy, Environment, PromotionPatch, PromotionSettings, RollingConfig, may_delete_environment,
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
+pub use history::{ColdStart, DecisionRow, ReplicaCount, ScalingHistory, StartMoments};
 pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId, SecretId, parse_id, token};
 pub use invariant::{Violation, check as check_invariant};
 pub use log::{LogLevel, LogLine, LogQuery, LogSource};
@@ -57,5 +63,5 @@ pub use runtime::{
 pub use secret::{SecretValue, declared_secrets};
 pub use status::{DeploymentStatus, Standing, standing};
 pub use time::{Clock, ManualClock, Timestamp};
-pub use traffic::{Demand, DeploymentTraffic, Traffic, Wake};
+pub use traffic::{Demand, DeploymentTraffic, FirstAnswer, Traffic, Wake};
 pub use usage::started_minutes;

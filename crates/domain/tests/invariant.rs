@@ -62,6 +62,8 @@ fn replica(name: &str, deployment: &str) -> ObservedReplica {
         port: 20_000,
         pid: Some(1),
         started_at: NOW,
+        spawned_at: None,
+        loaded_at: None,
         ready_at: Some(NOW),
         unready_since: None,
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::{Change, Clock, Memory, ModelId, ModelRoutes, Moment, Runtime, Traffic, Wake};
 use store::{Store, Vault};
 
+use crate::history::{Record, Waiting};
 use crate::usage::Meter;
 use crate::{Builds, Wakes};
 
@@ -43,6 +44,7 @@ pub(crate) struct Known {
     pub look_at: Option<i64>,
     /// What browsers were last told of, to tell them only what is news.
     pub shown: u64,
+    pub record: Record,
 }
 
 /// Looks at models that are due or were woken.
@@ -51,6 +53,7 @@ pub struct Engine {
     pub(crate) models: BTreeMap<ModelId, Known>,
     pub(crate) builds: Builds,
     pub(crate) meter: Meter,
+    pub(crate) waiting: Waiting,
     /// When every model is looked at whether or not it is due.
     sweep_at: i64,
 }
@@ -64,7 +67,14 @@ impl Engine {
     pub fn new(parts: Parts) -> Self {
         let builds = Builds::new(parts.clone());
         let meter = Meter::new(parts.clock.monotonic());
-        Self { parts, models: BTreeMap::new(), builds, meter, sweep_at: i64::MIN }
+        Self {
+            parts,
+            models: BTreeMap::new(),
+            builds,
+            meter,
+            waiting: Waiting::default(),
+            sweep_at: i64::MIN,
+        }
     }
 
     /// Looks at everything that is due or was woken, and says when to look next (monotonic milliseconds).
@@ -95,8 +105,15 @@ impl Engine {
         if self.meter.is_due(at.monotonic) {
             self.flush_usage(at).await;
         }
+        if self.waiting.due_at().is_some_and(|due| due <= at.monotonic) {
+            self.flush_scaling(at.monotonic).await;
+        }
         let looks = self.models.values().filter_map(|known| known.look_at);
-        looks.chain([self.sweep_at, self.meter.due_at()]).min().unwrap_or(self.sweep_at)
+        looks
+            .chain(self.waiting.due_at())
+            .chain([self.sweep_at, self.meter.due_at()])
+            .min()
+            .unwrap_or(self.sweep_at)
     }
 
     /// Ticks until `shutdown` ends; then saves what is metered.
@@ -114,6 +131,7 @@ impl Engine {
         }
         let at = self.moment();
         self.flush_usage(at).await;
+        self.flush_scaling(at.monotonic).await;
     }
 
     /// Waits for the builds that run now. Simulations do, because their time stands still meanwhile.

@@ -183,6 +183,9 @@ impl Call<'_> {
         let (mut parts, body) = response.into_parts();
         parts.version = Version::HTTP_11;
         mark(&mut parts.headers, &seat);
+        if seat.waited.is_some() {
+            seat.flight.replica.answers_awaited(self.worker.gateway.clock.monotonic());
+        }
         let key = seat.flight.replica.key;
         let tally = self.tally(seat);
         if parts.status.is_server_error() {

@@ -148,10 +148,12 @@ impl Table {
     }
 }
 
-/// Builds the next table, keeping replicas, deployments and counters that are already known.
+/// Builds the next table, keeping replicas, deployments and counters that are already known. `now` is monotonic
+/// milliseconds.
 pub(crate) fn build(
     before: &Table,
     routes: ModelRoutes,
+    now: i64,
     known: impl Fn(&DeploymentId, &ModelId) -> Arc<Deployment>,
 ) -> Table {
     let serial = before.serial + 1;
@@ -160,7 +162,7 @@ pub(crate) fn build(
             Some(entry) => entry.deployment.clone(),
             None => known(&route.id, &routes.model),
         };
-        let view = Arc::new(view(serial, &deployment, &route));
+        let view = Arc::new(view(serial, &deployment, &route, now));
         (route.id, Entry { deployment, view })
     });
     let environments = routes.environments.into_iter().map(|route| {
@@ -177,7 +179,7 @@ pub(crate) fn build(
     }
 }
 
-fn view(serial: u64, deployment: &Deployment, route: &DeploymentRoute) -> View {
+fn view(serial: u64, deployment: &Deployment, route: &DeploymentRoute, now: i64) -> View {
     let replicas = match route.availability {
         Availability::Serving => route.replicas.as_slice(),
         _ => &[],
@@ -186,7 +188,7 @@ fn view(serial: u64, deployment: &Deployment, route: &DeploymentRoute) -> View {
         deployment
             .replica(&address.id)
             .filter(|replica| replica.port == address.port)
-            .unwrap_or_else(|| Arc::new(Replica::new(&route.id, address.id.clone(), address.port)))
+            .unwrap_or_else(|| Arc::new(Replica::new(&route.id, address.id.clone(), address.port, now)))
     });
     View {
         serial,

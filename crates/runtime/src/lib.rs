@@ -1,5 +1,6 @@
 //! The only starter of things: replicas as processes of this machine.
 
+mod bell;
 mod build;
 mod exposure;
 mod facts;
@@ -8,6 +9,7 @@ mod follow;
 mod local;
 mod logs;
 mod manifest;
+mod pace;
 mod parse;
 mod ports;
 mod probe;

@@ -161,6 +161,8 @@ impl LocalRuntime {
             port: manifest.port,
             pid: Some(manifest.identity.pid),
             started_at: manifest.started_at,
+            spawned_at: manifest.spawned_at,
+            loaded_at: manifest.loaded_at,
             ready_at: manifest.ready_at,
         };
         let entry = Entry { seen, order };
@@ -237,6 +239,8 @@ impl Runtime for LocalRuntime {
                 identity,
                 port,
                 started_at: self.clock.now(),
+                spawned_at: None,
+                loaded_at: None,
                 ready_at: None,
                 endpoints: spawned.endpoints,
             };

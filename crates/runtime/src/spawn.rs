@@ -11,6 +11,7 @@ use domain::{Endpoints, ReplicaSpec, RuntimeError};
 use tokio::process::{Child, Command};
 use truss::{Config, Serves, Wheel, lay_out};
 
+use crate::bell;
 use crate::build::{COMPLETE, plan};
 use crate::files::{Files, make_private};
 use crate::follow::OUTPUTS;
@@ -56,6 +57,7 @@ pub(crate) fn spawn(
         Serves::TrussServer => {
             let launcher = folder.join("launch.py");
             std::fs::write(&launcher, include_str!("launch.py")).map_err(busy)?;
+            bell::hang(&folder).map_err(busy)?;
             let mut command = Command::new(env.join("bin/python"));
             command.arg(launcher);
             let readiness = "/v1/models/model".to_owned();

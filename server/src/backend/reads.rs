@@ -2,7 +2,8 @@
 
 use app::error::AppError;
 use app::view::{
-    DeploymentPage, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicaRow, ReplicasNow, ScalingPage,
+    DeploymentPage, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicaRow, ReplicasNow,
+    ScalingPage,
 };
 use domain::{Actor, Deployment, DeploymentId, EnvironmentName, LogQuery, ModelId};
 use store::EventFilter;
@@ -93,7 +94,7 @@ impl Dashboard {
         actor: &Actor,
         model: &ModelId,
         id: &DeploymentId,
-    ) -> Result<ReplicasNow, ScalingPage, AppError> {
+    ) -> Result<ReplicasNow, AppError> {
         let picture = self.api.picture(actor, model).await.map_err(told)?;
         let Some(deployment) = picture.deployment(id) else {
             return Err(AppError::not_found(format!("{} has no deployment `{id}`.", picture.model.name)));

@@ -101,6 +101,7 @@ pub async fn play(seed: u64) -> Result<Outcome, store::Error> {
     if !world.state().await?.promotions.is_empty() {
         world.violations.push("a promotion has no end".into());
     }
+    world.check_decisions().await?;
     Ok(Outcome { seed, violations: world.violations, promotions })
 }
 

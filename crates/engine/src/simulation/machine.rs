@@ -158,12 +158,16 @@ impl Process {
 
     fn go_on(&mut self, script: &Script, down: bool, now: Timestamp) {
         match self.seen.state {
-            ReplicaState::Starting => self.seen.state = ReplicaState::Loading,
+            ReplicaState::Starting => {
+                self.seen.state = ReplicaState::Loading;
+                self.seen.spawned_at = Some(now);
+            }
             ReplicaState::Loading if down => self.exit("its process was killed by signal 9"),
             ReplicaState::Loading => match &script.load_fails {
                 Some(reason) => self.exit(reason),
                 None => {
                     self.seen.state = ReplicaState::Ready;
+                    self.seen.loaded_at = Some(now);
                     self.seen.ready_at = Some(now);
                 }
             },
@@ -199,6 +203,8 @@ impl Runtime for Machine {
             port,
             pid: None,
             started_at: now,
+            spawned_at: None,
+            loaded_at: None,
             ready_at: None,
             unready_since: None,
         };

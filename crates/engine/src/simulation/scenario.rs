@@ -14,11 +14,12 @@
 //! blind / see                       the machine stops, starts answering
 //! run 30s
 //! show routes / promotion / status / events
+//! show scaling v1                   its counts of replicas, and how long each start took
 //! ```
 
 use std::fmt::Write;
 
-use domain::{AutoscalingPatch, EventKind, Lifecycle, Strategy};
+use domain::{AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, Strategy};
 
 use super::{Script, World};
 
@@ -35,6 +36,7 @@ pub async fn perform(text: &str) -> Result<String, String> {
         let _ = writeln!(out, "> {line}");
         step(&mut world, line, &mut out, &mut shown).await.map_err(|error| format!("{line}: {error}"))?;
     }
+    world.check_decisions().await.map_err(|error| error.to_string())?;
     let _ = match world.violations.as_slice() {
         [] => writeln!(out, "# every promise kept"),
         broken => writeln!(out, "# BROKEN: {}", broken.join("; ")),
@@ -138,6 +140,7 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
             }
             *shown = events.len();
         }
+        ["show", "scaling", name] => show_scaling(world, name, out).await?,
         _ => return Err("no such command".into()),
     }
     Ok(())
@@ -196,6 +199,34 @@ async fn show_routes(world: &World, out: &mut String) -> Result<(), store::Error
             .collect();
         let shares = if shares.is_empty() { "nobody".to_owned() } else { shares.join(", ") };
         let _ = writeln!(out, "  {}: {shares}", environment.name);
+    }
+    Ok(())
+}
+
+async fn show_scaling(world: &World, name: &str, out: &mut String) -> Result<(), String> {
+    let id = with_id(world, name).await?;
+    let scaling = world.scaling(&id).await.map_err(|error| error.to_string())?;
+    let seconds = |at: domain::Timestamp| (at.millis() % 86_400_000) as f64 / 1000.0;
+    for count in &scaling.counts {
+        let ReplicaCount { wanted, starting, ready, .. } = count;
+        let _ = writeln!(
+            out,
+            "  {:>7.1} s  {wanted} wanted, {starting} starting, {ready} ready",
+            seconds(count.at)
+        );
+    }
+    for start in &scaling.cold_starts {
+        let first =
+            start.first_byte_ms.map_or("nobody waited".to_owned(), |ms| format!("first byte {ms} ms"));
+        let _ = writeln!(
+            out,
+            "  {:>7.1} s  a start: queue {} ms, spawn {} ms, load {} ms, ready {} ms, {first}",
+            seconds(start.at),
+            start.queue_ms,
+            start.spawn_ms,
+            start.load_ms,
+            start.ready_ms,
+        );
     }
     Ok(())
 }

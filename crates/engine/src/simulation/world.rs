@@ -6,8 +6,8 @@ use domain::{
     Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Deployment, DeploymentId,
     DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind, Lifecycle,
     ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica, Phase, Position, Promotion,
-    PromotionId, PromotionRequest, Runtime, Seen, Signal, Source, Strategy, Timestamp, Traffic, Wake, begin,
-    check_invariant, standing,
+    PromotionId, PromotionRequest, Runtime, ScaleDecision, ScalingHistory, Seen, Signal, Source, Strategy,
+    Timestamp, Traffic, Wake, begin, check_decision, check_invariant, standing,
 };
 
 use store::{ModelState, Store};
@@ -36,6 +36,14 @@ pub struct World {
     started: Timestamp,
     random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
     _folder: tempfile::TempDir,
+}
+
+/// A decision as its event keeps it.
+#[derive(Debug, serde::Deserialize)]
+pub struct Decided {
+    pub decision: ScaleDecision,
+    pub floor: u32,
+    pub settings: AutoscalingSettings,
 }
 
 /// The moment every simulation begins at.
@@ -391,6 +399,37 @@ impl World {
     /// Everything recorded, oldest first.
     pub async fn events(&self) -> Result<Vec<Event>, store::Error> {
         self.store.events_of_model(&self.model, 10_000).await
+    }
+
+    /// Every recorded change of how many replicas a deployment should have, with its inputs, oldest first.
+    pub async fn decisions(&self) -> Result<Vec<Decided>, store::Error> {
+        let events = self.events().await?;
+        let decided = events.into_iter().filter(|event| event.kind == EventKind::ScalingDecision);
+        decided
+            .map(|event| {
+                let broken = |error: serde_json::Error| store::Error::Io(error.to_string());
+                serde_json::from_value::<Decided>(event.data).map_err(broken)
+            })
+            .collect()
+    }
+
+    /// Recomputes every recorded decision from its inputs; what does not follow is a broken promise.
+    pub async fn check_decisions(&mut self) -> Result<(), store::Error> {
+        for Decided { decision, floor, settings } in self.decisions().await? {
+            let at = decision.at.since(self.started);
+            let wrong = check_decision(&decision, floor, &settings).into_iter();
+            self.violations.extend(wrong.map(|sentence| format!("{at} ms: {sentence}")));
+        }
+        Ok(())
+    }
+
+    /// The record of a deployment's scaling since the beginning.
+    pub async fn scaling(&self, id: &DeploymentId) -> Result<ScalingHistory, store::Error> {
+        Ok(ScalingHistory {
+            counts: self.store.replica_counts(id, self.started, 10_000).await?,
+            decisions: Vec::new(),
+            cold_starts: self.store.cold_starts(id, self.started, 10_000).await?,
+        })
     }
 
     /// The last promotion, running or not.

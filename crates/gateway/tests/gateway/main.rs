@@ -5,6 +5,7 @@
 mod addresses;
 mod application;
 mod errors;
+mod first_answer;
 mod holding;
 mod passing;
 mod routing;

@@ -51,8 +51,8 @@ fn start(start: ColdStart) -> ColdStartRow {
 /// The decision with its inputs in words: what was measured, the formula, what bound it.
 fn decision(row: DecisionRow) -> ScalingDecision {
     let DecisionRow { at, sentence, decision, floor, settings } = row;
-    let each = f64::from(settings.concurrency_target) * f64::from(settings.target_utilization_percentage)
-        / 100.0;
+    let each =
+        f64::from(settings.concurrency_target) * f64::from(settings.target_utilization_percentage) / 100.0;
     let mut inputs = vec![
         (
             "Load",
