@@ -89,33 +89,35 @@ fn Body(initial: view::UsagePage) -> impl IntoView {
                 <Days page=page />
             </details>
         </section>
-        <h2 class:hidden=move || page.with(|page| page.rows.is_empty())>"By deployment"</h2>
-        <div class="scroll" class:hidden=move || page.with(|page| page.rows.is_empty()) tabindex="0" role="region" aria-label="Usage">
-            <table>
-                <caption class="hidden">"Use by deployment, deleted ones included"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Deployment"</th>
-                        <th scope="col">"Model"</th>
-                        <th scope="col">"Environment"</th>
-                        <th scope="col" class="number">"Requests"</th>
-                        <th scope="col" class="number">"Replica minutes"</th>
-                        <th scope="col">
-                            <span class="hidden">"Share of the most used"</span>
-                        </th>
-                    </tr>
-                </thead>
-                <tbody>
-                    <For
-                        each=move || page.with(|page| page.rows.clone())
-                        key=|row| (row.deployment_id.clone(), row.environment.clone(), row.minutes, row.requests)
-                        let(row)
-                    >
-                        {line(row, most)}
-                    </For>
-                </tbody>
-            </table>
-        </div>
+        <section class="charts" class:hidden=move || page.with(|page| page.rows.is_empty()) aria-labelledby="by-deployment">
+            <h2 id="by-deployment">"By deployment"</h2>
+            <div class="scroll" tabindex="0" role="region" aria-label="Usage">
+                <table>
+                    <caption class="hidden">"Use by deployment, deleted ones included"</caption>
+                    <thead>
+                        <tr>
+                            <th scope="col">"Deployment"</th>
+                            <th scope="col">"Model"</th>
+                            <th scope="col">"Environment"</th>
+                            <th scope="col" class="number">"Requests"</th>
+                            <th scope="col" class="number">"Replica minutes"</th>
+                            <th scope="col">
+                                <span class="hidden">"Share of the most used"</span>
+                            </th>
+                        </tr>
+                    </thead>
+                    <tbody>
+                        <For
+                            each=move || page.with(|page| page.rows.clone())
+                            key=|row| (row.deployment_id.clone(), row.environment.clone(), row.minutes, row.requests)
+                            let(row)
+                        >
+                            {line(row, most)}
+                        </For>
+                    </tbody>
+                </table>
+            </div>
+        </section>
     }
 }
 

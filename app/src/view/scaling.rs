@@ -8,9 +8,9 @@ pub struct ScalingPage {
     pub as_of: Timestamp,
     pub model_id: String,
     pub deployment_id: String,
-    /// How many hours `since` to `as_of` span: 1 to 168.
+    /// How many hours were asked for: 1 to 168.
     pub hours: u32,
-    /// The first moment of what is shown.
+    /// The first moment of what is shown: not before the deployment was made.
     pub since: Timestamp,
     /// Each change of the counts, oldest first; the first one may be what held when the time began.
     pub counts: Vec<CountsAt>,

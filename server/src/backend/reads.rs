@@ -124,7 +124,10 @@ impl Dashboard {
         hours: u32,
     ) -> Result<ScalingPage, AppError> {
         let now = self.api.clock.now();
-        let since = now.plus(-i64::from(hours) * 3_600_000);
+        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let created = picture.deployment(id).map(|deployment| deployment.created_at);
+        // Before it was there is nothing to see.
+        let since = now.plus(-i64::from(hours) * 3_600_000).max(created.unwrap_or_default());
         let history = self.api.control.scaling_history(actor, model, id, since).await.map_err(told)?;
         Ok(pages::scaling_page(model, id, hours, since, now, history))
     }

@@ -33,13 +33,21 @@ impl Dashboard {
         let by_day = by_day(&used, first, today);
         let minutes: u64 = by_day.iter().map(|day| day.minutes).sum();
         let requests: u64 = by_day.iter().map(|day| day.requests).sum();
+        let count = |number: u64, what: &str| match number {
+            1 => format!("1 {what}"),
+            _ => format!("{number} {what}s"),
+        };
         let span = if days == 1 { "today".to_owned() } else { format!("in {days} days") };
         Ok(UsagePage {
             as_of: now,
             from: Timestamp::from_millis(first * DAY),
             to: now,
             days,
-            headline: format!("{minutes} replica minutes and {requests} requests {span}."),
+            headline: format!(
+                "{} and {} {span}.",
+                count(minutes, "replica minute"),
+                count(requests, "request")
+            ),
             by_day,
             rows: by_deployment(used),
         })
