@@ -109,6 +109,15 @@ pub trait Backend: Send + Sync + 'static {
         strategy: Strategy,
     ) -> Result<Done, AppError>;
 
+    /// Copies the development deployment to one without an environment; numbered without a `name`.
+    async fn publish(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        name: Option<&str>,
+    ) -> Result<Done, AppError>;
+
     async fn cancel_promotion(
         &self,
         session: &Session,

@@ -39,7 +39,9 @@ pub use copies::{Copies, TerminateDialog};
 pub use copy::{CodeBlock, CopyButton};
 pub use day_chart::DayChart;
 pub use deployment_actions::DeploymentActions;
-pub use deployment_dialogs::{ActivateDialog, DeactivateDialog, DeleteDialog, RenameDialog, RetryDialog};
+pub use deployment_dialogs::{
+    ActivateDialog, DeactivateDialog, DeleteDialog, PublishDialog, RenameDialog, RetryDialog,
+};
 pub use dialog::{DialogButton, DialogKind, use_dialog};
 pub use environment_dialogs::{
     ActivateEnvironmentDialog, DeactivateEnvironmentDialog, DeleteEnvironmentDialog, NewEnvironmentDialog,

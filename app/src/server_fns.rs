@@ -10,9 +10,9 @@ mod session;
 mod settings;
 
 pub use actions::{
-    Activate, CancelPromotion, Deactivate, DeleteDeployment, DeleteModel, Promote, Rename, Retry,
+    Activate, CancelPromotion, Deactivate, DeleteDeployment, DeleteModel, Promote, Publish, Rename, Retry,
     TerminateReplica, TryRequest, activate, cancel_promotion, deactivate, delete_deployment, delete_model,
-    promote, rename, retry, terminate_replica, try_request,
+    promote, publish, rename, retry, terminate_replica, try_request,
 };
 pub use environments::{
     ActivateEnvironment, CreateEnvironment, DeactivateEnvironment, DeleteEnvironment, SendSampleTraffic,

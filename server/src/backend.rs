@@ -168,6 +168,16 @@ impl Backend for Dashboard {
         self.do_promote(self.actor(session)?, model, deployment, environment, strategy).await
     }
 
+    async fn publish(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        name: Option<&str>,
+    ) -> Result<Done, AppError> {
+        self.do_publish(self.actor(session)?, model, deployment, name).await
+    }
+
     async fn cancel_promotion(
         &self,
         session: &Session,

@@ -8,8 +8,8 @@ use app::view::{
 };
 use domain::{
     Action, Deployment, DeploymentId, Environment, EnvironmentName, Lifecycle, Model, ObservedReplica, Phase,
-    Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete, may_rename,
-    standing,
+    Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete, may_publish,
+    may_rename, standing,
 };
 
 /// Everything a page about one model is made of, at one moment.
@@ -125,6 +125,7 @@ impl Picture {
         };
         Actions {
             promote: permit(promote),
+            publish: deployment.is_development().then(|| permit(may_publish(deployment))),
             rename: permit(may_rename(deployment)),
             retry: permit(retry),
             activate: permit(activate),

@@ -20,20 +20,29 @@ pub fn DeploymentActions(
         danger: kind == DialogKind::Delete,
         refused: why(pick),
     };
-    let items = vec![
+    let may_be_published = actions.with_untracked(|actions| actions.publish.is_some());
+    let publish = may_be_published.then(|| MenuItem {
+        kind: DialogKind::Publish,
+        label: "Publish",
+        danger: false,
+        refused: Signal::derive(move || {
+            actions.with(|actions| actions.publish.as_ref()?.reason().map(str::to_owned))
+        }),
+    });
+    let items = publish.into_iter().chain([
         item(DialogKind::Rename, "Rename", |actions| &actions.rename),
         item(DialogKind::Retry, "Retry", |actions| &actions.retry),
         item(DialogKind::Activate, "Activate", |actions| &actions.activate),
         item(DialogKind::Deactivate, "Deactivate", |actions| &actions.deactivate),
         item(DialogKind::Delete, "Delete", |actions| &actions.delete),
-    ];
+    ]);
     let promote = why(|actions| &actions.promote);
     view! {
         <div class="row-actions">
             <DialogButton kind=DialogKind::Promote deployment=id.clone() class="plain" refused=promote>
                 "Promote…"
             </DialogButton>
-            <ActionMenu id=id.clone() name=name items=items deployment=id />
+            <ActionMenu id=id.clone() name=name items=items.collect() deployment=id />
         </div>
     }
 }

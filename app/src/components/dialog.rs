@@ -10,6 +10,7 @@ use wasm_bindgen::JsCast;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DialogKind {
     Promote,
+    Publish,
     Rename,
     Retry,
     Activate,
@@ -22,8 +23,9 @@ pub enum DialogKind {
 }
 
 impl DialogKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Promote,
+        Self::Publish,
         Self::Rename,
         Self::Retry,
         Self::Activate,
@@ -39,6 +41,7 @@ impl DialogKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Promote => "promote",
+            Self::Publish => "publish",
             Self::Rename => "rename",
             Self::Retry => "retry",
             Self::Activate => "activate",

@@ -12,9 +12,9 @@ use leptos_router::hooks::use_navigate;
 use super::use_param;
 use crate::components::{
     ActivateDialog, CodeBlock, Copies, CopyButton, Crumb, DeactivateDialog, DeleteDialog, DeploymentActions,
-    DialogKind, Gone, LogView, MakingView, PageHeader, PromoteDialog, RenameDialog, ReplicaDots, RetryDialog,
-    ScalingForm, ScalingHistory, StatusBadge, TerminateDialog, TimeAgo, TryIt, environment_path, model_path,
-    provide_refresh, use_dialog, when_done,
+    DialogKind, Gone, LogView, MakingView, PageHeader, PromoteDialog, PublishDialog, RenameDialog,
+    ReplicaDots, RetryDialog, ScalingForm, ScalingHistory, StatusBadge, TerminateDialog, TimeAgo, TryIt,
+    environment_path, model_path, provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -202,6 +202,7 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
             }
             .erased(),
             DialogKind::Rename => view! { <RenameDialog model_id deployment /> }.erased(),
+            DialogKind::Publish => view! { <PublishDialog model_id deployment /> }.erased(),
             DialogKind::Retry => view! { <RetryDialog model_id deployment /> }.erased(),
             DialogKind::Activate => view! { <ActivateDialog model_id deployment /> }.erased(),
             DialogKind::Deactivate => {

@@ -11,8 +11,8 @@ use super::use_param;
 use crate::components::{
     ActivateDialog, CopyButton, Countdown, Crumb, DeactivateDialog, DeleteDialog, DeleteModelDialog,
     DeploymentActions, DialogButton, DialogKind, Gone, MakingView, NewEnvironmentDialog, PageHeader,
-    PromoteDialog, RenameDialog, ReplicaDots, RetryDialog, Sentence, StatusBadge, TimeAgo, TrafficBar,
-    deployment_path, environment_path, phase_word, provide_refresh, use_dialog,
+    PromoteDialog, PublishDialog, RenameDialog, ReplicaDots, RetryDialog, Sentence, StatusBadge, TimeAgo,
+    TrafficBar, deployment_path, environment_path, phase_word, provide_refresh, use_dialog,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -373,6 +373,7 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
                     .erased()
             }
             DialogKind::Rename => view! { <RenameDialog model_id deployment=deployment? /> }.erased(),
+            DialogKind::Publish => view! { <PublishDialog model_id deployment=deployment? /> }.erased(),
             DialogKind::Retry => view! { <RetryDialog model_id deployment=deployment? /> }.erased(),
             DialogKind::Activate => view! { <ActivateDialog model_id deployment=deployment? /> }.erased(),
             DialogKind::Deactivate => {

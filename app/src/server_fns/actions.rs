@@ -38,6 +38,26 @@ pub async fn promote(
     )
 }
 
+/// Makes a copy of the development deployment, as it is now, that needs no environment. Without a `name` it is
+/// numbered.
+#[server(prefix = "/api/ui", endpoint = "publish")]
+pub async fn publish(
+    model_id: String,
+    deployment_id: String,
+    #[server(default)] name: String,
+) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            let name = Some(name.trim()).filter(|name| !name.is_empty());
+            door.backend.publish(&door.session, &model, &deployment, name).await
+        }
+        .await,
+    )
+}
+
 /// Sends all of an environment's traffic back to its current deployment, at once.
 #[server(prefix = "/api/ui", endpoint = "cancel_promotion")]
 pub async fn cancel_promotion(model_id: String, environment: String) -> Result<Done, AppError> {

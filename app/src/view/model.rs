@@ -133,6 +133,8 @@ pub struct Making {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actions {
     pub promote: Permit,
+    /// To make a deployment without an environment of it; nothing where it is one.
+    pub publish: Option<Permit>,
     pub rename: Permit,
     pub retry: Permit,
     pub activate: Permit,

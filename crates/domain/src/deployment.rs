@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ArtifactId, AutoscalingSettings, DeploymentId, DeploymentName, Environment, EnvironmentName, ModelId,
-    Promotion, ReplicaId, Timestamp,
+    ArtifactId, AutoscalingSettings, DeploymentId, DeploymentName, Environment, EnvironmentName, LiveReload,
+    ModelId, Promotion, ReplicaId, Timestamp,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +88,12 @@ pub struct Deployment {
     /// The hash and signature the push client gave, for development deployments.
     pub truss_hash: Option<String>,
     pub truss_signature: Option<String>,
+    /// Changes in place since the last push, for development deployments.
+    #[serde(default)]
+    pub live: Option<LiveReload>,
+    /// The deployment this one is a copy of.
+    #[serde(default)]
+    pub copied_from: Option<DeploymentId>,
     pub deleted_at: Option<Timestamp>,
     /// Written only over the version that was read.
     pub version: u64,
@@ -170,6 +176,17 @@ pub fn may_deactivate(deployment: &Deployment, running: &[Promotion]) -> Result<
         )),
         None => Ok(()),
     }
+}
+
+/// Whether a deployment may become one without an environment by a copy; `Err` says why not.
+pub fn may_publish(deployment: &Deployment) -> Result<(), String> {
+    if !deployment.is_development() {
+        return Err(format!("{} is a deployment of its own already", deployment.name));
+    }
+    if !deployment.is_built() {
+        return Err("the development deployment is not built; publish it when it is active".into());
+    }
+    Ok(())
 }
 
 /// Whether a deployment may be renamed; `Err` says why not.

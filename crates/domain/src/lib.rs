@@ -13,6 +13,7 @@ mod event;
 mod history;
 mod id;
 mod invariant;
+mod live;
 mod log;
 mod model;
 mod name;
@@ -35,7 +36,9 @@ pub use autoscaling::{
     AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
 };
 pub use check_decision::check_decision;
-pub use deployment::{Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_rename};
+pub use deployment::{
+    Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_publish, may_rename,
+};
 pub use environment::{
     CleanupStrategy, Environment, PromotionPatch, PromotionSettings, RollingConfig, may_delete_environment,
 };
@@ -44,10 +47,11 @@ pub use event::{Change, ChangeKind, Event, EventKind};
 pub use history::{ColdStart, DecisionRow, ReplicaCount, ScalingHistory, StartMoments};
 pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId, SecretId, parse_id, token};
 pub use invariant::{Violation, check as check_invariant};
+pub use live::{LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch};
 pub use log::{LogLevel, LogLine, LogQuery, LogSource};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
-pub use plan::{Memory, Moment, Plan, PlannedEvent, Snapshot, Start, Stop, plan};
+pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, plan};
 pub use preview::{Preview, preview};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};

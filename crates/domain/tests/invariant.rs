@@ -48,6 +48,8 @@ fn deployment(name: &str) -> Deployment {
         failure: None,
         truss_hash: None,
         truss_signature: None,
+        live: None,
+        copied_from: None,
         deleted_at: None,
         version: 1,
     }
@@ -66,6 +68,8 @@ fn replica(name: &str, deployment: &str) -> ObservedReplica {
         loaded_at: None,
         ready_at: Some(NOW),
         unready_since: None,
+        artifact: None,
+        refused: None,
     }
 }
 

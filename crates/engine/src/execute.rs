@@ -123,6 +123,9 @@ impl Engine {
                 look_at = Some(look_at.map_or(soon, |at: i64| at.min(soon)));
             }
         }
+        for reload in &plan.reload {
+            self.parts.runtime.reload(&reload.replica, &reload.artifact).await;
+        }
         // An unanswered question publishes nothing new.
         if matches!(snapshot.replicas, Seen::Known(_)) && snapshot.published.as_ref() != Some(&plan.routes) {
             self.parts.publisher.publish(plan.routes.clone());

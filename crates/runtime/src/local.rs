@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    BuildFailure, BuildSpec, Clock, DeploymentId, LogLevel, LogLine, LogQuery, LogSource, ModelId,
-    ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, ReplicaUse, Runtime, RuntimeError, Seen,
+    ArtifactId, BuildFailure, BuildSpec, Clock, DeploymentId, LogLevel, LogLine, LogQuery, LogSource,
+    ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, ReplicaUse, Runtime, RuntimeError, Seen,
     StopReason, StorageUse, Wake,
 };
 use rustix::process::Signal;
@@ -21,6 +21,7 @@ use crate::parse::Parsed;
 use crate::probe::{Health, probe};
 use crate::process::Identity;
 use crate::registry::{Entry, Order, Registry};
+use crate::reload::Reload;
 use crate::spawn::spawn;
 use crate::strays::stop_strays;
 use crate::supervise::Supervisor;
@@ -164,6 +165,8 @@ impl LocalRuntime {
             spawned_at: manifest.spawned_at,
             loaded_at: manifest.loaded_at,
             ready_at: manifest.ready_at,
+            artifact: manifest.artifact.clone(),
+            refused: None,
         };
         let entry = Entry { seen, order };
         self.registry.lock().replicas.insert(manifest.id.clone(), entry);
@@ -243,6 +246,7 @@ impl Runtime for LocalRuntime {
                 loaded_at: None,
                 ready_at: None,
                 endpoints: spawned.endpoints,
+                artifact: Some(spec.artifact.clone()),
             };
             if let Err(error) = manifest.write(&folder) {
                 manifest.identity.signal(Signal::KILL);
@@ -268,6 +272,21 @@ impl Runtime for LocalRuntime {
                 Err(error)
             }
         }
+    }
+
+    async fn reload(&self, replica: &ReplicaId, artifact: &ArtifactId) {
+        let Some(seen) = self.registry.lock().replicas.get(replica).map(|entry| entry.seen.clone()) else {
+            return;
+        };
+        let reload = Reload {
+            files: self.files.clone(),
+            registry: self.registry.clone(),
+            logs: self.logs.clone(),
+            wake: self.wake.clone(),
+            seen,
+            artifact: artifact.clone(),
+        };
+        tokio::spawn(reload.run());
     }
 
     async fn stop(&self, replica: &ReplicaId, grace: Duration, reason: StopReason) {

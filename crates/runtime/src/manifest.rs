@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use domain::{DeploymentId, Endpoints, ModelId, ReplicaId, Timestamp};
+use domain::{ArtifactId, DeploymentId, Endpoints, ModelId, ReplicaId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::process::Identity;
@@ -22,6 +22,9 @@ pub(crate) struct Manifest {
     pub loaded_at: Option<Timestamp>,
     pub ready_at: Option<Timestamp>,
     pub endpoints: Endpoints,
+    /// What it was started from, or reloaded to; `None` if a former version wrote this.
+    #[serde(default)]
+    pub artifact: Option<ArtifactId>,
 }
 
 const NAME: &str = "replica.json";

@@ -35,6 +35,18 @@ impl Dashboard {
         Ok(Done::new(format!("{name} is being promoted to {environment}.")))
     }
 
+    pub(super) async fn do_publish(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        name: Option<&str>,
+    ) -> Result<Done, AppError> {
+        let copy = self.api.control.publish(actor, model, deployment, name).await.map_err(told)?;
+        let name = self.name_of(actor, model, &copy).await?;
+        Ok(Done::new(format!("{name} is published; it starts now.")))
+    }
+
     pub(super) async fn do_cancel(
         &self,
         actor: &Actor,

@@ -142,6 +142,8 @@ impl World {
             failure: None,
             truss_hash: None,
             truss_signature: None,
+            live: None,
+            copied_from: None,
             deleted_at: None,
             version: 0,
         };

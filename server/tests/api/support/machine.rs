@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{any, get};
 use domain::{
-    BuildFailure, BuildSpec, DeploymentId, LogLine, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId,
-    ReplicaSpec, ReplicaState, Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
+    ArtifactId, BuildFailure, BuildSpec, DeploymentId, LogLine, LogQuery, LogSource, ModelId,
+    ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Runtime, RuntimeError, Seen, StopReason,
+    StorageUse, Timestamp, Wake,
 };
 use tokio::task::AbortHandle;
 
@@ -87,10 +88,19 @@ impl Runtime for Machine {
             loaded_at: None,
             ready_at: Some(now),
             unready_since: None,
+            artifact: Some(spec.artifact.clone()),
+            refused: None,
         };
         self.replicas.lock().unwrap().insert(spec.id.clone(), (observed, task.abort_handle()));
         self.wakes.wake(&spec.model);
         Ok(())
+    }
+
+    async fn reload(&self, replica: &ReplicaId, artifact: &ArtifactId) {
+        if let Some((observed, _)) = self.replicas.lock().unwrap().get_mut(replica) {
+            observed.artifact = Some(artifact.clone());
+            self.wakes.wake(&observed.model);
+        }
     }
 
     async fn stop(&self, replica: &ReplicaId, _: Duration, _: StopReason) {
