@@ -348,6 +348,7 @@ fn Settings(page: Page, model_id: String, name: String) -> impl IntoView {
         promotion_cleanup_strategy,
         ramp_up_while_promoting,
         ramp_up_duration_seconds,
+        stop_on_errors,
         ..
     } = page.with_untracked(|page| page.settings.clone());
     let refused = Memo::new(move |_| page.with(|page| page.may_change_settings.reason().map(str::to_owned)));
@@ -393,6 +394,10 @@ fn Settings(page: Page, model_id: String, name: String) -> impl IntoView {
                         </select>
                     </label>
                 </div>
+                <label class="check">
+                    <input type="checkbox" name="stop_on_errors" value="true" checked=stop_on_errors />
+                    <span>"Stop a canary whose candidate fails more than the current deployment"</span>
+                </label>
                 <label class="check">
                     <input type="checkbox" name="redeploy_on_promotion" value="true" checked=redeploy_on_promotion />
                     <span>"Start a fresh copy on each promotion"</span>

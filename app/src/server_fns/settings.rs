@@ -18,6 +18,7 @@ pub async fn update_promotion_settings(
     ramp_up_duration: String,
     promotion_cleanup_strategy: String,
     #[server(default)] redeploy_on_promotion: bool,
+    #[server(default)] stop_on_errors: bool,
 ) -> Result<Done, AppError> {
     close_form(
         async {
@@ -39,6 +40,7 @@ pub async fn update_promotion_settings(
                 promotion_cleanup_strategy: Some(cleanup),
                 ramp_up_while_promoting: Some(ramp_up_while_promoting),
                 ramp_up_duration_seconds: Some(i64::from(parse_window(&ramp_up_duration)?)),
+                stop_on_errors: Some(stop_on_errors),
             };
             door.backend.update_promotion_settings(&door.session, &model, &environment, patch).await
         }

@@ -85,6 +85,8 @@ impl ControlPlane {
             gate_deadline: now.plus(timeout),
             previous_floor: 0,
             hold: None,
+            stop_on_errors: environment.promotion.stop_on_errors,
+            evidence: Default::default(),
             candidate_down_since: None,
             signal: None,
             signal_by: None,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeploymentId, EnvironmentName, ModelId, ReplicaId};
+use crate::{DeploymentId, EnvironmentName, ModelId, ReplicaId, SideCounts};
 
 /// Load on one address now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,6 +57,13 @@ pub trait Traffic: Send + Sync {
     /// Requests that came by an environment's address, by the deployment they were routed to, since the
     /// environment's shares last changed and in all.
     fn routed(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, u64, u64)>;
+
+    /// Answers of each deployment that came by an environment's address, and how many were errors. They only grow while
+    /// the deployment has a part in the environment, and begin anew with the gateway.
+    fn sides(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, SideCounts)> {
+        let _ = (model, environment);
+        Vec::new()
+    }
 
     /// Requests in flight on one replica.
     fn in_flight(&self, replica: &ReplicaId) -> u32;

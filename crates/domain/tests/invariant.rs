@@ -127,6 +127,8 @@ fn sound() -> World {
         gate_deadline: NOW,
         previous_floor: 2,
         hold: None,
+        stop_on_errors: true,
+        evidence: Default::default(),
         candidate_down_since: None,
         signal: None,
         signal_by: None,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::{
     AppliedRoutes, Demand, DeploymentId, DeploymentTraffic, EnvironmentName, FirstAnswer, ModelId, ReplicaId,
-    Traffic,
+    SideCounts, Traffic,
 };
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -40,6 +40,10 @@ impl Traffic for Gateway {
 
     fn routed(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, u64, u64)> {
         self.table(model).map(|table| table.routed(environment)).unwrap_or_default()
+    }
+
+    fn sides(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, SideCounts)> {
+        self.table(model).map(|table| table.sides(environment)).unwrap_or_default()
     }
 
     fn in_flight(&self, replica: &ReplicaId) -> u32 {

@@ -72,6 +72,8 @@ fn promotion(model: &Model, id: &str, candidate: &Deployment) -> Promotion {
         gate_deadline: NOW,
         previous_floor: 0,
         hold: None,
+        stop_on_errors: true,
+        evidence: Default::default(),
         candidate_down_since: None,
         signal: None,
         signal_by: None,

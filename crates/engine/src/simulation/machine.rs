@@ -24,6 +24,8 @@ pub struct Script {
     pub never_ready: bool,
     /// Each process ends by itself so long after it became ready.
     pub crash_after_ms: Option<i64>,
+    /// Each so many answers one is an error; 0 for none.
+    pub fails_every: u64,
 }
 
 /// What a stopping process takes to finish.

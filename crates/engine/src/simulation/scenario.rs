@@ -1,10 +1,13 @@
 //! Plays a scenario: a text of one command a line, whose transcript is the test's golden file.
 //!
 //! ```text
-//! deploy v1 ready-after 3s          a push arrives (also: build-fails, load-fails, never-ready, crash-after 20s)
+//! deploy v1 ready-after 3s          a push arrives (also: build-fails, load-fails, never-ready, crash-after 20s,
+//!                                   fails-every 10: each tenth answer is an error)
 //! promote v2 canary 120s            or: direct
 //! cancel                            the running promotion
 //! scale min 2 max 4 target 1        production's autoscaling
+//! stop-on-errors off                for promotions to production that begin from now on; or: on
+//! fail v2 every 10                  each tenth answer of it is an error from now on; 0 for none
 //! traffic 5                         concurrent requests at production's address
 //! crash v2                          one of its replicas dies
 //! terminate v2                      a person ends one of its replicas
@@ -14,17 +17,37 @@
 //! blind / see                       the machine stops, starts answering
 //! run 30s
 //! show routes / promotion / status / events
+//! show demand                       requests in flight and held
 //! show scaling v1                   its counts of replicas, and how long each start took
 //! ```
 
 use std::fmt::Write;
 
-use domain::{AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, Strategy};
+use domain::{AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, STAGES, Strategy, Traffic};
 
 use super::{Script, World};
 
 /// Performs a scenario and returns its transcript; broken promises stand at its end.
+///
+/// A text with the word `STAGE` is performed once for each stage of a canary, with that stage's number and, for `BEFORE`,
+/// the moment in the middle of that stage for a window of 100 s.
 pub async fn perform(text: &str) -> Result<String, String> {
+    if !text.contains("STAGE") {
+        return perform_once(text).await;
+    }
+    let mut out = String::new();
+    for stage in 1..=STAGES {
+        let middle = format!("{}s", stage * 10 - 5);
+        let once = text.replace("STAGE", &stage.to_string()).replace("BEFORE", &middle);
+        out.push_str(&perform_once(&once).await.map_err(|error| format!("stage {stage}: {error}"))?);
+        if stage < STAGES {
+            out.push('\n');
+        }
+    }
+    Ok(out)
+}
+
+async fn perform_once(text: &str) -> Result<String, String> {
     let mut world = World::new(1).await.map_err(|error| error.to_string())?;
     let mut out = String::new();
     let mut shown = 0;
@@ -82,11 +105,19 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
                     "target" => patch.concurrency_target = value,
                     "delay" => patch.scale_down_delay = value,
                     "window" => patch.autoscaling_window = value,
+                    "rate" => patch.max_scale_down_rate = value,
+                    "utilization" => patch.target_utilization_percentage = value,
                     other => return Err(format!("no setting {other}")),
                 }
             }
             tell(out, world.rescale("production", patch).await.map_err(store)?);
         }
+        ["fail", name, "every", number] => {
+            let every = number.parse().map_err(|_| format!("{number} is no number"))?;
+            with_id(world, name).await.map(|id| world.load.fail(&id, every))?;
+        }
+        ["stop-on-errors", "on"] => world.stop_on_errors(true).await.map_err(store)?,
+        ["stop-on-errors", "off"] => world.stop_on_errors(false).await.map_err(store)?,
         ["traffic", count] => {
             let count = count.parse().map_err(|_| format!("{count} is no number"))?;
             world.traffic(count);
@@ -140,6 +171,7 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
             }
             *shown = events.len();
         }
+        ["show", "demand"] => show_demand(world, out).await.map_err(store)?,
         ["show", "scaling", name] => show_scaling(world, name, out).await?,
         _ => return Err("no such command".into()),
     }
@@ -171,6 +203,10 @@ fn script(words: &[&str]) -> Result<Script, String> {
             }
             "never-ready" => script.never_ready = true,
             "crash-after" => script.crash_after_ms = Some(time()?),
+            "fails-every" => {
+                let number = words.next().and_then(|text| text.parse().ok());
+                script.fails_every = number.ok_or("fails-every takes a number")?;
+            }
             other => return Err(format!("{other} is no word of a script")),
         }
     }
@@ -203,6 +239,14 @@ async fn show_routes(world: &World, out: &mut String) -> Result<(), store::Error
     Ok(())
 }
 
+async fn show_demand(world: &World, out: &mut String) -> Result<(), store::Error> {
+    for deployment in world.state().await?.deployments {
+        let demand = world.load.deployment(&deployment.id).demand;
+        let _ = writeln!(out, "  {}: {} in flight, {} held", deployment.name, demand.in_flight, demand.held);
+    }
+    Ok(())
+}
+
 async fn show_scaling(world: &World, name: &str, out: &mut String) -> Result<(), String> {
     let id = with_id(world, name).await?;
     let scaling = world.scaling(&id).await.map_err(|error| error.to_string())?;
@@ -215,18 +259,21 @@ async fn show_scaling(world: &World, name: &str, out: &mut String) -> Result<(),
             seconds(count.at)
         );
     }
+    let mut starts: Vec<(usize, String)> = Vec::new();
     for start in &scaling.cold_starts {
         let first =
             start.first_byte_ms.map_or("nobody waited".to_owned(), |ms| format!("first byte {ms} ms"));
-        let _ = writeln!(
-            out,
-            "  {:>7.1} s  a start: queue {} ms, spawn {} ms, load {} ms, ready {} ms, {first}",
-            seconds(start.at),
-            start.queue_ms,
-            start.spawn_ms,
-            start.load_ms,
-            start.ready_ms,
+        let phases = format!(
+            "queue {} ms, spawn {} ms, load {} ms, ready {} ms, {first}",
+            start.queue_ms, start.spawn_ms, start.load_ms, start.ready_ms
         );
+        match starts.last_mut().filter(|(_, last)| *last == phases) {
+            Some((count, _)) => *count += 1,
+            None => starts.push((1, phases)),
+        }
+    }
+    for (count, phases) in starts {
+        let _ = writeln!(out, "  {count} started: {phases}");
     }
     Ok(())
 }

@@ -115,6 +115,7 @@ impl World {
     /// A push arrives.
     pub async fn deploy(&mut self, name: &str, script: Script) -> Result<DeploymentId, store::Error> {
         let id = DeploymentId::from_random(bytes(&self.random));
+        self.load.fail(&id, script.fails_every);
         self.machine.script(&id, script);
         let deployment = Deployment {
             id: id.clone(),
@@ -189,6 +190,21 @@ impl World {
         Ok(Ok(()))
     }
 
+    /// Turns production's watch over errors on or off, for promotions that begin from now on.
+    pub async fn stop_on_errors(&mut self, on: bool) -> Result<(), store::Error> {
+        let state = self.state().await?;
+        let Some(mut environment) = state.environments.into_iter().find(|e| e.name.is_production()) else {
+            return Ok(());
+        };
+        environment.promotion.stop_on_errors = on;
+        let mut tx = self.store.begin().await?;
+        tx.save_environment(&mut environment).await?;
+        tx.raise_generation(&self.model, self.clock.now()).await?;
+        tx.commit().await?;
+        self.wakes.wake(&self.model);
+        Ok(())
+    }
+
     /// From now on so many requests are under way at production's address; the gateway wakes a model that holds one.
     pub fn traffic(&mut self, concurrent: u32) {
         self.load.set(EnvironmentName::production(), concurrent);
@@ -242,6 +258,8 @@ impl World {
             gate_deadline: now.plus(i64::from(self.timeout_minutes) * 60_000),
             previous_floor: 0,
             hold: None,
+            stop_on_errors: environment.promotion.stop_on_errors,
+            evidence: Default::default(),
             candidate_down_since: None,
             signal: None,
             signal_by: None,
@@ -291,6 +309,7 @@ impl World {
     /// The server dies and another starts: what was in memory is gone, the machine's processes are not.
     pub fn restart(&mut self) {
         self.table.clear();
+        self.load.forget();
         self.holding = 0;
         let parts = parts(
             &self.store,
@@ -315,6 +334,7 @@ impl World {
             }
             let next = [Some(look), self.machine.due()].into_iter().flatten().min();
             let next = next.unwrap_or(i64::MAX).clamp(now.millis() + 1, end.millis());
+            self.load.advance(next - now.millis());
             self.clock.set(Timestamp::from_millis(next));
             self.machine.advance();
         }
