@@ -14,6 +14,7 @@ mod parts;
 mod promotions;
 mod publish;
 mod push;
+mod replicas;
 mod scaling;
 mod secrets;
 mod sessions;

@@ -22,6 +22,7 @@ mod spawn;
 mod strays;
 mod supervise;
 mod tools;
+mod usage;
 
 pub use facts::{HostFacts, host_facts};
 pub use local::{LocalConfig, LocalRuntime};

@@ -5,6 +5,7 @@
 mod access;
 mod dashboard;
 mod doors;
+mod life;
 mod management;
 mod push;
 mod secrets;

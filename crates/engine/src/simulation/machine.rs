@@ -102,6 +102,13 @@ impl Machine {
         }
     }
 
+    /// One ready replica of a deployment, if it has one.
+    pub fn ready_one(&self, deployment: &DeploymentId) -> Option<ReplicaId> {
+        let state = self.state();
+        let mut ready = state.processes.values().map(|process| &process.seen);
+        ready.find(|seen| &seen.deployment == deployment && seen.is_ready()).map(|seen| seen.id.clone())
+    }
+
     /// Kills all replicas of a deployment and keeps new ones from becoming ready, or lets them again.
     pub fn set_down(&self, deployment: &DeploymentId, down: bool) {
         let mut state = self.state();

@@ -12,6 +12,7 @@
 //! fail v2 every 10                  each tenth answer of it is an error from now on; 0 for none
 //! traffic 5                         concurrent requests at production's address
 //! crash v2                          one of its replicas dies
+//! terminate v2                      a person ends one of its replicas
 //! down v2                           all of them, and they stay down; `up v2` lets them start again
 //! deactivate v1 / activate v1 / delete v1
 //! restart                           the server dies and starts
@@ -124,6 +125,12 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
             world.traffic(count);
         }
         ["crash", name] => with_id(world, name).await.map(|id| world.machine.crash(&id))?,
+        ["terminate", name] => {
+            let id = with_id(world, name).await?;
+            let replica = world.machine.ready_one(&id).ok_or("no replica of it is ready")?;
+            let ask = |deployment: &mut domain::Deployment| deployment.terminating.push(replica.clone());
+            world.change(name, ask).await.map_err(store)?;
+        }
         ["down", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, true))?,
         ["up", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, false))?,
         ["change", name, rest @ ..] => {

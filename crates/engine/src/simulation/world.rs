@@ -142,6 +142,7 @@ impl World {
             failed_starts: 0,
             retry_at: None,
             last_exit: None,
+            terminating: Vec::new(),
             failure: None,
             truss_hash: None,
             truss_signature: None,
