@@ -116,10 +116,8 @@ test.describe('environments and replicas', () => {
 
   test('the development deployment is published without an environment', async ({ page, slipway, truss }) => {
     const listed = await slipway.rest('GET', `/v1/models/${model}`);
-    await truss.develop(`${EXAMPLES}/echo`, listed.body.name, async () => {
-      const found = await slipway.rest('GET', `/v1/models/${model}/deployments/development`);
-      return found.body.status === 'ACTIVE';
-    });
+    const client = truss.spawn('push', `${EXAMPLES}/echo`, '--watch', '--remote', 'local', '--model-name', listed.body.name);
+    await slipway.reaches(model, 'development', 'ACTIVE').finally(() => client.kill());
     await open(page, `/models/${model}`);
     await page.getByRole('button', { name: 'Actions for development' }).click();
     await expect(page.getByRole('list', { name: 'Actions for development' })).toContainText('keeps its name');

@@ -1,9 +1,9 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { until, type Slipway } from './slipway.ts';
+import type { Slipway } from './slipway.ts';
 
 const TRUSS = process.env.TRUSS ?? fileURLToPath(new URL('../../target/tools/truss/bin/truss', import.meta.url));
 
@@ -36,36 +36,8 @@ export class Truss {
     return new Truss(home);
   }
 
-  /** Runs `truss …` to its end. */
-  async run(...args: string[]): Promise<Ran> {
-    const env = this.env();
-    return new Promise((resolve) => {
-      execFile(TRUSS, args, { env, timeout: 110_000 }, (error, stdout, stderr) => {
-        const code = error ? (typeof error.code === 'number' ? error.code : 1) : 0;
-        resolve({ code, stdout, text: stdout + stderr });
-      });
-    });
-  }
-
-  /** Starts `truss push --watch`, which makes a development deployment, and ends it once `seen`. */
-  async develop(folder: string, name: string, seen: () => Promise<boolean>): Promise<void> {
-    const args = ['push', folder, '--watch', '--remote', 'local', '--model-name', name];
-    const child = spawn(TRUSS, args, { env: this.env(), stdio: ['ignore', 'pipe', 'pipe'] });
-    let printed = '';
-    const hear = (chunk: Buffer) => (printed += chunk.toString());
-    child.stdout.on('data', hear);
-    child.stderr.on('data', hear);
-    try {
-      await until('the development deployment is there', seen, 90_000, () => printed);
-    } finally {
-      const ended = new Promise((resolve) => child.once('exit', resolve));
-      if (child.exitCode === null) child.kill('SIGKILL');
-      else return;
-      await ended;
-    }
-  }
-
-  private env(): NodeJS.ProcessEnv {
+  /** A home, and nothing that asks or looks elsewhere. */
+  private get environment(): NodeJS.ProcessEnv {
     return {
       ...process.env,
       HOME: this.home,
@@ -74,6 +46,22 @@ export class Truss {
       TRUSS_NO_UPDATE_CHECK: '1',
       COLUMNS: '200',
     };
+  }
+
+  /** Starts `truss …`, which goes on until it is ended. */
+  spawn(...args: string[]): ChildProcess {
+    return spawn(TRUSS, args, { env: this.environment, stdio: ['ignore', 'pipe', 'pipe'] });
+  }
+
+  /** Runs `truss …` to its end. */
+  async run(...args: string[]): Promise<Ran> {
+    const env = this.environment;
+    return new Promise((resolve) => {
+      execFile(TRUSS, args, { env, timeout: 110_000 }, (error, stdout, stderr) => {
+        const code = error ? (typeof error.code === 'number' ? error.code : 1) : 0;
+        resolve({ code, stdout, text: stdout + stderr });
+      });
+    });
   }
 
   /** Pushes a folder; fails with what the client printed. */

@@ -3,6 +3,7 @@
 mod bell;
 mod build;
 mod exposure;
+mod external;
 mod facts;
 mod files;
 mod follow;

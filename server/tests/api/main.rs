@@ -11,3 +11,4 @@ mod push;
 mod secrets;
 mod support;
 mod uploads;
+mod watch;

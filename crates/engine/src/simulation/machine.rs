@@ -22,6 +22,8 @@ pub struct Script {
     /// Each process ends with this reason instead of becoming ready.
     pub load_fails: Option<String>,
     pub never_ready: bool,
+    /// It is the development deployment.
+    pub development: bool,
     /// Each process ends by itself so long after it became ready.
     pub crash_after_ms: Option<i64>,
     /// Each so many answers one is an error; 0 for none.
@@ -66,6 +68,11 @@ impl Machine {
 
     pub fn script(&self, deployment: &DeploymentId, script: Script) {
         self.state().scripts.insert(deployment.clone(), script);
+    }
+
+    /// What a replica runs.
+    pub fn code_of(&self, replica: &ReplicaId) -> Option<ArtifactId> {
+        self.state().processes.get(replica)?.seen.artifact.clone()
     }
 
     /// Code that fails to load wherever it is started.

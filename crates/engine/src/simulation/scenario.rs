@@ -3,6 +3,8 @@
 //! ```text
 //! deploy v1 ready-after 3s          a push arrives (also: build-fails, load-fails, never-ready, crash-after 20s,
 //!                                   fails-every 10: each tenth answer is an error)
+//! deploy dev development            the development deployment
+//! change dev                        its code changes (also: hot, fails)
 //! promote v2 canary 120s            or: direct
 //! cancel                            the running promotion
 //! scale min 2 max 4 target 1        production's autoscaling
@@ -131,6 +133,11 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
         }
         ["down", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, true))?,
         ["up", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, false))?,
+        ["change", name, rest @ ..] => {
+            let (hot, fails) = (rest.contains(&"hot"), rest.contains(&"fails"));
+            world.change_code(name, hot, fails).await.map_err(store)?;
+        }
+        ["show", "code"] => show_code(world, out).await.map_err(store)?,
         ["deactivate", name] => world
             .change(name, |deployment| {
                 deployment.lifecycle = Lifecycle::Inactive;
@@ -202,6 +209,7 @@ fn script(words: &[&str]) -> Result<Script, String> {
                 script.load_fails = Some("its process exited with code 1: ValueError: no weights".into())
             }
             "never-ready" => script.never_ready = true,
+            "development" => script.development = true,
             "crash-after" => script.crash_after_ms = Some(time()?),
             "fails-every" => {
                 let number = words.next().and_then(|text| text.parse().ok());
@@ -236,6 +244,29 @@ async fn show_routes(world: &World, out: &mut String) -> Result<(), store::Error
         let shares = if shares.is_empty() { "nobody".to_owned() } else { shares.join(", ") };
         let _ = writeln!(out, "  {}: {shares}", environment.name);
     }
+    Ok(())
+}
+
+/// How live reload stands, and which code the routed replicas run.
+async fn show_code(world: &World, out: &mut String) -> Result<(), store::Error> {
+    let state = world.state().await?;
+    let Some(draft) = state.deployments.iter().find(|deployment| deployment.is_development()) else {
+        return Ok(());
+    };
+    let Some(live) = &draft.live else { return Ok(()) };
+    let routes = world.table.of(&world.model);
+    let route = routes.and_then(|routes| routes.deployments.into_iter().find(|route| route.id == draft.id));
+    let newest = live.staged.as_ref().map(|staged| &staged.revision.artifact);
+    let serving: Vec<&str> = route
+        .into_iter()
+        .flat_map(|route| route.replicas)
+        .map(|address| match world.machine.code_of(&address.id) {
+            code if code.as_ref() == newest => "the newest code",
+            Some(_) => "former code",
+            None => "nobody knows what",
+        })
+        .collect();
+    let _ = writeln!(out, "  {}; serving: {}", live.sentence(), serving.join(", "));
     Ok(())
 }
 
