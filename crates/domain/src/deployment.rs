@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ArtifactId, AutoscalingSettings, DeploymentId, DeploymentName, Environment, EnvironmentName, ModelId,
-    Promotion, Timestamp,
+    ArtifactId, AutoscalingSettings, Compute, DeploymentId, DeploymentName, Environment, EnvironmentName,
+    ModelId, Promotion, Timestamp,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,12 @@ pub struct Deployment {
     pub last_exit: Option<String>,
     /// Why it will not be tried again by itself.
     pub failure: Option<String>,
+    /// What it was given of the machine when it was pushed.
+    #[serde(default)]
+    pub compute: Compute,
+    /// What its next replica waits for, while the machine has no room for it.
+    #[serde(default)]
+    pub waiting: Option<String>,
     /// The hash and signature the push client gave, for development deployments.
     pub truss_hash: Option<String>,
     pub truss_signature: Option<String>,

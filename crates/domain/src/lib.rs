@@ -3,16 +3,19 @@
 //! The product's rules are told in `docs/semantics.md`; docstrings cite its sections.
 
 mod access;
+mod amount;
 mod autoscaling;
 mod deployment;
 mod environment;
 mod error;
 mod event;
+mod host;
 mod id;
 mod invariant;
 mod log;
 mod model;
 mod name;
+mod place;
 mod plan;
 mod promotion;
 mod replica;
@@ -25,6 +28,7 @@ mod time;
 mod traffic;
 
 pub use access::{Action, Actor, Door, Role};
+pub use amount::{GIB, MIB, cores_text, memory_text};
 pub use autoscaling::{
     AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
 };
@@ -34,11 +38,13 @@ pub use environment::{
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
+pub use host::{Ask, Compute, Host, InstanceType, LOCAL, Price, Reserved};
 pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId, SecretId, parse_id, token};
 pub use invariant::{Violation, check as check_invariant};
 pub use log::{LogLevel, LogLine, LogQuery, LogSource};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
+pub use place::{Holding, PlaceRequest, Placement, Refusal, could_hold, free, place};
 pub use plan::{Memory, Moment, Plan, PlannedEvent, Snapshot, Start, Stop, plan};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
@@ -48,7 +54,8 @@ pub use routing::{
     Rewrite, Share, Weight,
 };
 pub use runtime::{
-    BuildFailure, BuildSpec, Endpoints, ReplicaSpec, Runtime, RuntimeError, StopReason, StorageUse,
+    BuildFailure, BuildSpec, Endpoints, EnvironmentUse, ReplicaSpec, Runtime, RuntimeError, StopReason,
+    StorageUse,
 };
 pub use secret::{SecretValue, declared_secrets};
 pub use status::{DeploymentStatus, Standing, standing};

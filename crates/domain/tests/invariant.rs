@@ -45,6 +45,8 @@ fn deployment(name: &str) -> Deployment {
         retry_at: None,
         last_exit: None,
         failure: None,
+        compute: Default::default(),
+        waiting: None,
         truss_hash: None,
         truss_signature: None,
         deleted_at: None,

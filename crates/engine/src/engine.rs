@@ -3,9 +3,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Change, Clock, Memory, ModelId, ModelRoutes, Moment, Runtime, Traffic, Wake};
+use domain::{Change, Clock, Host, Memory, ModelId, ModelRoutes, Moment, Runtime, Traffic, Wake};
 use store::{Store, Vault};
 
+use crate::room::WaitingRoom;
 use crate::usage::Meter;
 use crate::{Builds, Wakes};
 
@@ -22,6 +23,8 @@ pub trait Publisher: Send + Sync {
 pub struct Parts {
     pub store: Store,
     pub runtime: Arc<dyn Runtime>,
+    /// What models may use of the machine.
+    pub host: Arc<Host>,
     pub traffic: Arc<dyn Traffic>,
     pub publisher: Arc<dyn Publisher>,
     pub clock: Arc<dyn Clock>,
@@ -51,6 +54,7 @@ pub struct Engine {
     pub(crate) models: BTreeMap<ModelId, Known>,
     pub(crate) builds: Builds,
     pub(crate) meter: Meter,
+    pub(crate) room: WaitingRoom,
     /// When every model is looked at whether or not it is due.
     sweep_at: i64,
 }
@@ -64,7 +68,14 @@ impl Engine {
     pub fn new(parts: Parts) -> Self {
         let builds = Builds::new(parts.clone());
         let meter = Meter::new(parts.clock.monotonic());
-        Self { parts, models: BTreeMap::new(), builds, meter, sweep_at: i64::MIN }
+        Self {
+            parts,
+            models: BTreeMap::new(),
+            builds,
+            meter,
+            room: WaitingRoom::default(),
+            sweep_at: i64::MIN,
+        }
     }
 
     /// Looks at everything that is due or was woken, and says when to look next (monotonic milliseconds).

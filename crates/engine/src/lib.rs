@@ -8,6 +8,7 @@ mod builds;
 mod engine;
 mod execute;
 mod observe;
+mod room;
 mod secrets;
 #[cfg(feature = "simulation")]
 pub mod simulation;

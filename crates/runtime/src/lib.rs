@@ -1,6 +1,8 @@
 //! The only starter of things: replicas as processes of this machine.
 
 mod build;
+mod cgroup;
+mod envs;
 mod exposure;
 mod facts;
 mod files;
@@ -14,11 +16,15 @@ mod probe;
 mod process;
 mod registry;
 mod search;
+mod sizes;
+mod slots;
 mod spawn;
 mod strays;
 mod supervise;
+mod tidy;
 mod tools;
 
-pub use facts::{HostFacts, host_facts};
+pub use facts::{HostFacts, host_facts, memory_limits};
 pub use local::{LocalConfig, LocalRuntime};
+pub use tidy::{Retention, Tidied};
 pub use tools::TRUSS_VERSION;

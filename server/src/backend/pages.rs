@@ -2,8 +2,10 @@
 
 mod deployment;
 mod environment;
+mod holds;
 mod models;
 
 pub use deployment::{deployment_page, log_rows};
 pub use environment::{Counts, environment_page};
+pub use holds::holds;
 pub use models::{model_page, model_row, models_headline};

@@ -74,7 +74,11 @@ impl Dashboard {
         };
         let logs = self.read_logs(actor, model, id, LogCursor::default()).await?;
         let in_flight = |replica: &domain::ReplicaId| self.traffic.in_flight(replica);
-        Ok(pages::deployment_page(&picture, deployment, logs, &in_flight))
+        let mut page = pages::deployment_page(&picture, deployment, logs, &in_flight);
+        page.instance_type = self.api.host.type_name(&deployment.compute);
+        let stored = self.api.control.storage_of(actor, deployment).await.map_err(told)?;
+        page.holds = pages::holds(&stored);
+        Ok(page)
     }
 
     pub(super) async fn read_logs(

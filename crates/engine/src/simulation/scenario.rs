@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! deploy v1 ready-after 3s          a push arrives (also: build-fails, load-fails, never-ready, crash-after 20s)
+//! deploy v1 memory 4 gpus 1         each replica holds 4 GiB and a card; the machine has 16 GiB and 2 cards
 //! promote v2 canary 120s            or: direct
 //! cancel                            the running promotion
 //! scale min 2 max 4 target 1        production's autoscaling
@@ -151,6 +152,21 @@ fn script(words: &[&str]) -> Result<Script, String> {
     let mut script = Script { ready_after_ms: 3_000, ..Script::default() };
     let mut words = words.iter();
     while let Some(word) = words.next() {
+        let mut number = || {
+            let text = words.next().ok_or("a number is missing".to_owned())?;
+            text.parse::<u32>().map_err(|_| format!("{text} is no number"))
+        };
+        match *word {
+            "memory" => {
+                script.needs.memory = u64::from(number()?) * domain::GIB;
+                continue;
+            }
+            "gpus" => {
+                script.needs.gpus = number()?;
+                continue;
+            }
+            _ => {}
+        }
         let mut time =
             || words.next().ok_or("a duration is missing".to_owned()).and_then(|text| duration(text));
         match *word {

@@ -3,11 +3,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{
-    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Deployment, DeploymentId,
-    DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind, Lifecycle,
-    ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica, Phase, Position, Promotion,
-    PromotionId, PromotionRequest, Runtime, Seen, Signal, Source, Strategy, Timestamp, Traffic, Wake, begin,
-    check_invariant, standing,
+    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Compute, Deployment,
+    DeploymentId, DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind,
+    GIB, Host, Lifecycle, ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica, Phase,
+    Position, Promotion, PromotionId, PromotionRequest, Runtime, Seen, Signal, Source, Strategy, Timestamp,
+    Traffic, Wake, begin, check_invariant, standing,
 };
 
 use store::{ModelState, Store};
@@ -107,6 +107,7 @@ impl World {
     /// A push arrives.
     pub async fn deploy(&mut self, name: &str, script: Script) -> Result<DeploymentId, store::Error> {
         let id = DeploymentId::from_random(bytes(&self.random));
+        let compute = Compute { reserved: script.needs, ..Compute::default() };
         self.machine.script(&id, script);
         let deployment = Deployment {
             id: id.clone(),
@@ -131,6 +132,8 @@ impl World {
             retry_at: None,
             last_exit: None,
             failure: None,
+            compute,
+            waiting: None,
             truss_hash: None,
             truss_signature: None,
             deleted_at: None,
@@ -410,6 +413,14 @@ fn parts(
     Parts {
         store: store.clone(),
         runtime: runtime.clone(),
+        host: Arc::new(Host {
+            milli_cpu: 8000,
+            memory: 16 * GIB,
+            gpus: 2,
+            gpu_type: None,
+            types: Vec::new(),
+            whole: true,
+        }),
         traffic: load.clone(),
         publisher: table.clone(),
         clock: clock.clone(),
