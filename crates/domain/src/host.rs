@@ -18,7 +18,7 @@ pub struct Price(pub i64);
 impl Price {
     /// `None` for what is no price: negative, not a number, or beyond nine billion a minute.
     pub fn per_minute(price: f64) -> Option<Self> {
-        (price >= 0.0 && price < 9e9).then(|| Self((price * 1e9).round() as i64))
+        (0.0..9e9).contains(&price).then(|| Self((price * 1e9).round() as i64))
     }
 
     pub fn as_per_minute(self) -> f64 {

@@ -355,6 +355,7 @@ impl World {
         else {
             return Ok(());
         };
+        self.check_room();
         let seen = (routes, replicas, demand);
         if self.checked.as_ref() == Some(&seen) {
             return Ok(());
@@ -372,6 +373,18 @@ impl World {
         let at = self.elapsed();
         self.violations.extend(broken.into_iter().map(|violation| format!("{at} ms: {}", violation.0)));
         Ok(())
+    }
+
+    /// Nothing of the machine is held twice.
+    fn check_room(&mut self) {
+        let (Seen::Known(held), host) = (self.machine.held(), host()) else { return };
+        let memory: u64 = held.iter().map(|holding| holding.reserved.memory).sum();
+        let gpus: u32 = held.iter().map(|holding| holding.reserved.gpus).sum();
+        if memory > host.memory || gpus > host.gpus {
+            let at = self.elapsed();
+            self.violations
+                .push(format!("{at} ms: replicas hold {memory} bytes and {gpus} cards of {host:?}"));
+        }
     }
 
     /// Each deployment with its status and sentence.
@@ -401,6 +414,11 @@ impl World {
     }
 }
 
+/// The machine of every simulation.
+fn host() -> Host {
+    Host { milli_cpu: 8000, memory: 16 * GIB, gpus: 2, gpu_type: None, types: Vec::new(), whole: true }
+}
+
 fn parts(
     store: &Store,
     runtime: &Arc<Machine>,
@@ -413,14 +431,7 @@ fn parts(
     Parts {
         store: store.clone(),
         runtime: runtime.clone(),
-        host: Arc::new(Host {
-            milli_cpu: 8000,
-            memory: 16 * GIB,
-            gpus: 2,
-            gpu_type: None,
-            types: Vec::new(),
-            whole: true,
-        }),
+        host: Arc::new(host()),
         traffic: load.clone(),
         publisher: table.clone(),
         clock: clock.clone(),
