@@ -129,6 +129,9 @@ impl Api {
     /// The archive that a token is for; nothing if it is not ours, or too old.
     pub async fn archive(&self, token: &str) -> Option<Response> {
         let artifact = archive::check(&self.link_secret, token, self.clock.now())?;
-        archive::send(&self.artifacts.join(format!("{artifact}.tar")), &artifact).await
+        let path = self.artifacts.join(format!("{artifact}.tar"));
+        let folder = self.artifacts.join(artifact.as_str());
+        archive::ensure(&folder, &path).await;
+        archive::send(&path, &artifact).await
     }
 }

@@ -21,6 +21,7 @@ pub mod doctor;
 pub mod graphql;
 pub mod guard;
 mod keys;
+mod live;
 pub mod local;
 pub mod machine;
 pub mod picture;

@@ -9,6 +9,7 @@ mod identity;
 mod keys;
 mod logs;
 mod models;
+mod patches;
 mod promotions;
 mod root;
 mod secrets;
@@ -52,6 +53,9 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(&path(deployment, "/autoscaling_settings"), patch(deployments::autoscaling))
         .route(&path(deployment, "/config"), get(deployments::config))
         .route(&path(deployment, "/download"), get(deployments::download))
+        .route(&path(deployment, "/patches"), post(patches::stage))
+        .route(&path(deployment, "/patches/state"), get(patches::state))
+        .route(&path(deployment, "/patches/sync"), post(patches::sync))
         .route(&path(deployment, "/logs"), get(logs::by_query).post(logs::by_body))
         .route(&path(model, "/environments"), get(environments::list).post(environments::create))
         .route(environment, get(environments::read).patch(environments::update).delete(environments::delete))

@@ -2,6 +2,7 @@
 //! engine does the rest. Doors translate, and decide nothing.
 
 mod activity;
+mod changes;
 mod deployments;
 mod environments;
 mod error;
@@ -10,6 +11,7 @@ mod logs;
 mod models;
 mod parts;
 mod promotions;
+mod publish;
 mod push;
 mod room;
 mod secrets;
@@ -17,6 +19,7 @@ mod sessions;
 mod switch;
 mod uploads;
 
+pub use changes::{ChangeSet, Received, Synced, WatchState};
 pub use error::Error;
 pub use keys::{KeyRing, NewKey, hash_of};
 pub use parts::{ControlPlane, Parts};

@@ -109,7 +109,7 @@ impl ControlPlane {
     }
 
     /// A deployment with the same build under a new id.
-    fn copy(
+    pub(crate) fn copy(
         &self,
         held: &Held,
         source: &Deployment,
@@ -125,6 +125,7 @@ impl ControlPlane {
             seconds += 1;
             name = domain::DeploymentName::copy_of(&source.name, seconds);
         }
+        let runs = source.proven();
         Deployment {
             id: DeploymentId::from_random(self.random_bytes()),
             name,
@@ -141,6 +142,11 @@ impl ControlPlane {
             last_exit: None,
             waiting: None,
             failure: None,
+            artifact: runs.artifact,
+            config: runs.config,
+            raw_config: runs.raw_config,
+            live: None,
+            copied_from: Some(source.id.clone()),
             deleted_at: None,
             version: 0,
             ..source.clone()

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::{
     Action, Actor, ArtifactId, AutoscalingSettings, Build, Compute, Deployment, DeploymentId, DeploymentKind,
-    DeploymentName, Environment, EnvironmentName, EventKind, Invalid, Lifecycle, Model, ModelId, ModelName,
-    PromotionRequest, Timestamp,
+    DeploymentName, Environment, EnvironmentName, EventKind, Invalid, Lifecycle, LiveReload, Model, ModelId,
+    ModelName, PatchPoint, PromotionRequest, Timestamp,
 };
 use serde_json::{Value, json};
 use truss::{Config, Limits, Validation};
@@ -345,6 +345,8 @@ impl ControlPlane {
         kind: DeploymentKind,
     ) -> Deployment {
         let (hash, signature) = checked.signature.clone().unzip();
+        let pushed = checked.signature.clone().map(|(hash, signature)| PatchPoint { hash, signature });
+        let live = pushed.map(LiveReload::as_pushed);
         Deployment {
             id: DeploymentId::from_random(self.random_bytes()),
             model: held.state.model.id.clone(),
@@ -372,6 +374,8 @@ impl ControlPlane {
             waiting: None,
             truss_hash: hash,
             truss_signature: signature,
+            live,
+            copied_from: None,
             deleted_at: None,
             version: 0,
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ArtifactId, AutoscalingSettings, Compute, DeploymentId, DeploymentName, Environment, EnvironmentName,
-    ModelId, Promotion, Timestamp,
+    LiveReload, ModelId, Promotion, Timestamp,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +91,12 @@ pub struct Deployment {
     /// The hash and signature the push client gave, for development deployments.
     pub truss_hash: Option<String>,
     pub truss_signature: Option<String>,
+    /// Changes in place since the last push, for development deployments.
+    #[serde(default)]
+    pub live: Option<LiveReload>,
+    /// The deployment this one is a copy of.
+    #[serde(default)]
+    pub copied_from: Option<DeploymentId>,
     pub deleted_at: Option<Timestamp>,
     /// Written only over the version that was read.
     pub version: u64,
@@ -103,6 +109,17 @@ impl Deployment {
 
     pub fn is_built(&self) -> bool {
         matches!(self.build, Build::Done { .. })
+    }
+
+    /// What it was or will be started from, each with its configuration: the present code first, then, in the development
+    /// slot, the newest change and what to go back to.
+    pub fn sources(&self) -> Vec<(&ArtifactId, &serde_json::Value)> {
+        let live = self.live.iter();
+        let changes = live.flat_map(|live| {
+            live.staged.as_ref().map(|staged| &staged.revision).into_iter().chain(&live.fallback)
+        });
+        let present = std::iter::once((&self.artifact, &self.config));
+        present.chain(changes.map(|revision| (&revision.artifact, &revision.config))).collect()
     }
 
     /// Whether processes may be started for it.

@@ -18,6 +18,8 @@ pub enum EventKind {
     ModelDeploymentDeactivated,
     ModelDeploymentRetried,
     ModelDeploymentPromoted,
+    ModelDeploymentPatched,
+    ModelDeploymentPatchFailed,
     ModelDeploymentDeleted,
     ModelDeploymentAutoscalingSettingsChanged,
     ModelPromotionStep,

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{DeploymentId, ModelId, ReplicaId, Timestamp};
+use crate::{ArtifactId, DeploymentId, ModelId, ReplicaId, Timestamp};
 
 /// What asking the machine gave: an answer, or the knowledge that there is none.
 ///
@@ -43,11 +43,22 @@ pub struct ObservedReplica {
     pub ready_at: Option<Timestamp>,
     /// When it left `Ready`, while it is `Unready`.
     pub unready_since: Option<Timestamp>,
+    /// What it was started from, or was reloaded to; `None` for one that a former version started.
+    #[serde(default)]
+    pub artifact: Option<ArtifactId>,
+    /// Code that could not be swapped into it, and why; its former code runs on.
+    #[serde(default)]
+    pub refused: Option<(ArtifactId, String)>,
 }
 
 impl ObservedReplica {
     pub fn is_ready(&self) -> bool {
         self.state == ReplicaState::Ready
+    }
+
+    /// Whether it runs this code. Replicas whose code is not known were started before code could change in place.
+    pub fn runs(&self, artifact: &ArtifactId) -> bool {
+        self.artifact.as_ref().is_none_or(|mine| mine == artifact)
     }
 
     pub fn is_starting(&self) -> bool {

@@ -62,6 +62,8 @@ pub enum StopReason {
     Deleted,
     Unhealthy,
     Asked,
+    /// Newer code took its place.
+    Replaced,
     Shutdown,
 }
 
@@ -73,6 +75,7 @@ impl StopReason {
             Self::Deleted => "the deployment was deleted",
             Self::Unhealthy => "it failed its health check for too long",
             Self::Asked => "a person asked for it",
+            Self::Replaced => "newer code took its place",
             Self::Shutdown => "the server is stopping",
         }
     }
@@ -123,6 +126,10 @@ pub trait Runtime: Send + Sync {
 
     /// Starts a process. Idempotent by [`ReplicaSpec::id`].
     async fn start(&self, spec: &ReplicaSpec) -> Result<(), RuntimeError>;
+
+    /// Swaps the code of a running replica for another revision's, without a new start. Returns at once; what comes of it
+    /// is in [`ObservedReplica::artifact`] or [`ObservedReplica::refused`], and the model is woken. Idempotent.
+    async fn reload(&self, replica: &ReplicaId, artifact: &ArtifactId);
 
     /// Asks a replica to stop: TERM, then KILL after `grace`. Unknown ids are fine.
     async fn stop(&self, replica: &ReplicaId, grace: Duration, reason: StopReason);

@@ -49,6 +49,8 @@ fn deployment(name: &str) -> Deployment {
         waiting: None,
         truss_hash: None,
         truss_signature: None,
+        live: None,
+        copied_from: None,
         deleted_at: None,
         version: 1,
     }
@@ -65,6 +67,8 @@ fn replica(name: &str, deployment: &str) -> ObservedReplica {
         started_at: NOW,
         ready_at: Some(NOW),
         unready_since: None,
+        artifact: None,
+        refused: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::{
     Actor, ArtifactId, Build, BuildSpec, Change, ChangeKind, Deployment, DeploymentId, Event, EventId,
-    EventKind, ModelId, Wake,
+    EventKind, ModelId, SyncState, Wake,
 };
 use tokio::task::JoinSet;
 
@@ -23,14 +23,21 @@ impl Builds {
         Self { parts, running: Arc::default(), tasks: JoinSet::new() }
     }
 
-    /// Sees to it that a deployment's build runs. After a restart of the server it starts again and finds what is done.
+    /// Sees to it that the build of a deployment, or of its staged change, runs. After a restart of the server it starts
+    /// again and finds what is done.
     pub(crate) fn start(&mut self, deployment: &Deployment) {
         while self.tasks.try_join_next().is_some() {}
+        let staged = deployment.live.as_ref().and_then(|live| live.staged.as_ref());
+        let change = staged.filter(|_| deployment.prepares_change()).map(|staged| &staged.revision);
+        let (artifact, config) = match change {
+            Some(revision) => (&revision.artifact, &revision.config),
+            None => (&deployment.artifact, &deployment.config),
+        };
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if running.get(&deployment.id) == Some(&deployment.artifact) {
+        if running.get(&deployment.id) == Some(artifact) {
             return;
         }
-        running.insert(deployment.id.clone(), deployment.artifact.clone());
+        running.insert(deployment.id.clone(), artifact.clone());
         drop(running);
         let build = OneBuild {
             parts: self.parts.clone(),
@@ -38,9 +45,10 @@ impl Builds {
             spec: BuildSpec {
                 model: deployment.model.clone(),
                 deployment: deployment.id.clone(),
-                artifact: deployment.artifact.clone(),
-                config: deployment.config.clone(),
+                artifact: artifact.clone(),
+                config: config.clone(),
             },
+            change: change.is_some(),
         };
         self.tasks.spawn(build.run());
     }
@@ -54,6 +62,8 @@ struct OneBuild {
     parts: Parts,
     running: Arc<Mutex<BTreeMap<DeploymentId, ArtifactId>>>,
     spec: BuildSpec,
+    /// It prepares a staged change, and not the deployment as it runs.
+    change: bool,
 }
 
 impl OneBuild {
@@ -114,38 +124,71 @@ impl OneBuild {
     async fn try_set(&self, build: &Build) -> Result<bool, store::Error> {
         let Some(state) = self.parts.store.load_model(&self.spec.model).await? else { return Ok(true) };
         let current = state.deployments.into_iter().find(|deployment| deployment.id == self.spec.deployment);
-        let Some(mut deployment) = current.filter(|deployment| {
-            deployment.artifact == self.spec.artifact
-                && deployment.deleted_at.is_none()
-                && matches!(deployment.build, Build::Queued | Build::Running { .. })
-        }) else {
+        let Some(mut deployment) = current.filter(|deployment| self.is_of(deployment)) else {
             return Ok(true);
         };
-        deployment.build = build.clone();
+        match self.change {
+            true => self.note_change(&mut deployment, build),
+            false => deployment.build = build.clone(),
+        }
         let mut tx = self.parts.store.begin().await?;
         if !tx.save_deployment(&mut deployment).await? {
             tx.rollback().await?;
             return Ok(false);
         }
         if let Build::Failed { reason } = build {
+            let (kind, what) = match self.change {
+                true => (EventKind::ModelDeploymentPatchFailed, "the change of"),
+                false => (EventKind::ModelDeploymentFailed, "the build of"),
+            };
             let now = self.parts.clock.now();
             let mut random = [0; 16];
             (self.parts.random)(&mut random);
             tx.append(&Event {
                 id: EventId::ordered(now, 0, random),
                 at: now,
-                kind: EventKind::ModelDeploymentFailed,
+                kind,
                 model: Some(deployment.model.clone()),
                 deployment: Some(deployment.id.clone()),
                 environment: deployment.environment.clone(),
                 actor: Actor::system(),
-                sentence: format!("the build of {} failed: {reason}", deployment.name),
+                sentence: format!("{what} {} failed: {reason}", deployment.name),
                 data: serde_json::json!({ "reason": reason }),
             })
             .await?;
         }
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// Whether the deployment still waits for this build; it may have been deleted, stopped or pushed again.
+    fn is_of(&self, deployment: &Deployment) -> bool {
+        let staged = deployment.live.as_ref().and_then(|live| live.staged.as_ref());
+        deployment.deleted_at.is_none()
+            && match self.change {
+                true => {
+                    deployment.prepares_change()
+                        && staged.is_some_and(|staged| staged.revision.artifact == self.spec.artifact)
+                }
+                false => {
+                    deployment.artifact == self.spec.artifact
+                        && matches!(deployment.build, Build::Queued | Build::Running { .. })
+                }
+            }
+    }
+
+    fn note_change(&self, deployment: &mut Deployment, build: &Build) {
+        let now = self.parts.clock.now();
+        match build {
+            Build::Done { .. } => deployment.start_staged(now),
+            Build::Failed { reason } => deployment.staged_failed(reason.clone(), now),
+            Build::Running { step, .. } => {
+                if let Some(live) = &mut deployment.live {
+                    live.sync = Some(SyncState::Preparing { step: step.clone() });
+                }
+            }
+            Build::Queued | Build::Stopped { .. } => {}
+        }
     }
 
     fn tell(&self, model: &ModelId) {

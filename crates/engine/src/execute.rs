@@ -125,6 +125,9 @@ impl Engine {
                 look_at = Some(look_at.map_or(soon, |at: i64| at.min(soon)));
             }
         }
+        for reload in &plan.reload {
+            self.parts.runtime.reload(&reload.replica, &reload.artifact).await;
+        }
         // An unanswered question publishes nothing new.
         if matches!(snapshot.replicas, Seen::Known(_)) && snapshot.published.as_ref() != Some(&plan.routes) {
             self.parts.publisher.publish(plan.routes.clone());
@@ -265,13 +268,18 @@ impl Engine {
         }
         let mut tx = self.parts.store.begin().await?;
         tx.mark_purged(&deployment.id).await?;
-        let users = tx.users_of_artifact(&deployment.model, deployment.artifact.as_str()).await?;
+        let mut unused = Vec::new();
+        for (artifact, _) in deployment.sources() {
+            // Copies run from the same archive; who deletes the last of them has it removed.
+            if tx.users_of_artifact(&deployment.model, artifact.as_str()).await? == 0 {
+                unused.push(artifact);
+            }
+        }
         tx.commit().await?;
-        // Copies run from the same archive; who deletes the last of them has it removed.
-        if users == 0
-            && let Err(error) = self.parts.runtime.discard(&deployment.artifact).await
-        {
-            tracing::warn!(deployment = %id, %error, "could not remove what was pushed; upkeep tries again");
+        for artifact in unused {
+            if let Err(error) = self.parts.runtime.discard(artifact).await {
+                tracing::warn!(deployment = %id, %error, "could not remove what was pushed; upkeep tries again");
+            }
         }
         Ok(())
     }

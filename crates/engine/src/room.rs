@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Deployment, DeploymentId, Host, ModelId, Moment, PlaceRequest, Placement, Plan, Refusal, ReplicaId, Seen,
-    Snapshot, Timestamp, Wake, place,
+    Deployment, DeploymentId, Holding, Host, ModelId, Moment, ObservedReplica, PlaceRequest, Placement, Plan,
+    Refusal, ReplicaId, Seen, Snapshot, StopReason, Timestamp, Wake, place,
 };
 
 use crate::Engine;
@@ -100,12 +100,13 @@ impl Engine {
             })
             .collect();
         let mut waiting = self.room.returning(snapshot, plan, at);
-        let placement = match self.parts.runtime.held() {
+        let held = self.parts.runtime.held();
+        let placement = match &held {
             Seen::Known(held) => {
                 let others = self.room.waiting.values().filter(|waiter| &waiter.model != model);
                 let others = others.map(|waiter| &waiter.request);
                 let all: Vec<PlaceRequest> = own.iter().chain(&waiting).chain(others).cloned().collect();
-                place(&all, &self.parts.host, &held)
+                place(&all, &self.parts.host, held)
             }
             Seen::Unknown => unseen(&own, &self.parts.host),
         };
@@ -122,12 +123,54 @@ impl Engine {
             self.again(model);
         }
         for refusal in refused {
+            if let Seen::Known(held) = &held {
+                self.make_room(snapshot, plan, at, refusal, held);
+            }
             let request = own.iter().find(|request| request.deployment == refusal.deployment);
             waiting.extend(request.map(|request| PlaceRequest { count: refusal.count, ..request.clone() }));
         }
         if self.room.settle(model, waiting) {
             self.wake_waiting(model);
         }
+    }
+
+    /// Where new code of a deployment has no room beside the former, the former leaves first: an update of the development
+    /// deployment may fail requests, and would otherwise wait for ever.
+    fn make_room(
+        &self,
+        snapshot: &Snapshot,
+        plan: &mut Plan,
+        at: Moment,
+        refusal: &Refusal,
+        held: &[Holding],
+    ) {
+        let (Seen::Known(replicas), Some(deployment)) =
+            (&snapshot.replicas, newest(snapshot, plan, &refusal.deployment))
+        else {
+            return;
+        };
+        let former = |replica: &&ObservedReplica| {
+            replica.deployment == deployment.id
+                && replica.is_serving_or_coming()
+                && !replica.runs(&deployment.artifact)
+        };
+        let former: Vec<ReplicaId> =
+            replicas.iter().filter(former).map(|replica| replica.id.clone()).collect();
+        let needs = deployment.compute.reserved;
+        let mut rest = held.to_vec();
+        for _ in &former {
+            let own = rest.iter().position(|holding| holding.deployment == deployment.id);
+            own.map(|index| rest.swap_remove(index));
+        }
+        let request = PlaceRequest { deployment: deployment.id.clone(), count: 1, needs, since: FIRST };
+        if former.is_empty() || place(&[request], &self.parts.host, &rest).admitted.is_empty() {
+            return;
+        }
+        for replica in former {
+            plan.memory.draining.entry(replica).or_insert((at.monotonic, StopReason::Replaced));
+        }
+        let soon = at.monotonic + 1;
+        plan.look_at = Some(plan.look_at.map_or(soon, |look| look.min(soon)));
     }
 
     /// Has every other model looked at again that waits for room.

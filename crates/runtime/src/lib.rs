@@ -15,6 +15,7 @@ mod ports;
 mod probe;
 mod process;
 mod registry;
+mod reload;
 mod search;
 mod sizes;
 mod slots;

@@ -22,6 +22,7 @@ use crate::parse::Parsed;
 use crate::probe::{Health, probe};
 use crate::process::Identity;
 use crate::registry::{Entry, Order, Registry};
+use crate::reload::Reload;
 use crate::sizes::Sizes;
 use crate::spawn::{Share, spawn};
 use crate::strays::stop_strays;
@@ -232,6 +233,8 @@ impl LocalRuntime {
             pid: Some(manifest.identity.pid),
             started_at: manifest.started_at,
             ready_at: manifest.ready_at,
+            artifact: manifest.artifact.clone(),
+            refused: None,
         };
         let entry = Entry {
             seen,
@@ -332,6 +335,7 @@ impl Runtime for LocalRuntime {
                 cards,
                 group: group.clone().filter(|group| self.is_held(spec, group, pid)),
                 env: Some(spawned.env),
+                artifact: Some(spec.artifact.clone()),
             };
             if let Err(error) = manifest.write(&folder) {
                 manifest.identity.signal(Signal::KILL);
@@ -363,6 +367,21 @@ impl Runtime for LocalRuntime {
                 Err(error)
             }
         }
+    }
+
+    async fn reload(&self, replica: &ReplicaId, artifact: &ArtifactId) {
+        let Some(seen) = self.registry.lock().replicas.get(replica).map(|entry| entry.seen.clone()) else {
+            return;
+        };
+        let reload = Reload {
+            files: self.files.clone(),
+            registry: self.registry.clone(),
+            logs: self.logs.clone(),
+            wake: self.wake.clone(),
+            seen,
+            artifact: artifact.clone(),
+        };
+        tokio::spawn(reload.run());
     }
 
     async fn stop(&self, replica: &ReplicaId, grace: Duration, reason: StopReason) {

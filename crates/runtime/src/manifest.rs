@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use domain::{DeploymentId, Endpoints, ModelId, ReplicaId, Reserved, Timestamp};
+use domain::{ArtifactId, DeploymentId, Endpoints, ModelId, ReplicaId, Reserved, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Group;
@@ -31,6 +31,9 @@ pub(crate) struct Manifest {
     /// The key of the environment it runs in.
     #[serde(default)]
     pub env: Option<String>,
+    /// What it was started from, or reloaded to; `None` if a former version wrote this.
+    #[serde(default)]
+    pub artifact: Option<ArtifactId>,
 }
 
 const NAME: &str = "replica.json";

@@ -6,6 +6,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// The most of an answer that is read, in bytes.
+const MOST: u64 = 64 * 1024;
+
 /// What a replica's health endpoint said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
@@ -35,4 +38,25 @@ pub(crate) async fn probe(port: u16, path: &str, limit: Duration) -> Health {
         Ok(Ok(head)) if head.starts_with(b"HTTP/1.") && head[9] == b'2' => Health::Ready,
         _ => Health::NotReady,
     }
+}
+
+/// Sends an empty POST and reads the whole answer: its status, and its body as text.
+pub(crate) async fn post(port: u16, path: &str, limit: Duration) -> std::io::Result<(u16, String)> {
+    let exchange = async {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut bytes = Vec::new();
+        stream.take(MOST).read_to_end(&mut bytes).await?;
+        std::io::Result::Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = tokio::time::timeout(limit, exchange)
+        .await
+        .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "it did not answer in time"))??;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.get(9..12).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| std::io::Error::other("its answer is no HTTP"))?;
+    Ok((status, body.to_owned()))
 }

@@ -66,7 +66,7 @@ impl Sizes {
         if let Some(key) = self.known(|known| known.keys.get(&name).cloned()) {
             return key;
         }
-        let key = env_key(files, deployment);
+        let key = env_key(files, &deployment.artifact, &deployment.config);
         // Before the first build there is no server code to know it by.
         if key.is_some() {
             self.known(|known| known.keys.insert(name, key.clone()));

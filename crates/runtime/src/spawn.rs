@@ -142,6 +142,8 @@ fn environment(
     let mut set = |key: &str, value: OsString| {
         all.insert(key.into(), value);
     };
+    // Who fails to load says so at once: starting again is decided by the engine, and a developer waits for the answer.
+    set("NUM_LOAD_RETRIES_TRUSS", "0".into());
     for (key, value) in &config.environment_variables {
         set(key, value.into());
     }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use domain::{Deployment, Timestamp};
+use domain::{ArtifactId, Deployment, Timestamp};
+use serde_json::Value;
 use truss::{Config, Wheel};
 
 use crate::build::plan;
@@ -42,8 +43,8 @@ impl LocalRuntime {
     pub async fn tidy(&self, live: Vec<Deployment>, keep: Retention) -> Tidied {
         let now = self.clock.now();
         let mut tidied = Tidied::default();
-        let named: BTreeSet<String> =
-            live.iter().map(|deployment| deployment.artifact.to_string()).chain(self.building()).collect();
+        let sources = live.iter().flat_map(Deployment::sources).map(|(artifact, _)| artifact.to_string());
+        let named: BTreeSet<String> = sources.chain(self.building()).collect();
         for name in self.unclaimed.long_enough(&self.files, &named, now) {
             tidied.bytes += files::artifact_size(&self.files, &name);
             match files::remove_artifact(&self.files, &name) {
@@ -55,7 +56,8 @@ impl LocalRuntime {
         let (files, logs) = (self.files.clone(), self.logs.clone());
         let work = move || {
             let mut used = running;
-            used.extend(live.iter().filter_map(|deployment| env_key(&files, deployment)));
+            let sources = live.iter().flat_map(Deployment::sources);
+            used.extend(sources.filter_map(|(artifact, config)| env_key(&files, artifact, config)));
             let (mut count, mut bytes) = (0, 0);
             for key in envs::keys(&files) {
                 let env = files.env(&key);
@@ -109,9 +111,9 @@ impl Unclaimed {
     }
 }
 
-/// The key of the environment that a deployment runs in; none if it could not run at all.
-pub(crate) fn env_key(files: &Files, deployment: &Deployment) -> Option<String> {
-    let config = Config::from_json(&deployment.config).ok()?;
+/// The key of the environment that code with a configuration runs in; none if it could not run at all.
+pub(crate) fn env_key(files: &Files, artifact: &ArtifactId, config: &Value) -> Option<String> {
+    let config = Config::from_json(config).ok()?;
     let wheel = Wheel::open(files.wheel()).ok()?;
-    plan(&config, &files.artifact(&deployment.artifact), &wheel).ok().map(|plan| plan.key)
+    plan(&config, &files.artifact(artifact), &wheel).ok().map(|plan| plan.key)
 }

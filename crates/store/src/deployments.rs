@@ -79,6 +79,7 @@ impl Tx {
     /// How many live deployments use an unpacked archive.
     pub async fn users_of_artifact(&mut self, model: &ModelId, artifact: &str) -> Result<usize, Error> {
         let all = self.unpurged_deployments(model).await?;
-        Ok(all.iter().filter(|d| d.deleted_at.is_none() && d.artifact.as_str() == artifact).count())
+        let uses = |d: &Deployment| d.sources().iter().any(|(source, _)| source.as_str() == artifact);
+        Ok(all.iter().filter(|d| d.deleted_at.is_none() && uses(d)).count())
     }
 }

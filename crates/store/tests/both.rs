@@ -47,6 +47,8 @@ fn deployment(model: &Model, name: &str) -> Deployment {
         waiting: None,
         truss_hash: None,
         truss_signature: None,
+        live: None,
+        copied_from: None,
         deleted_at: None,
         version: 0,
     }

@@ -5,7 +5,10 @@
 //! at the end.
 
 mod budget;
+mod pack;
 mod path;
+
+pub use pack::pack;
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions, Permissions};

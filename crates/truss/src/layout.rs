@@ -84,6 +84,12 @@ pub fn lay_out(config: &Config, truss: &Path, templates: &Path, dest: &Path) -> 
     write_config(config, dest)
 }
 
+/// Copies the model's module of an unpacked Truss to a folder of its own.
+pub fn copy_model(config: &Config, truss: &Path, dest: &Path) -> Result<(), LayoutError> {
+    let model = inside("model_module_dir", &config.model_module_dir)?;
+    copy_tree(&truss.join(model), dest)
+}
+
 /// Writes the configuration that the server reads at its start; again after a change of it.
 pub fn write_config(config: &Config, dest: &Path) -> Result<(), LayoutError> {
     let path = dest.join(APP).join("config.yaml");

@@ -9,7 +9,7 @@
 //! | say what is wrong with it, and what is ignored here | [`validate()`], [`validate_files`] |
 //! | unpack an upload that may be hostile | [`unpack`] |
 //! | know what to install | [`InstallPlan`] |
-//! | follow `truss watch` | [`hash::tree`], [`Signature`] |
+//! | follow `truss watch` | [`patch::apply`], [`hash::tree`], [`Signature`] |
 //! | lay out a folder that a process can be started in | [`lay_out`] |
 
 pub mod archive;
@@ -17,6 +17,7 @@ pub mod config;
 pub mod hash;
 pub mod ignore;
 pub mod layout;
+pub mod patch;
 pub mod requirements;
 pub mod validate;
 pub mod wheel;

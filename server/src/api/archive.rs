@@ -40,6 +40,18 @@ fn sign(secret: &[u8; 32], text: &str) -> String {
     mac.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()).unwrap_or_default()
 }
 
+/// Packs what has no archive of its own yet: code that was changed in place.
+pub async fn ensure(folder: &Path, archive: &Path) {
+    if archive.is_file() || !folder.is_dir() {
+        return;
+    }
+    let (from, to) = (folder.to_owned(), archive.to_owned());
+    let packed = tokio::task::spawn_blocking(move || truss::archive::pack(&from, &to)).await;
+    if let Err(error) = packed.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        tracing::warn!(folder = %folder.display(), %error, "could not pack a deployment's code for a download");
+    }
+}
+
 /// Streams the file; nothing if it is not there.
 pub async fn send(path: &Path, artifact: &ArtifactId) -> Option<Response> {
     let file = tokio::fs::File::open(path).await.ok()?;

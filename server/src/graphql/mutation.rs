@@ -1,12 +1,15 @@
 //! Pushes, and changes to a development deployment.
 
 use async_graphql::{Context, Object, Result};
-use control::{Push, PushTarget};
-use domain::{Action, ModelId, parse_id};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use control::{ChangeSet, Push, PushTarget, Received, Synced};
+use domain::{ModelId, parse_id};
 
 use super::query::{door, id, version};
 use super::refused;
 use super::types::{JsonText, ModelOrigin, PatchPayload, VersionPayload};
+use crate::live::{GRAPHQL_WAITS, Patch};
 
 pub struct Mutation;
 
@@ -52,9 +55,6 @@ fn no_chains(origin: Option<ModelOrigin>) -> Result<()> {
         _ => Ok(()),
     }
 }
-
-const NO_LIVE_RELOAD: &str =
-    "live reload is not available on this server; push the change with `truss push --watch` again";
 
 #[Object(rename_fields = "snake_case", rename_args = "snake_case")]
 impl Mutation {
@@ -160,9 +160,22 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(name = "id")] model_id: String,
         #[graphql(name = "truss_user_env")] _truss_user_env: Option<String>,
-        #[graphql(name = "patch")] _patch: String,
+        patch: String,
     ) -> Result<PatchPayload> {
-        not_live(context, &model_id).await
+        let (api, actor) = door(context)?;
+        let model = ModelId::new(parse_id("id", &model_id)?);
+        let bytes =
+            STANDARD.decode(patch.trim()).map_err(|error| format!("patch: this is no base64: {error}"))?;
+        let patch: Patch =
+            serde_json::from_slice(&bytes).map_err(|error| format!("patch: this can't be read: {error}"))?;
+        let change = ChangeSet { base: patch.prev_hash.clone(), next: patch.next(), ops: patch.patch_ops };
+        let received =
+            api.control.stage_change(actor, &model, change).await.map_err(|error| refused(&error))?;
+        match received {
+            Received::Staged => payload(context, &model, None, false).await,
+            Received::NeedsPush(reason) => payload(context, &model, Some(reason), true).await,
+            Received::Refused(reason) => payload(context, &model, Some(reason), false).await,
+        }
     }
 
     async fn sync_draft_truss(
@@ -171,25 +184,34 @@ impl Mutation {
         #[graphql(name = "id")] model_id: String,
         #[graphql(name = "truss_user_env")] _truss_user_env: Option<String>,
     ) -> Result<PatchPayload> {
-        not_live(context, &model_id).await
+        let (api, actor) = door(context)?;
+        let model = ModelId::new(parse_id("id", &model_id)?);
+        let synced = api.control.sync_changes(actor, &model, GRAPHQL_WAITS).await;
+        let error = match synced.map_err(|error| refused(&error))? {
+            Synced::Runs => None,
+            Synced::Failed(reason) => Some(reason),
+            Synced::Starting => Some("the change still starts; its log says how far it is".into()),
+        };
+        payload(context, &model, error, false).await
     }
 }
 
-/// A development deployment changes by a push only; the client says so to the person.
-async fn not_live(context: &Context<'_>, model: &str) -> Result<PatchPayload> {
+/// What became of a change, as the client tells it to the person.
+async fn payload(
+    context: &Context<'_>,
+    model: &ModelId,
+    error: Option<String>,
+    needs_full_deploy: bool,
+) -> Result<PatchPayload> {
     let (api, actor) = door(context)?;
-    if !actor.role.permits(Action::Deploy) {
-        return Err("your key may not change deployments; use one with the role deployer".into());
-    }
-    let model = ModelId::new(parse_id("id", model)?);
-    let picture = api.picture(actor, &model).await.map_err(|error| refused(&error))?;
+    let picture = api.picture(actor, model).await.map_err(|error| refused(&error))?;
     let draft = picture.deployments.iter().find(|deployment| deployment.is_development());
     Ok(PatchPayload {
         id: Some(id(model.as_str())),
         name: Some(picture.model.name.to_string()),
         version_id: draft.map(|deployment| id(deployment.id.as_str())),
-        succeeded: false,
-        needs_full_deploy: Some(true),
-        error: Some(NO_LIVE_RELOAD.into()),
+        succeeded: error.is_none(),
+        needs_full_deploy: Some(needs_full_deploy),
+        error,
     })
 }

@@ -8,7 +8,7 @@ use domain::{Actor, Deployment, ModelId, parse_id};
 use super::refused;
 use super::types::{
     Chain, DeploymentStatus, InstanceTypeRef, ListedInstance, Oracle, OracleRef, OracleVersion, Organization,
-    Team, TrussValidation, TrussWatchState, UploadCredentials, User,
+    PatchPoint, Team, TrussValidation, TrussWatchState, UploadCredentials, User,
 };
 use crate::api::Api;
 use crate::picture::Picture;
@@ -123,12 +123,13 @@ impl Query {
     async fn truss_watch_state(&self, context: &Context<'_>, id: String) -> Result<TrussWatchState> {
         let (api, actor) = door(context)?;
         let id = ModelId::new(parse_id("id", &id)?);
-        // Only whether the model exists: nothing but a push changes a development deployment.
-        api.picture(actor, &id).await.map_err(|error| refused(&error))?;
+        let state = api.control.watch_state(actor, &id).await.map_err(|error| refused(&error))?;
+        let staged = state.as_ref().and_then(|state| state.staged.clone());
         Ok(TrussWatchState {
-            is_container_built_from_push: true,
-            django_patch_state: None,
-            container_patch_state: None,
+            is_container_built_from_push: state.as_ref().is_none_or(|state| state.runs_as_pushed),
+            // The client takes either both or none: before the first change it compares with the push.
+            container_patch_state: staged.as_ref().and(state).map(|state| state.running.into()),
+            django_patch_state: staged.map(PatchPoint::from),
         })
     }
 

@@ -127,6 +127,12 @@ pub struct PatchPoint {
     pub current_signature: String,
 }
 
+impl From<domain::PatchPoint> for PatchPoint {
+    fn from(point: domain::PatchPoint) -> Self {
+        Self { current_hash: point.hash, current_signature: point.signature }
+    }
+}
+
 #[derive(SimpleObject)]
 #[graphql(rename_fields = "snake_case")]
 pub struct TrussWatchState {

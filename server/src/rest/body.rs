@@ -12,6 +12,7 @@ use crate::answer;
 
 /// The most a body of the management API may have, in bytes.
 const LIMIT: usize = 1 << 20;
+const FILES_LIMIT: usize = 100 << 20;
 
 /// A JSON body. An empty one counts as `{}`: clients leave out what they don't change.
 #[derive(Debug)]
@@ -21,12 +22,28 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
-        let body = axum::body::to_bytes(request.into_body(), LIMIT).await.map_err(|_| {
-            let message = format!("the body broke off, or has more than {LIMIT} bytes");
-            answer::error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message)
-        })?;
-        read(&body).map(Self).map_err(|invalid| error::invalid(&invalid))
+        receive(request, LIMIT).await.map(Self)
     }
+}
+
+/// The same where a body carries whole files.
+#[derive(Debug)]
+pub struct FilesJson<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for FilesJson<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        receive(request, FILES_LIMIT).await.map(Self)
+    }
+}
+
+async fn receive<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Response> {
+    let body = axum::body::to_bytes(request.into_body(), limit).await.map_err(|_| {
+        let message = format!("the body broke off, or has more than {limit} bytes");
+        answer::error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message)
+    })?;
+    read(&body).map_err(|invalid| error::invalid(&invalid))
 }
 
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Invalid> {

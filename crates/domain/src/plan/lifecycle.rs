@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Work;
 use crate::{
     Build, DeploymentId, DeploymentKind, EnvironmentName, EventKind, Lifecycle, ObservedReplica, ReplicaId,
-    ReplicaState,
+    ReplicaState, SyncState,
 };
 
 /// Starts that may fail in a row before a deployment that never served counts as failed.
@@ -40,8 +40,14 @@ impl Work<'_> {
     fn count_crash(&mut self, replica: &ObservedReplica, reason: &str) {
         let now = self.at.now;
         let Some(deployment) = self.deployment_mut(&replica.deployment) else { return };
-        if deployment.deleted_at.is_some() || !deployment.may_run() {
+        if deployment.deleted_at.is_some() || !deployment.may_run() || !replica.runs(&deployment.artifact) {
             return;
+        }
+        let starts = deployment.live.as_ref().and_then(|live| live.sync.as_ref());
+        if matches!(starts, Some(SyncState::Starting { .. })) {
+            // A change that fails to load is reported at once, not tried again: somebody waits for the answer.
+            let id = deployment.id.clone();
+            return self.change_failed(&id, reason);
         }
         let proven = replica.ready_at.is_some_and(|at| now.since(at) >= PROVEN_AFTER);
         deployment.failed_starts = if proven { 1 } else { deployment.failed_starts + 1 };
@@ -188,7 +194,8 @@ impl Work<'_> {
             .filter(|deployment| {
                 deployment.deleted_at.is_none()
                     && deployment.lifecycle == Lifecycle::Active
-                    && matches!(deployment.build, Build::Queued | Build::Running { .. })
+                    && (matches!(deployment.build, Build::Queued | Build::Running { .. })
+                        || deployment.prepares_change())
             })
             .map(|deployment| deployment.id.clone())
             .collect()

@@ -4,6 +4,7 @@
 //! snapshot, and its answer to it is to leave everything as it is.
 
 mod lifecycle;
+mod live;
 mod promote;
 mod replicas;
 mod routes;
@@ -12,8 +13,9 @@ mod scale;
 use std::collections::BTreeMap;
 
 use crate::{
-    Demand, Deployment, DeploymentId, Environment, EnvironmentName, EventKind, Model, ModelRoutes,
-    ObservedReplica, Position, Promotion, PromotionId, ReplicaId, Scaler, Seen, StopReason, Timestamp,
+    ArtifactId, Demand, Deployment, DeploymentId, Environment, EnvironmentName, EventKind, Model,
+    ModelRoutes, ObservedReplica, Position, Promotion, PromotionId, ReplicaId, Scaler, Seen, StopReason,
+    Timestamp,
 };
 
 /// Wall time for records and monotonic milliseconds for measuring.
@@ -50,6 +52,8 @@ pub struct Memory {
     pub stopping: std::collections::BTreeSet<ReplicaId>,
     /// How far rollouts have counted since their last save.
     pub counting: BTreeMap<PromotionId, Counting>,
+    /// Replicas whose code is being swapped in place.
+    pub reloading: BTreeMap<ReplicaId, ArtifactId>,
 }
 
 /// The live position of a rollout between two saves.
@@ -77,6 +81,13 @@ pub struct Stop {
     pub reason: StopReason,
 }
 
+/// Code to swap in a running process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reload {
+    pub replica: ReplicaId,
+    pub artifact: ArtifactId,
+}
+
 /// Something the engine did by itself, to be recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedEvent {
@@ -98,6 +109,7 @@ pub struct Plan {
     /// Deployments that need a build to be running.
     pub builds: Vec<DeploymentId>,
     pub start: Vec<Start>,
+    pub reload: Vec<Reload>,
     pub routes: ModelRoutes,
     pub stop: Vec<Stop>,
     /// Exited replicas that are accounted for.
@@ -122,6 +134,7 @@ struct Work<'a> {
     look_at: Option<i64>,
     stop: Vec<Stop>,
     forget: Vec<ReplicaId>,
+    reloads: Vec<Reload>,
     /// Replicas each deployment must have for the sake of a promotion.
     floors: BTreeMap<DeploymentId, u32>,
 }
@@ -143,9 +156,11 @@ pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
         look_at: None,
         stop: Vec::new(),
         forget: Vec::new(),
+        reloads: Vec::new(),
         floors: BTreeMap::new(),
     };
     work.forget_the_gone();
+    work.follow_changes();
     work.follow_lifecycles();
     work.give_production_to_the_first();
     work.move_promotions();
@@ -161,6 +176,7 @@ pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
         events: work.events,
         builds,
         start,
+        reload: work.reloads,
         routes,
         stop: work.stop,
         forget: work.forget,
@@ -192,6 +208,7 @@ fn wait_and_see(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
         events: Vec::new(),
         builds: Vec::new(),
         start: Vec::new(),
+        reload: Vec::new(),
         routes,
         stop: Vec::new(),
         forget: Vec::new(),
@@ -232,18 +249,23 @@ impl Work<'_> {
         self.environments.iter_mut().find(|environment| &environment.name == name)
     }
 
-    /// Replicas of a deployment that may get requests: ready and not on their way out.
+    /// Replicas of a deployment that may get requests: ready and not on their way out. Those with former code only as
+    /// long as none with the present code is ready.
     fn ready(&self, id: &DeploymentId) -> u32 {
         self.ready_replicas(id).count() as u32
     }
 
     fn ready_replicas<'b>(&'b self, id: &'b DeploymentId) -> impl Iterator<Item = &'b ObservedReplica> {
-        self.replicas.iter().filter(move |replica| {
+        let able = move |replica: &&'b ObservedReplica| {
             &replica.deployment == id
                 && replica.is_ready()
                 && !self.memory.draining.contains_key(&replica.id)
                 && !self.memory.stopping.contains(&replica.id)
-        })
+        };
+        let artifact = self.deployment(id).map(|deployment| &deployment.artifact);
+        let fresh = move |replica: &ObservedReplica| artifact.is_none_or(|artifact| replica.runs(artifact));
+        let any = self.replicas.iter().filter(able).any(fresh);
+        self.replicas.iter().filter(able).filter(move |replica| !any || fresh(replica))
     }
 
     fn record(

@@ -17,8 +17,12 @@ impl Work<'_> {
             let deployment = self.deployments[index].clone();
             self.replace_unready(&deployment);
             let wanted = if deployment.may_run() { deployment.target } else { 0 };
+            self.retire_outdated(&deployment, wanted);
+            let have = self.serving(&deployment).len() as u32;
+            if have < wanted && self.reload_in_place(&deployment) {
+                continue;
+            }
             let serving = self.serving(&deployment);
-            let have = serving.len() as u32;
             if have < wanted {
                 match deployment.retry_at {
                     Some(at) if at > self.at.now => self.look_when(at),
@@ -39,13 +43,34 @@ impl Work<'_> {
         starts
     }
 
-    /// Alive replicas that are not on their way out.
+    /// Former code serves until the present code is ready, and no longer.
+    fn retire_outdated(&mut self, deployment: &Deployment, wanted: u32) {
+        let replaced = self.serving(deployment).iter().any(|replica| replica.is_ready());
+        if wanted > 0 && !replaced {
+            // One that never became ready has nothing to serve until then.
+            let useless = self.outdated(deployment).into_iter().filter(|replica| replica.is_starting());
+            let useless: Vec<ReplicaId> = useless.map(|replica| replica.id.clone()).collect();
+            for id in useless {
+                self.memory.draining.insert(id, (self.at.monotonic, StopReason::Replaced));
+            }
+            return;
+        }
+        let reason = if wanted == 0 { why_fewer(deployment) } else { StopReason::Replaced };
+        let old: Vec<ReplicaId> =
+            self.outdated(deployment).iter().map(|replica| replica.id.clone()).collect();
+        for id in old {
+            self.memory.draining.insert(id, (self.at.monotonic, reason));
+        }
+    }
+
+    /// Alive replicas with the present code that are not on their way out.
     fn serving(&self, deployment: &Deployment) -> Vec<&ObservedReplica> {
         self.replicas
             .iter()
             .filter(|replica| {
                 replica.deployment == deployment.id
                     && replica.is_serving_or_coming()
+                    && replica.runs(&deployment.artifact)
                     && !self.memory.draining.contains_key(&replica.id)
                     && !self.memory.stopping.contains(&replica.id)
             })

@@ -42,6 +42,8 @@ struct Process {
 struct State {
     scripts: BTreeMap<DeploymentId, Script>,
     down: BTreeMap<DeploymentId, bool>,
+    /// Code that does not load, and why.
+    broken: BTreeMap<ArtifactId, String>,
     processes: BTreeMap<ReplicaId, Process>,
     blind: bool,
     next_port: u16,
@@ -65,6 +67,11 @@ impl Machine {
 
     pub fn script(&self, deployment: &DeploymentId, script: Script) {
         self.state().scripts.insert(deployment.clone(), script);
+    }
+
+    /// Code that fails to load wherever it is started.
+    pub fn breaks(&self, artifact: &ArtifactId, reason: &str) {
+        self.state().broken.insert(artifact.clone(), reason.to_owned());
     }
 
     /// While blind, nothing can be said about replicas.
@@ -122,7 +129,9 @@ impl Machine {
             .collect();
         for id in due {
             let Some(process) = state.processes.get(&id) else { continue };
-            let script = state.scripts.get(&process.seen.deployment).cloned().unwrap_or_default();
+            let mut script = state.scripts.get(&process.seen.deployment).cloned().unwrap_or_default();
+            let broken = process.seen.artifact.as_ref().and_then(|artifact| state.broken.get(artifact));
+            script.load_fails = broken.cloned().or(script.load_fails);
             let down = state.down.get(&process.seen.deployment).copied().unwrap_or(false);
             let Some(process) = state.processes.get_mut(&id) else { continue };
             process.go_on(&script, down, now);
@@ -197,6 +206,8 @@ impl Runtime for Machine {
             started_at: now,
             ready_at: None,
             unready_since: None,
+            artifact: Some(spec.artifact.clone()),
+            refused: None,
         };
         state.processes.entry(spec.id.clone()).or_insert(Process {
             seen,
@@ -204,6 +215,18 @@ impl Runtime for Machine {
             ends_at: None,
         });
         Ok(())
+    }
+
+    async fn reload(&self, replica: &ReplicaId, artifact: &ArtifactId) {
+        let mut state = self.state();
+        let broken = state.broken.get(artifact).cloned();
+        if let Some(process) = state.processes.get_mut(replica) {
+            match broken {
+                Some(reason) => process.seen.refused = Some((artifact.clone(), reason)),
+                None => process.seen.artifact = Some(artifact.clone()),
+            }
+            self.wakes.wake(&process.seen.model);
+        }
     }
 
     async fn stop(&self, replica: &ReplicaId, _grace: Duration, _reason: StopReason) {

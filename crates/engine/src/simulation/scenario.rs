@@ -7,6 +7,7 @@
 //! cancel                            the running promotion
 //! scale min 2 max 4 target 1        production's autoscaling
 //! traffic 5                         concurrent requests at production's address
+//! update v1                         its code is replaced in place, as a push to the development slot does
 //! crash v2                          one of its replicas dies
 //! down v2                           all of them, and they stay down; `up v2` lets them start again
 //! deactivate v1 / activate v1 / delete v1
@@ -88,6 +89,10 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
         ["traffic", count] => {
             let count = count.parse().map_err(|_| format!("{count} is no number"))?;
             world.traffic(count);
+        }
+        ["update", name] => {
+            let artifact = world.fresh_artifact();
+            world.change(name, |deployment| deployment.artifact = artifact.clone()).await.map_err(store)?;
         }
         ["crash", name] => with_id(world, name).await.map(|id| world.machine.crash(&id))?,
         ["down", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, true))?,

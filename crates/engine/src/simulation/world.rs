@@ -136,6 +136,8 @@ impl World {
             waiting: None,
             truss_hash: None,
             truss_signature: None,
+            live: None,
+            copied_from: None,
             deleted_at: None,
             version: 0,
         };
@@ -145,6 +147,11 @@ impl World {
         tx.commit().await?;
         self.wakes.wake(&self.model);
         Ok(id)
+    }
+
+    /// An artifact that nothing runs yet.
+    pub fn fresh_artifact(&self) -> ArtifactId {
+        ArtifactId::from_random(bytes(&self.random))
     }
 
     /// Changes a deployment's row as a use case would.

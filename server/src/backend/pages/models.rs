@@ -63,8 +63,11 @@ pub fn model_page(picture: &Picture) -> ModelPage {
         development: development.map(|deployment| DevelopmentBand {
             deployment: picture.row(deployment),
             address: picture.deployment_address(deployment),
-            live_reload: "push again with `truss push --watch` to replace its code".into(),
-            patched_at: None,
+            live_reload: deployment.live.as_ref().map_or_else(
+                || "push it again with `truss push --watch` to bring changes in place".to_owned(),
+                domain::LiveReload::sentence,
+            ),
+            patched_at: deployment.live.as_ref().and_then(|live| live.patched_at),
         }),
         choices: picture.choices(),
         delete: picture.permit(Ok(())),

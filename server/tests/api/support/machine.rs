@@ -92,11 +92,20 @@ impl Runtime for Machine {
             started_at: now,
             ready_at: Some(now),
             unready_since: None,
+            artifact: Some(spec.artifact.clone()),
+            refused: None,
         };
         self.reserved.lock().unwrap().insert(spec.id.clone(), spec.reserved);
         self.replicas.lock().unwrap().insert(spec.id.clone(), (observed, task.abort_handle()));
         self.wakes.wake(&spec.model);
         Ok(())
+    }
+
+    async fn reload(&self, replica: &ReplicaId, artifact: &ArtifactId) {
+        if let Some((observed, _)) = self.replicas.lock().unwrap().get_mut(replica) {
+            observed.artifact = Some(artifact.clone());
+            self.wakes.wake(&observed.model);
+        }
     }
 
     async fn stop(&self, replica: &ReplicaId, _: Duration, _: StopReason) {
