@@ -65,11 +65,14 @@ impl Rollouts {
 
     fn now(&self, promotion: &Promotion) -> Counts {
         let routed = self.traffic.routed(&promotion.model, &promotion.environment);
+        let answered = self.traffic.sides(&promotion.model, &promotion.environment);
         let sides = std::iter::once(&promotion.candidate).chain(&promotion.previous);
         sides
             .map(|id| {
                 let requests = routed.iter().find(|(found, _, _)| found == id).map_or(0, |(_, _, all)| *all);
-                (id.clone(), (requests, self.traffic.deployment(id).errors))
+                let errors =
+                    answered.iter().find(|(found, _)| found == id).map_or(0, |(_, side)| side.errors);
+                (id.clone(), (requests, errors))
             })
             .collect()
     }
@@ -97,7 +100,9 @@ impl Rollouts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{CleanupStrategy, DeploymentTraffic, EnvironmentName, Phase, Position, ReplicaId, Strategy};
+    use domain::{
+        CleanupStrategy, DeploymentTraffic, EnvironmentName, Phase, Position, ReplicaId, SideCounts, Strategy,
+    };
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Default)]
@@ -105,7 +110,12 @@ mod tests {
 
     impl Traffic for Counter {
         fn deployment(&self, _: &DeploymentId) -> DeploymentTraffic {
-            DeploymentTraffic { errors: self.0.load(Ordering::Relaxed) / 10, ..DeploymentTraffic::default() }
+            DeploymentTraffic::default()
+        }
+
+        fn sides(&self, _: &ModelId, _: &EnvironmentName) -> Vec<(DeploymentId, SideCounts)> {
+            let answered = self.0.load(Ordering::Relaxed);
+            vec![(DeploymentId::new("old"), SideCounts { answered, errors: answered / 10 })]
         }
 
         fn routed(&self, _: &ModelId, _: &EnvironmentName) -> Vec<(DeploymentId, u64, u64)> {
@@ -137,6 +147,8 @@ mod tests {
             gate_deadline: at(0),
             previous_floor: 1,
             hold: None,
+            stop_on_errors: true,
+            evidence: Default::default(),
             candidate_down_since: None,
             signal: None,
             signal_by: None,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::uploads;
 
 const EVERY: Duration = Duration::from_secs(60);
-/// The disk is swept once in this many rounds.
+/// The disk is swept, and old records are trimmed, once in this many rounds.
 const SWEEP_ROUNDS: u64 = 60;
 
 /// What upkeep works on.
@@ -27,7 +27,7 @@ pub struct Chores {
     pub keep: Retention,
 }
 
-/// Writes when keys were used, each minute, and gives the disk back, each hour.
+/// Writes when keys were used, each minute; gives the disk back and trims the record of scaling, each hour.
 pub fn start(chores: Chores, shutdown: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
         for round in 0u64.. {
@@ -51,6 +51,9 @@ impl Chores {
         uploads::sweep(&self.uploads, self.clock.now()).await;
         if let Err(error) = self.control.sweep_uploads().await {
             tracing::warn!(%error, "uploads that nobody pushed could not be removed");
+        }
+        if let Err(error) = self.control.trim_scaling_history().await {
+            tracing::warn!(%error, "old rows of the record of scaling could not be removed");
         }
         let Some(local) = &self.local else { return };
         match self.control.live_deployments().await {

@@ -369,6 +369,7 @@ impl ControlPlane {
             failed_starts: 0,
             retry_at: None,
             last_exit: None,
+            terminating: Vec::new(),
             failure: None,
             compute: checked.compute.clone(),
             waiting: None,

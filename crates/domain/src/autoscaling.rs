@@ -186,12 +186,25 @@ pub enum Limit {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScaleDecision {
     pub at: Timestamp,
+    /// `at` on the clock that measures, in milliseconds.
+    #[serde(default)]
+    pub monotonic: i64,
+    /// Requests in flight or waiting, on average over the window.
     pub average_load: f64,
+    /// Requests in flight or waiting at that moment.
+    #[serde(default)]
+    pub instant_load: u32,
     pub current: u32,
     /// The formula's answer before any limit.
     pub wanted: u32,
     pub applied: u32,
     pub limit: Limit,
+    /// Since when fewer replicas would do, in monotonic ms; `None` if they would not.
+    #[serde(default)]
+    pub low_since: Option<i64>,
+    /// It became active so recently that it is not put to sleep yet.
+    #[serde(default)]
+    pub young: bool,
     /// When the decision may change by time alone, in monotonic ms.
     pub look_again: Option<i64>,
 }
@@ -223,11 +236,15 @@ pub fn decide(
     };
     let mut decision = ScaleDecision {
         at: now,
+        monotonic,
         average_load: average,
+        instant_load: instant,
         current,
         wanted,
         applied: goal,
         limit: bound,
+        low_since: None,
+        young: false,
         look_again: None,
     };
     if goal >= current {
@@ -236,6 +253,7 @@ pub fn decide(
     }
     let delay = i64::from(settings.scale_down_delay) * 1000;
     let since = *scaler.low_since.get_or_insert(monotonic);
+    decision.low_since = Some(since);
     if current > high {
         // Over the ceiling is not a matter of load: settings changed, so it is corrected without the delay.
         decision.applied = high;

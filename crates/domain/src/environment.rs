@@ -51,6 +51,14 @@ pub struct PromotionSettings {
     pub ramp_up_while_promoting: bool,
     /// Length of the canary's ten stages together, 0 to 604,800 seconds.
     pub ramp_up_duration_seconds: u32,
+    /// A canary whose candidate fails more than the current deployment ends by itself.
+    #[serde(default = "yes")]
+    pub stop_on_errors: bool,
+}
+
+/// What was stored before there was a switch is watched, too.
+pub(crate) fn yes() -> bool {
+    true
 }
 
 impl Default for PromotionSettings {
@@ -62,6 +70,7 @@ impl Default for PromotionSettings {
             rolling_deploy_config: None,
             ramp_up_while_promoting: false,
             ramp_up_duration_seconds: 600,
+            stop_on_errors: true,
         }
     }
 }
@@ -74,6 +83,7 @@ pub struct PromotionPatch {
     pub promotion_cleanup_strategy: Option<CleanupStrategy>,
     pub ramp_up_while_promoting: Option<bool>,
     pub ramp_up_duration_seconds: Option<i64>,
+    pub stop_on_errors: Option<bool>,
 }
 
 /// The longest window of a canary: a week.
@@ -107,6 +117,7 @@ impl PromotionSettings {
             rolling_deploy_config: self.rolling_deploy_config.clone(),
             ramp_up_while_promoting: patch.ramp_up_while_promoting.unwrap_or(self.ramp_up_while_promoting),
             ramp_up_duration_seconds: ramp,
+            stop_on_errors: patch.stop_on_errors.unwrap_or(self.stop_on_errors),
         })
     }
 

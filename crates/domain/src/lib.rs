@@ -4,11 +4,14 @@
 
 mod access;
 mod amount;
+mod analysis;
 mod autoscaling;
+mod check_decision;
 mod deployment;
 mod environment;
 mod error;
 mod event;
+mod history;
 mod host;
 mod id;
 mod invariant;
@@ -18,6 +21,7 @@ mod model;
 mod name;
 mod place;
 mod plan;
+mod preview;
 mod promotion;
 mod replica;
 mod rollout;
@@ -27,18 +31,24 @@ mod secret;
 mod status;
 mod time;
 mod traffic;
+mod usage;
 
 pub use access::{Action, Actor, Door, Role};
 pub use amount::{GIB, MIB, cores_text, memory_text};
+pub use analysis::{ENOUGH, Evidence, Judgement, SideCounts, chance_of, judge};
 pub use autoscaling::{
     AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
 };
-pub use deployment::{Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_rename};
+pub use check_decision::check_decision;
+pub use deployment::{
+    Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_publish, may_rename,
+};
 pub use environment::{
     CleanupStrategy, Environment, PromotionPatch, PromotionSettings, RollingConfig, may_delete_environment,
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
+pub use history::{ColdStart, DecisionRow, ReplicaCount, ScalingHistory, StartMoments};
 pub use host::{Ask, Compute, Host, InstanceType, LOCAL, Price, Reserved};
 pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId, SecretId, parse_id, token};
 pub use invariant::{Violation, check as check_invariant};
@@ -48,6 +58,7 @@ pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
 pub use place::{Holding, PlaceRequest, Placement, Refusal, could_hold, free, place};
 pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, plan};
+pub use preview::{Preview, preview};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
 pub use rollout::{Hold, Position, STAGES, Step, Strategy, next_step, stage_at};
@@ -56,10 +67,11 @@ pub use routing::{
     Rewrite, Share, Weight,
 };
 pub use runtime::{
-    BuildFailure, BuildSpec, Endpoints, EnvironmentUse, ReplicaSpec, Runtime, RuntimeError, StopReason,
-    StorageUse,
+    BuildFailure, BuildSpec, Endpoints, EnvironmentUse, ReplicaSpec, ReplicaUse, Runtime, RuntimeError,
+    StopReason, StorageUse,
 };
 pub use secret::{SecretValue, declared_secrets};
 pub use status::{DeploymentStatus, Standing, standing};
 pub use time::{Clock, ManualClock, Timestamp};
-pub use traffic::{Demand, DeploymentTraffic, Traffic, Wake};
+pub use traffic::{Demand, DeploymentTraffic, FirstAnswer, Traffic, Wake};
+pub use usage::started_minutes;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CleanupStrategy, Deployment, DeploymentId, DeploymentName, Environment, EnvironmentName, Hold, ModelId,
-    Position, PromotionId, Strategy, Timestamp,
+    CleanupStrategy, Deployment, DeploymentId, DeploymentName, Environment, EnvironmentName, Evidence, Hold,
+    ModelId, Position, PromotionId, Strategy, Timestamp,
 };
 
 /// The public promotion statuses, verbatim.
@@ -71,6 +71,12 @@ pub struct Promotion {
     pub gate_deadline: Timestamp,
     /// Ready replicas the previous deployment had when traffic began to move; it keeps at least as many.
     pub previous_floor: u32,
+    /// Whether it ends by itself when the candidate fails more than what it is to replace.
+    #[serde(default = "crate::environment::yes")]
+    pub stop_on_errors: bool,
+    /// What both sides answered since traffic began to move, as it was when the position was last saved.
+    #[serde(default)]
+    pub evidence: Evidence,
     /// Why it does not go on, while it does not.
     pub hold: Option<Hold>,
     /// Since when no replica of the candidate has been ready.

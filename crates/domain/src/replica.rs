@@ -40,6 +40,10 @@ pub struct ObservedReplica {
     pub port: u16,
     pub pid: Option<u32>,
     pub started_at: Timestamp,
+    /// When its model began to load, or its port first answered.
+    pub spawned_at: Option<Timestamp>,
+    /// When it could first answer, as it says itself or as its health check found.
+    pub loaded_at: Option<Timestamp>,
     pub ready_at: Option<Timestamp>,
     /// When it left `Ready`, while it is `Unready`.
     pub unready_since: Option<Timestamp>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeploymentId, EnvironmentName, ModelId, ReplicaId};
+use crate::{DeploymentId, EnvironmentName, ModelId, ReplicaId, SideCounts};
 
 /// Load on one address now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -34,6 +34,20 @@ pub struct DeploymentTraffic {
     /// Median and 95th percentile of recent answers in microseconds; 0 when there were none.
     pub p50_micros: u64,
     pub p95_micros: u64,
+    /// How long the request that waits longest has waited, in milliseconds; 0 if none waits.
+    #[serde(default)]
+    pub longest_wait_ms: i64,
+}
+
+/// How the requests fared that a replica found waiting when it was routed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstAnswer {
+    /// None waited for it.
+    NoneWaited,
+    /// It has some, and no answer has begun.
+    Awaited,
+    /// The first answer began so long after the replica was routed, in milliseconds.
+    After(i64),
 }
 
 /// Reads the gateway's counters. They live in memory; nothing in the request path writes to a database.
@@ -44,8 +58,21 @@ pub trait Traffic: Send + Sync {
     /// environment's shares last changed and in all.
     fn routed(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, u64, u64)>;
 
+    /// Answers of each deployment that came by an environment's address, and how many were errors. They only grow while
+    /// the deployment has a part in the environment, and begin anew with the gateway.
+    fn sides(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, SideCounts)> {
+        let _ = (model, environment);
+        Vec::new()
+    }
+
     /// Requests in flight on one replica.
     fn in_flight(&self, replica: &ReplicaId) -> u32;
+
+    /// How those fared that a replica found waiting when it was routed.
+    fn first_answer(&self, replica: &ReplicaId) -> FirstAnswer {
+        let _ = replica;
+        FirstAnswer::NoneWaited
+    }
 }
 
 /// Asks for a look at a model, now. Carries nothing else; many wakes are one.

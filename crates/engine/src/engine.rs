@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::{Change, Clock, Host, Memory, ModelId, ModelRoutes, Moment, Runtime, Traffic, Wake};
 use store::{Store, Vault};
 
+use crate::history::{Record, Waiting};
 use crate::room::WaitingRoom;
 use crate::usage::Meter;
 use crate::{Builds, Wakes};
@@ -46,6 +47,7 @@ pub(crate) struct Known {
     pub look_at: Option<i64>,
     /// What browsers were last told of, to tell them only what is news.
     pub shown: u64,
+    pub record: Record,
 }
 
 /// Looks at models that are due or were woken.
@@ -55,6 +57,7 @@ pub struct Engine {
     pub(crate) builds: Builds,
     pub(crate) meter: Meter,
     pub(crate) room: WaitingRoom,
+    pub(crate) waiting: Waiting,
     /// When every model is looked at whether or not it is due.
     sweep_at: i64,
 }
@@ -74,6 +77,7 @@ impl Engine {
             builds,
             meter,
             room: WaitingRoom::default(),
+            waiting: Waiting::default(),
             sweep_at: i64::MIN,
         }
     }
@@ -106,8 +110,15 @@ impl Engine {
         if self.meter.is_due(at.monotonic) {
             self.flush_usage(at).await;
         }
+        if self.waiting.due_at().is_some_and(|due| due <= at.monotonic) {
+            self.flush_scaling(at.monotonic).await;
+        }
         let looks = self.models.values().filter_map(|known| known.look_at);
-        looks.chain([self.sweep_at, self.meter.due_at()]).min().unwrap_or(self.sweep_at)
+        looks
+            .chain(self.waiting.due_at())
+            .chain([self.sweep_at, self.meter.due_at()])
+            .min()
+            .unwrap_or(self.sweep_at)
     }
 
     /// Ticks until `shutdown` ends; then saves what is metered.
@@ -125,6 +136,7 @@ impl Engine {
         }
         let at = self.moment();
         self.flush_usage(at).await;
+        self.flush_scaling(at.monotonic).await;
     }
 
     /// Waits for the builds that run now. Simulations do, because their time stands still meanwhile.

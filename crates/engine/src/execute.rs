@@ -132,6 +132,7 @@ impl Engine {
         if matches!(snapshot.replicas, Seen::Known(_)) && snapshot.published.as_ref() != Some(&plan.routes) {
             self.parts.publisher.publish(plan.routes.clone());
         }
+        self.note_scaling(snapshot, &plan, at).await;
         self.meter_before_leaving(snapshot, &plan, at).await;
         for stop in &plan.stop {
             self.parts.runtime.stop(&stop.replica, GRACE, stop.reason).await;

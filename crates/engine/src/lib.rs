@@ -7,6 +7,7 @@
 mod builds;
 mod engine;
 mod execute;
+mod history;
 mod observe;
 mod room;
 mod secrets;

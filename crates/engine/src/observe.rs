@@ -24,6 +24,10 @@ pub(crate) async fn observe(
         }
         Seen::Unknown => Default::default(),
     };
+    let with_promotion = state.promotions.iter().map(|promotion| &promotion.environment);
+    let sides = with_promotion
+        .map(|name| (name.clone(), parts.traffic.sides(model, name).into_iter().collect()))
+        .collect();
     Ok(Some(Snapshot {
         model: state.model,
         deployments: state.deployments,
@@ -32,6 +36,7 @@ pub(crate) async fn observe(
         replicas,
         demand,
         in_flight,
+        sides,
         published,
     }))
 }

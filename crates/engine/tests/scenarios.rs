@@ -28,7 +28,7 @@ async fn scenarios_go_as_written() {
         if expected != transcript {
             differ.push(format!("{}:\n{transcript}", path.display()));
         }
-        if !transcript.ends_with("# every promise kept\n") {
+        if transcript.contains("# BROKEN") || !transcript.ends_with("# every promise kept\n") {
             differ.push(format!("{} breaks a promise:\n{transcript}", path.display()));
         }
     }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 use crate::replica::Replica;
@@ -82,6 +83,7 @@ struct Queue {
 struct Waiter {
     number: u64,
     bytes: u64,
+    since: Instant,
     environment: Option<EnvironmentName>,
     verdict: oneshot::Sender<Verdict>,
 }
@@ -208,7 +210,8 @@ impl Deployment {
         let (verdict, receiver) = oneshot::channel();
         queue.arrived += 1;
         let number = queue.arrived;
-        queue.waiting.push_back(Waiter { number, bytes, environment: environment.cloned(), verdict });
+        let since = Instant::now();
+        queue.waiting.push_back(Waiter { number, bytes, since, environment: environment.cloned(), verdict });
         queue.bytes += bytes;
         Entry::Wait(Place { verdict: receiver, first: length == 0, number, deployment: self.clone() })
     }
@@ -227,11 +230,16 @@ impl Deployment {
         while !queue.waiting.is_empty() {
             let Some(replica) = view.take(turn) else { break };
             turn += 1;
+            // Before anybody can have answered.
+            let first = replica.was_awaited();
             let mut flight = Flight::new(replica, self);
             // Whoever left in this moment hands the slot back, and the next one gets it.
             loop {
                 let Some(waiter) = queue.waiting.pop_front() else {
                     flight.quiet = true;
+                    if first {
+                        flight.replica.was_left();
+                    }
                     self.queued.store(0, SeqCst);
                     return;
                 };
@@ -275,6 +283,7 @@ impl Deployment {
         }
         self.queued.store(queue.waiting.len() as u32, SeqCst);
         self.grant(&mut queue);
+        queue.replicas.iter().for_each(|replica| replica.is_routed());
     }
 
     fn leave(&self, number: u64) {
@@ -301,6 +310,15 @@ impl Deployment {
 
     pub fn in_flight(&self) -> u32 {
         self.lock().replicas.iter().map(|replica| replica.in_flight()).sum()
+    }
+
+    /// How long the one that waits longest has waited, in milliseconds; 0 if none waits.
+    pub fn longest_wait(&self) -> i64 {
+        if self.queued.load(SeqCst) == 0 {
+            return 0;
+        }
+        let waited = self.lock().waiting.front().map(|waiter| waiter.since.elapsed());
+        waited.map_or(0, |waited| i64::try_from(waited.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Requests that wait, counting a recent `wake` as one while no replica is ready.

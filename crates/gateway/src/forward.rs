@@ -15,7 +15,7 @@ use crate::address::{Action, Address, Target};
 use crate::admission::{Deployment, Entry, Flight, Room, Verdict, View};
 use crate::body::{Answer, Fate, Relay, Upload};
 use crate::headers::{self, COLD_START, REQUEST_ID, SERVED_BY};
-use crate::metrics::Tally;
+use crate::metrics::{Side, Tally};
 use crate::respond::{Refusal, json};
 use crate::serve::{HELD_BODY, Worker};
 use crate::table::Resolved;
@@ -69,6 +69,7 @@ pub(crate) struct Seat {
     pub view: Arc<View>,
     /// How long it waited, if it did.
     pub waited: Option<Duration>,
+    side: Option<Arc<Side>>,
 }
 
 /// What came of asking for a slot, and of whom.
@@ -76,6 +77,7 @@ struct Asked {
     entry: Entry,
     view: Arc<View>,
     deployment: Arc<Deployment>,
+    side: Option<Arc<Side>>,
 }
 
 impl Call<'_> {
@@ -183,6 +185,9 @@ impl Call<'_> {
         let (mut parts, body) = response.into_parts();
         parts.version = Version::HTTP_11;
         mark(&mut parts.headers, &seat);
+        if seat.waited.is_some() {
+            seat.flight.replica.answers_awaited(self.worker.gateway.clock.monotonic());
+        }
         let key = seat.flight.replica.key;
         let tally = self.tally(seat);
         if parts.status.is_server_error() {
@@ -225,11 +230,11 @@ impl Call<'_> {
         let gateway = &self.worker.gateway;
         let deadline = self.started + gateway.config.predict_timeout;
         loop {
-            let Asked { entry, view, deployment } = asked;
+            let Asked { entry, view, deployment, side } = asked;
             let mut place = match entry {
                 Entry::Now(flight) => {
                     let waited = waiting_since.map(|since| since.elapsed());
-                    return Ok(Seat { flight, view, waited });
+                    return Ok(Seat { flight, view, waited, side });
                 }
                 Entry::Wait(place) => place,
                 Entry::Full => return Err(Refusal::too_many(self.room())),
@@ -244,11 +249,14 @@ impl Call<'_> {
             match tokio::time::timeout_at(deadline, &mut place.verdict).await {
                 Ok(Ok(Verdict::Go(flight))) => {
                     let view = deployment.view().unwrap_or(view);
-                    return Ok(Seat { flight, view, waited: Some(since.elapsed()) });
+                    return Ok(Seat { flight, view, waited: Some(since.elapsed()), side });
                 }
                 Ok(_) => asked = self.ask(Some(&deployment.id))?,
                 Err(_) => {
                     deployment.metrics.errors.fetch_add(1, Relaxed);
+                    if let Some(side) = &side {
+                        side.unserved();
+                    }
                     let message = "no replica became ready in time";
                     return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "timeout", message));
                 }
@@ -262,10 +270,10 @@ impl Call<'_> {
         let target = &self.address.target;
         let table = self.worker.gateway.table(&self.address.model).ok_or_else(|| self.no_model())?;
         let again = before.and_then(|id| table.leads_to(target, id));
-        let (found, environment) = match again {
+        let (found, through) = match again {
             Some(found) => found,
             None => match table.resolve(target) {
-                Resolved::To(entry, environment) => (entry, environment),
+                Resolved::To(entry, through) => (entry, through),
                 other => return Err(self.missing(&other)),
             },
         };
@@ -277,8 +285,10 @@ impl Call<'_> {
         }
         let bytes = self.length.unwrap_or(HELD_BODY).min(HELD_BODY);
         let turn = self.worker.turn();
+        let environment = through.map(|through| through.environment);
+        let side = through.map(|through| through.side.clone());
         let entry = found.deployment.enter(&found.view, turn, environment, bytes, self.room());
-        Ok(Asked { entry, view: found.view.clone(), deployment: found.deployment.clone() })
+        Ok(Asked { entry, view: found.view.clone(), deployment: found.deployment.clone(), side })
     }
 
     fn room(&self) -> Room {
@@ -340,8 +350,13 @@ impl Call<'_> {
         Refusal::unavailable(StatusCode::BAD_GATEWAY, format!("{message} (replica {replica})"))
     }
 
+    /// Begins the account of a request whose answer begins, or will not come.
     pub fn tally(&self, seat: Seat) -> Tally {
-        Tally { flight: seat.flight, gateway: self.worker.gateway.clone(), started: self.started }
+        if let Some(side) = &seat.side {
+            side.answered();
+        }
+        let gateway = self.worker.gateway.clone();
+        Tally { flight: seat.flight, side: seat.side, gateway, started: self.started }
     }
 
     fn no_model(&self) -> Refusal {

@@ -74,7 +74,9 @@ impl Gateway {
         let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let cell = self.cell(&routes.model).unwrap_or_else(|| self.add(&routes.model));
         let before = cell.table.load_full();
-        let next = Arc::new(table::build(&before, routes, |id, model| self.known(id, model)));
+        let next = Arc::new(table::build(&before, routes, self.clock.monotonic(), |id, model| {
+            self.known(id, model)
+        }));
         self.replicas.write().unwrap_or_else(PoisonError::into_inner).add(&next);
         cell.table.store(next.clone());
         for entry in next.deployments.values() {

@@ -1,5 +1,6 @@
 //! Counters of one deployment. Adding to them is a few relaxed atomic steps.
 
+use domain::SideCounts;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use tokio::time::Instant;
@@ -64,9 +65,38 @@ impl Metrics {
     }
 }
 
+/// What came of the requests that reached a deployment by an environment's address.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Side {
+    answered: AtomicU64,
+    errors: AtomicU64,
+}
+
+impl Side {
+    pub fn counts(&self) -> SideCounts {
+        // Errors first: an answer is counted before it counts as an error.
+        let errors = self.errors.load(Relaxed);
+        SideCounts { answered: self.answered.load(Relaxed), errors }
+    }
+
+    /// An answer begins, or will not come.
+    pub fn answered(&self) {
+        self.answered.fetch_add(1, Relaxed);
+    }
+
+    /// It waited in vain.
+    pub fn unserved(&self) {
+        self.answered();
+        self.errors.fetch_add(1, Relaxed);
+    }
+}
+
 /// One request's account: what it holds, and how it ended.
 pub(crate) struct Tally {
     pub flight: Flight,
+    /// Where it is counted as well, if it came by an environment's address.
+    pub side: Option<Arc<Side>>,
     pub gateway: Arc<Gateway>,
     /// When it arrived.
     pub started: Instant,
@@ -86,6 +116,9 @@ impl Tally {
     /// The replica answered 500 to 599, or too late.
     pub fn failed(&self) {
         self.metrics().errors.fetch_add(1, Relaxed);
+        if let Some(side) = &self.side {
+            side.errors.fetch_add(1, Relaxed);
+        }
     }
 
     /// The replica broke off.

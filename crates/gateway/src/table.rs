@@ -3,7 +3,7 @@
 use arc_swap::ArcSwap;
 use domain::{
     Availability, DeploymentId, DeploymentRoute, EnvironmentName, EnvironmentRoute, ModelId, ModelRoutes,
-    Weight,
+    SideCounts, Weight,
 };
 use http::Uri;
 use std::collections::HashMap;
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::address::Target;
 use crate::admission::{Deployment, View};
+use crate::metrics::Side;
 use crate::replica::Replica;
 use crate::split::Split;
 
@@ -52,11 +53,20 @@ struct Routed {
     weight: Weight,
     since: AtomicU64,
     total: Arc<AtomicU64>,
+    side: Arc<Side>,
+}
+
+/// The way by which a request came to a deployment.
+#[derive(Clone, Copy)]
+pub(crate) struct Through<'a> {
+    pub environment: &'a EnvironmentName,
+    /// Counts the answers to those that came this way.
+    pub side: &'a Arc<Side>,
 }
 
 /// Where a request goes.
 pub(crate) enum Resolved<'a> {
-    To(&'a Entry, Option<&'a EnvironmentName>),
+    To(&'a Entry, Option<Through<'a>>),
     NoEnvironment,
     /// The environment exists and nothing was promoted to it.
     Empty,
@@ -91,7 +101,9 @@ impl Table {
                 share.since.fetch_add(1, Relaxed);
                 share.total.fetch_add(1, Relaxed);
                 match find(&share.deployment) {
-                    Some(entry) => Resolved::To(entry, Some(name)),
+                    Some(entry) => {
+                        Resolved::To(entry, Some(Through { environment: name, side: &share.side }))
+                    }
                     None => Resolved::Empty,
                 }
             }
@@ -99,13 +111,15 @@ impl Table {
     }
 
     /// A deployment, if a target leads to it; takes no turn.
-    pub fn leads_to(&self, target: &Target, id: &DeploymentId) -> Option<(&Entry, Option<&EnvironmentName>)> {
+    pub fn leads_to(&self, target: &Target, id: &DeploymentId) -> Option<(&Entry, Option<Through<'_>>)> {
         let entry = self.deployments.get(id)?;
         match target {
             Target::Environment(name) => {
                 let name = EnvironmentName::new(name.as_str()).ok()?;
-                let (name, _) = self.environments.get_key_value(&name)?;
-                self.sends(name, id).then_some((entry, Some(name)))
+                let (name, environment) = self.environments.get_key_value(&name)?;
+                let mut shares = environment.shares.iter().filter(|share| share.weight > Weight::ZERO);
+                let share = shares.find(|share| share.deployment == *id)?;
+                Some((entry, Some(Through { environment: name, side: &share.side })))
             }
             Target::Development => (self.development.as_ref() == Some(id)).then_some((entry, None)),
             Target::Deployment(other) => (other == id).then_some((entry, None)),
@@ -140,6 +154,13 @@ impl Table {
             .collect()
     }
 
+    /// Answers and errors by deployment, of requests that came by the environment's address.
+    pub fn sides(&self, environment: &EnvironmentName) -> Vec<(DeploymentId, SideCounts)> {
+        let shares = self.environments.get(environment).map(|environment| environment.shares.as_slice());
+        let counts = |share: &Routed| (share.deployment.clone(), share.side.counts());
+        shares.unwrap_or_default().iter().map(counts).collect()
+    }
+
     /// Whether an environment sends requests to a deployment.
     pub fn sends(&self, environment: &EnvironmentName, deployment: &DeploymentId) -> bool {
         self.environments.get(environment).is_some_and(|environment| {
@@ -148,10 +169,12 @@ impl Table {
     }
 }
 
-/// Builds the next table, keeping replicas, deployments and counters that are already known.
+/// Builds the next table, keeping replicas, deployments and counters that are already known. `now` is monotonic
+/// milliseconds.
 pub(crate) fn build(
     before: &Table,
     routes: ModelRoutes,
+    now: i64,
     known: impl Fn(&DeploymentId, &ModelId) -> Arc<Deployment>,
 ) -> Table {
     let serial = before.serial + 1;
@@ -160,7 +183,7 @@ pub(crate) fn build(
             Some(entry) => entry.deployment.clone(),
             None => known(&route.id, &routes.model),
         };
-        let view = Arc::new(view(serial, &deployment, &route));
+        let view = Arc::new(view(serial, &deployment, &route, now));
         (route.id, Entry { deployment, view })
     });
     let environments = routes.environments.into_iter().map(|route| {
@@ -177,7 +200,7 @@ pub(crate) fn build(
     }
 }
 
-fn view(serial: u64, deployment: &Deployment, route: &DeploymentRoute) -> View {
+fn view(serial: u64, deployment: &Deployment, route: &DeploymentRoute, now: i64) -> View {
     let replicas = match route.availability {
         Availability::Serving => route.replicas.as_slice(),
         _ => &[],
@@ -186,7 +209,7 @@ fn view(serial: u64, deployment: &Deployment, route: &DeploymentRoute) -> View {
         deployment
             .replica(&address.id)
             .filter(|replica| replica.port == address.port)
-            .unwrap_or_else(|| Arc::new(Replica::new(&route.id, address.id.clone(), address.port)))
+            .unwrap_or_else(|| Arc::new(Replica::new(&route.id, address.id.clone(), address.port, now)))
     });
     View {
         serial,
@@ -210,13 +233,13 @@ fn environment(before: Option<&Arc<Environment>>, route: EnvironmentRoute) -> Ar
             return before.clone();
         }
     }
-    let total = |id: &DeploymentId| {
-        let known = before.and_then(|before| before.shares.iter().find(|share| share.deployment == *id));
-        known.map(|share| share.total.clone()).unwrap_or_default()
+    let known = |id: &DeploymentId| {
+        before.and_then(|before| before.shares.iter().find(|share| share.deployment == *id))
     };
     let weights: Vec<u16> = route.shares.iter().map(|share| share.weight.basis_points()).collect();
     let shares = route.shares.into_iter().map(|share| Routed {
-        total: total(&share.deployment),
+        total: known(&share.deployment).map(|share| share.total.clone()).unwrap_or_default(),
+        side: known(&share.deployment).map(|share| share.side.clone()).unwrap_or_default(),
         deployment: share.deployment,
         weight: share.weight,
         since: AtomicU64::new(0),

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use domain::{
-    AppliedRoutes, Demand, DeploymentId, DeploymentTraffic, EnvironmentName, ModelId, ReplicaId, Traffic,
+    AppliedRoutes, Demand, DeploymentId, DeploymentTraffic, EnvironmentName, FirstAnswer, ModelId, ReplicaId,
+    SideCounts, Traffic,
 };
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -33,6 +34,7 @@ impl Traffic for Gateway {
             total_micros: metrics.total_micros.load(Relaxed),
             p50_micros,
             p95_micros,
+            longest_wait_ms: deployment.longest_wait(),
         }
     }
 
@@ -40,9 +42,18 @@ impl Traffic for Gateway {
         self.table(model).map(|table| table.routed(environment)).unwrap_or_default()
     }
 
+    fn sides(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, SideCounts)> {
+        self.table(model).map(|table| table.sides(environment)).unwrap_or_default()
+    }
+
     fn in_flight(&self, replica: &ReplicaId) -> u32 {
         let known = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
         known.find(replica).map_or(0, |found| found.in_flight())
+    }
+
+    fn first_answer(&self, replica: &ReplicaId) -> FirstAnswer {
+        let known = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        known.find(replica).map_or(FirstAnswer::NoneWaited, |found| found.first_answer())
     }
 }
 

@@ -8,6 +8,7 @@ use truss::requirements::ServerNeeds;
 use truss::{Config, InstallPlan, Wheel};
 
 use crate::envs::claim;
+use crate::external;
 use crate::files::{Files, make_private};
 use crate::logs::Logs;
 use crate::parse::Parsed;
@@ -74,7 +75,7 @@ impl Builder<'_> {
         } else {
             step("reusing an environment with the same requirements");
         }
-        Ok(())
+        external::fetch(&config, self.files, &env.join("bin/python"), step, lines).await
     }
 
     /// Notes that an environment is used, so that it stays; says whether it is whole.

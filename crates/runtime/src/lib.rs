@@ -1,15 +1,18 @@
 //! The only starter of things: replicas as processes of this machine.
 
+mod bell;
 mod build;
 mod cgroup;
 mod envs;
 mod exposure;
+mod external;
 mod facts;
 mod files;
 mod follow;
 mod local;
 mod logs;
 mod manifest;
+mod pace;
 mod parse;
 mod ports;
 mod probe;
@@ -24,6 +27,7 @@ mod strays;
 mod supervise;
 mod tidy;
 mod tools;
+mod usage;
 
 pub use facts::{HostFacts, host_facts, memory_limits};
 pub use local::{LocalConfig, LocalRuntime};

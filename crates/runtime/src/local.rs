@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, Holding, LogLevel, LogLine,
-    LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Runtime,
+    LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, ReplicaUse, Runtime,
     RuntimeError, Seen, StopReason, StorageUse, Wake,
 };
 use rustix::process::Signal;
@@ -29,6 +29,7 @@ use crate::strays::stop_strays;
 use crate::supervise::Supervisor;
 use crate::tidy::Unclaimed;
 use crate::tools::Tools;
+use crate::usage::used_by;
 
 /// What the driver needs.
 pub struct LocalConfig {
@@ -232,6 +233,8 @@ impl LocalRuntime {
             port: manifest.port,
             pid: Some(manifest.identity.pid),
             started_at: manifest.started_at,
+            spawned_at: manifest.spawned_at,
+            loaded_at: manifest.loaded_at,
             ready_at: manifest.ready_at,
             artifact: manifest.artifact.clone(),
             refused: None,
@@ -329,6 +332,8 @@ impl Runtime for LocalRuntime {
                 identity,
                 port,
                 started_at: self.clock.now(),
+                spawned_at: None,
+                loaded_at: None,
                 ready_at: None,
                 endpoints: spawned.endpoints,
                 reserved: spec.reserved,
@@ -458,6 +463,15 @@ impl Runtime for LocalRuntime {
         let (files, sizes, deployment) = (self.files.clone(), self.sizes.clone(), deployment.clone());
         let measured = tokio::task::spawn_blocking(move || sizes.measure(&files, &deployment)).await;
         measured.unwrap_or_default()
+    }
+
+    async fn uses(&self, replica: &ReplicaId) -> Option<ReplicaUse> {
+        let pid = {
+            let state = self.registry.lock();
+            let entry = state.replicas.get(replica).filter(|entry| entry.seen.is_alive())?;
+            entry.seen.pid?
+        };
+        tokio::task::spawn_blocking(move || used_by(pid)).await.ok().flatten()
     }
 }
 

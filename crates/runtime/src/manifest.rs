@@ -17,6 +17,10 @@ pub(crate) struct Manifest {
     pub identity: Identity,
     pub port: u16,
     pub started_at: Timestamp,
+    #[serde(default)]
+    pub spawned_at: Option<Timestamp>,
+    #[serde(default)]
+    pub loaded_at: Option<Timestamp>,
     pub ready_at: Option<Timestamp>,
     pub endpoints: Endpoints,
     /// What it holds of the machine.

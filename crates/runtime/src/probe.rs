@@ -21,11 +21,19 @@ pub(crate) enum Health {
 
 /// Asks `path` on a loopback port; success is any status from 200 to 299.
 pub(crate) async fn probe(port: u16, path: &str, limit: Duration) -> Health {
-    let Ok(Ok(mut stream)) =
-        tokio::time::timeout(limit, TcpStream::connect((Ipv4Addr::LOCALHOST, port))).await
-    else {
-        return Health::Silent;
-    };
+    match connect(port, limit).await {
+        Some(stream) => ask(stream, port, path, limit).await,
+        None => Health::Silent,
+    }
+}
+
+/// A connection to a loopback port, if anybody listens.
+pub(crate) async fn connect(port: u16, limit: Duration) -> Option<TcpStream> {
+    tokio::time::timeout(limit, TcpStream::connect((Ipv4Addr::LOCALHOST, port))).await.ok()?.ok()
+}
+
+/// Asks over a connection that was made.
+pub(crate) async fn ask(mut stream: TcpStream, port: u16, path: &str, limit: Duration) -> Health {
     let exchange = async {
         let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;

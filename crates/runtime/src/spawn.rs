@@ -11,8 +11,10 @@ use domain::{Endpoints, ReplicaSpec, RuntimeError};
 use tokio::process::{Child, Command};
 use truss::{Config, Serves, Wheel, lay_out};
 
+use crate::bell;
 use crate::build::{COMPLETE, plan};
 use crate::cgroup::{Group, enter};
+use crate::external;
 use crate::files::{Files, make_private};
 use crate::follow::OUTPUTS;
 use crate::slots::visible;
@@ -62,6 +64,11 @@ pub(crate) fn spawn(
     lay_out(&config, &truss, &wheel.templates(), &folder).map_err(|error| {
         RuntimeError::Refused(format!("the model's folder could not be laid out: {error}"))
     })?;
+    external::place(&config, files, &folder).map_err(|error| {
+        RuntimeError::Refused(format!(
+            "its external data is gone; retry the deployment to fetch it again: {error}"
+        ))
+    })?;
     if let Some(environment) = &spec.environment {
         let text = serde_json::json!({ "name": environment }).to_string();
         std::fs::write(folder.join("dynamic_config/environment"), text).map_err(busy)?;
@@ -70,6 +77,7 @@ pub(crate) fn spawn(
         Serves::TrussServer => {
             let launcher = folder.join("launch.py");
             std::fs::write(&launcher, include_str!("launch.py")).map_err(busy)?;
+            bell::hang(&folder).map_err(busy)?;
             let mut command = Command::new(env.join("bin/python"));
             command.arg(launcher);
             let readiness = "/v1/models/model".to_owned();

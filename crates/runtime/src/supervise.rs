@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Clock, LogLevel, LogSource, ReplicaState, Wake, memory_text};
+use domain::{Clock, LogLevel, LogSource, ReplicaState, Timestamp, Wake, memory_text};
 use rustix::process::Signal;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -14,17 +14,20 @@ use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::bell::{Bell, Told};
 use crate::exposure::{self, Listening};
 use crate::follow::Follower;
 use crate::logs::Logs;
 use crate::manifest::Manifest;
+use crate::pace;
 use crate::parse::{Parsed, cause};
-use crate::probe::{Health, probe};
+use crate::probe::{self, Health};
 use crate::registry::{Order, Registry};
 
-/// How often a starting process is asked whether it is ready.
-const STARTING: Duration = Duration::from_millis(50);
-/// How often a ready one is.
+/// How soon one that told it can answer, and did not yet, is asked again; and for how long.
+const EAGER: Duration = Duration::from_millis(2);
+const EAGER_FOR: Duration = Duration::from_secs(1);
+/// How often a ready one is asked.
 const READY: Duration = Duration::from_secs(5);
 /// How often its output is looked at.
 const OUTPUT: Duration = Duration::from_millis(100);
@@ -48,14 +51,33 @@ pub(crate) struct Supervisor {
     pub child: Option<Child>,
 }
 
-/// A question that waits for its answer.
-type Asking = Pin<Box<dyn Future<Output = Health> + Send>>;
+/// What a question found: its health and, if that was looked at along with it, where it listens.
+type Answer = (Health, Option<(Listening, Vec<u16>)>);
 
-async fn answer(asking: &mut Option<Asking>) -> Health {
+/// A question that waits for its answer.
+type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+async fn answer(asking: &mut Option<Asking>) -> Answer {
     match asking {
         Some(asking) => asking.await,
         None => std::future::pending().await,
     }
+}
+
+async fn told(bell: &Option<Bell>) -> Vec<Told> {
+    match bell {
+        Some(bell) => bell.told().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a replica told of itself.
+#[derive(Default)]
+struct Steps {
+    loaded: Option<Timestamp>,
+    listens: Option<Timestamp>,
+    /// Until when it is asked eagerly.
+    eager: Option<Instant>,
 }
 
 /// What was seen of where it listens.
@@ -87,6 +109,9 @@ impl Supervisor {
         let mut exposure =
             Exposure { next: Instant::now() + Duration::from_secs(1), own: false, told: false };
         let mut asking: Option<Asking> = None;
+        let bell = Bell::open(&self.folder);
+        let mut steps = Steps::default();
+        let born = Instant::now();
         let mut killed = false;
         let mut why = None;
         loop {
@@ -116,11 +141,17 @@ impl Supervisor {
                     kill_at = Some(Instant::now() + Duration::from_secs(1));
                 }
                 () = tokio::time::sleep_until(next_probe), if !stopping && asking.is_none() => {
-                    asking = Some(self.ask());
+                    asking = Some(self.ask(exposure.own));
                 }
-                health = answer(&mut asking), if !stopping && asking.is_some() => {
+                told = told(&bell), if !stopping && self.manifest.ready_at.is_none() => {
+                    if self.note_steps(&mut steps, &told) {
+                        // What it answers from now on counts, not what it was asked before.
+                        asking = Some(self.ask(exposure.own));
+                    }
+                }
+                (health, looked) = answer(&mut asking), if !stopping && asking.is_some() => {
                     asking = None;
-                    match self.exposed(&mut exposure, health).await {
+                    match self.exposed(&mut exposure, health, looked).await {
                         Listening::Private => self.note_health(health, &mut failures),
                         // Whoever answers there is not this replica, so the answer says nothing of it.
                         Listening::Elsewhere => {}
@@ -132,8 +163,15 @@ impl Supervisor {
                             self.manifest.identity.signal(Signal::KILL);
                         }
                     }
-                    let ready = self.manifest.ready_at.is_some();
-                    next_probe = Instant::now() + if ready { READY } else { STARTING };
+                    let now = Instant::now();
+                    next_probe = now
+                        + if self.manifest.ready_at.is_some() {
+                            READY
+                        } else if steps.eager.is_some_and(|until| now < until) {
+                            EAGER
+                        } else {
+                            pace::pause(born.elapsed(), bell.is_some())
+                        };
                 }
             }
         }
@@ -174,20 +212,57 @@ impl Supervisor {
         overran.then(|| format!("it used more than its {limit} of memory and was killed"))
     }
 
-    fn ask(&self) -> Asking {
+    /// Asks how it is; while it is not `known` to be itself that answers, looks at the same time at who listens there.
+    fn ask(&self, known: bool) -> Asking {
         let limit = if self.manifest.ready_at.is_some() { READY_LIMIT } else { LIMIT };
         let (port, path) = (self.manifest.port, self.manifest.endpoints.readiness.clone());
-        Box::pin(async move { probe(port, &path, limit).await })
+        let leader = self.manifest.identity.pid;
+        Box::pin(async move {
+            let Some(stream) = probe::connect(port, limit).await else { return (Health::Silent, None) };
+            let look = (!known).then(|| tokio::task::spawn_blocking(move || exposure::look(leader, port)));
+            let health = probe::ask(stream, port, &path, limit).await;
+            let looked = match look {
+                Some(look) => look.await.ok(),
+                None => None,
+            };
+            (health, looked)
+        })
+    }
+
+    /// Takes note of what it told; whether that makes it worth asking at once.
+    fn note_steps(&mut self, steps: &mut Steps, told: &[Told]) -> bool {
+        let mut news = false;
+        for step in told {
+            match *step {
+                Told::Loads(at) => self.manifest.spawned_at = Some(at),
+                Told::Loaded(at) => steps.loaded = Some(at),
+                Told::Listens(at) => {
+                    steps.listens = Some(at);
+                    news = true;
+                }
+            }
+        }
+        if let (Some(loaded), Some(listens)) = (steps.loaded, steps.listens) {
+            self.manifest.loaded_at = Some(loaded.max(listens));
+            steps.eager = Some(Instant::now() + EAGER_FOR);
+            news = true;
+        }
+        news
     }
 
     /// Whether it listens where it should: looked at when it first answers, and now and then.
-    async fn exposed(&self, seen: &mut Exposure, health: Health) -> Listening {
-        let fresh = health != Health::Silent && !seen.own;
-        if !fresh && Instant::now() < seen.next {
-            return Listening::Private;
-        }
+    async fn exposed(
+        &self,
+        seen: &mut Exposure,
+        health: Health,
+        looked: Option<(Listening, Vec<u16>)>,
+    ) -> Listening {
         let (leader, port) = (self.manifest.identity.pid, self.manifest.port);
-        let looked = tokio::task::spawn_blocking(move || exposure::look(leader, port)).await;
+        let looked = match looked {
+            Some(looked) => Ok(looked),
+            None if Instant::now() < seen.next => return Listening::Private,
+            None => tokio::task::spawn_blocking(move || exposure::look(leader, port)).await,
+        };
         let Ok((here, others)) = looked else { return Listening::Private };
         seen.own |= here == Listening::Private;
         seen.next =
@@ -218,11 +293,16 @@ impl Supervisor {
 
     fn note_health(&mut self, health: Health, failures: &mut u32) {
         let was_ready = self.manifest.ready_at.is_some();
+        if health != Health::Silent && self.manifest.spawned_at.is_none() {
+            self.manifest.spawned_at = Some(self.clock.now());
+        }
         match health {
             Health::Ready => {
                 *failures = 0;
                 if !was_ready {
-                    self.manifest.ready_at = Some(self.clock.now());
+                    let now = self.clock.now();
+                    self.manifest.loaded_at.get_or_insert(now);
+                    self.manifest.ready_at = Some(now);
                     if let Err(error) = self.manifest.write(&self.folder) {
                         tracing::warn!(replica = %self.manifest.id, %error, "could not write down that it is ready");
                     }
@@ -252,6 +332,8 @@ impl Supervisor {
             news = entry.seen.state != state;
             entry.seen.unready_since =
                 (state == ReplicaState::Unready).then(|| entry.seen.unready_since.unwrap_or(now));
+            entry.seen.spawned_at = self.manifest.spawned_at;
+            entry.seen.loaded_at = self.manifest.loaded_at;
             entry.seen.ready_at = self.manifest.ready_at;
             entry.seen.state = state;
         });

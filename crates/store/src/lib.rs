@@ -7,6 +7,7 @@ mod deployments;
 mod environments;
 mod error;
 mod events;
+mod history;
 mod keys;
 mod models;
 mod overview;

@@ -42,6 +42,7 @@ fn deployment(model: &Model, name: &str) -> Deployment {
         failed_starts: 0,
         retry_at: None,
         last_exit: None,
+        terminating: Vec::new(),
         failure: None,
         compute: Default::default(),
         waiting: None,
@@ -73,6 +74,8 @@ fn promotion(model: &Model, id: &str, candidate: &Deployment) -> Promotion {
         gate_deadline: NOW,
         previous_floor: 0,
         hold: None,
+        stop_on_errors: true,
+        evidence: Default::default(),
         candidate_down_since: None,
         signal: None,
         signal_by: None,
@@ -126,6 +129,7 @@ on_both!(
     uploads_are_taken_once,
     settings_are_replaced,
     secrets_keep_their_id_through_new_values,
+    the_record_of_scaling_is_bounded,
     opening_again_finds_everything,
 );
 
@@ -472,6 +476,43 @@ mod checks {
         assert_eq!(tx.delete_secret(&name).await.unwrap(), None);
         tx.commit().await.unwrap();
         assert!(store.secrets_named(&["hf_token"]).await.unwrap().is_empty());
+    }
+
+    pub async fn the_record_of_scaling_is_bounded(scratch: Scratch) {
+        let store = &scratch.store;
+        let iris = model("iris");
+        let (one, two) = (deployment(&iris, "one"), deployment(&iris, "two"));
+        add(store, &iris, &[one.clone(), two.clone()]).await;
+        let count = |at, wanted| ReplicaCount { at: NOW.plus(at), wanted, starting: 0, ready: wanted };
+        let start = |at: i64| ColdStart {
+            at: NOW.plus(at),
+            deployment: one.id.clone(),
+            replica: ReplicaId::new(format!("r{at}")),
+            queue_ms: 1,
+            spawn_ms: 2,
+            load_ms: 3,
+            ready_ms: 4,
+            first_byte_ms: Some(5),
+        };
+        let rows: Vec<_> = (0..6).map(|n| (one.id.clone(), count(n * 10, n as u32))).collect();
+        store.add_history(&rows, &[start(0), start(30), start(50)]).await.unwrap();
+        // Two changes at one moment are one.
+        let twice = [(two.id.clone(), count(0, 1)), (two.id.clone(), count(0, 2))];
+        store.add_history(&twice, &[]).await.unwrap();
+        let last = store.last_counts(&iris.id).await.unwrap();
+        assert_eq!(last.len(), 2);
+        assert!(
+            last.contains(&(one.id.clone(), count(50, 5))) && last.contains(&(two.id.clone(), count(0, 2)))
+        );
+        // A period begins with what was so when it began.
+        let since = store.replica_counts(&one.id, NOW.plus(25), 100).await.unwrap();
+        assert_eq!(since, [count(20, 2), count(30, 3), count(40, 4), count(50, 5)]);
+        assert_eq!(store.replica_counts(&one.id, NOW, 2).await.unwrap(), [count(40, 4), count(50, 5)]);
+        assert_eq!(store.cold_starts(&one.id, NOW.plus(1), 100).await.unwrap(), [start(30), start(50)]);
+        store.trim_history(NOW.plus(25), 2).await.unwrap();
+        assert_eq!(store.replica_counts(&one.id, NOW, 100).await.unwrap(), [count(40, 4), count(50, 5)]);
+        assert_eq!(store.cold_starts(&one.id, NOW, 100).await.unwrap(), [start(30), start(50)]);
+        assert_eq!(store.replica_counts(&two.id, NOW, 100).await.unwrap(), [count(0, 2)], "what is so stays");
     }
 
     pub async fn opening_again_finds_everything(scratch: Scratch) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use axum::extract::Query;
-use domain::Invalid;
+use domain::{Invalid, started_minutes};
 use serde::{Deserialize, Serialize};
 use time::Date;
 
@@ -92,7 +92,7 @@ pub async fn summary(
     let mut breakdown: Vec<Row> = Vec::new();
     for row in rows {
         let id = row.deployment.to_string();
-        let minutes = minutes(row.replica_millis);
+        let minutes = started_minutes(row.replica_millis);
         let daily = Daily {
             date: date(row.day),
             subtotal: row.price.map(|price| rounded(price.of(minutes))),
@@ -138,11 +138,6 @@ pub async fn summary(
             breakdown,
         },
     }))
-}
-
-/// A started minute counts whole.
-fn minutes(millis: i64) -> u64 {
-    u64::try_from((millis + 59_999) / 60_000).unwrap_or(0)
 }
 
 /// The period in days since 1970; the last 31 of them if nothing was said.

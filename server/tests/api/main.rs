@@ -5,6 +5,7 @@
 mod access;
 mod dashboard;
 mod doors;
+mod life;
 mod management;
 mod purge;
 mod push;
@@ -12,3 +13,4 @@ mod room;
 mod secrets;
 mod support;
 mod uploads;
+mod watch;

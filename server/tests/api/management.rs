@@ -94,6 +94,7 @@ async fn every_shape_has_the_fields_that_clients_require() {
             "rolling_deploy_config",
             "ramp_up_while_promoting",
             "ramp_up_duration_seconds",
+            "stop_on_errors",
         ],
     );
     assert_eq!(
@@ -269,13 +270,14 @@ async fn an_environment_is_made_changed_and_removed() {
     let world = World::start().await;
     let (model, _) = world.push(Ok("Slots"), "").await;
     let base = format!("/v1/models/{model}/environments");
-    let body = json!({ "name": "staging", "autoscaling_settings": { "max_replica": 3 }, "promotion_settings": { "ramp_up_while_promoting": true, "ramp_up_duration_seconds": 60 } });
+    let body = json!({ "name": "staging", "autoscaling_settings": { "max_replica": 3 }, "promotion_settings": { "ramp_up_while_promoting": true, "ramp_up_duration_seconds": 60, "stop_on_errors": false } });
     let made = world.rest("POST", &base, body).await.ok();
     assert_eq!(
         (&made["autoscaling_settings"]["max_replica"], &made["current_deployment"]),
         (&json!(3), &Value::Null)
     );
     assert_eq!(made["promotion_settings"]["ramp_up_while_promoting"], true);
+    assert_eq!(made["promotion_settings"]["stop_on_errors"], false);
     let again = world.rest("POST", &base, json!({ "name": "staging" })).await;
     assert_eq!(again.status, 400, "{}", again.text());
     let path = format!("{base}/staging");

@@ -3,6 +3,7 @@
 //! `plan` composes the smaller decisions in a fixed order. It reads nothing and changes nothing; ignorance is in the
 //! snapshot, and its answer to it is to leave everything as it is.
 
+mod errors;
 mod lifecycle;
 mod live;
 mod promote;
@@ -13,9 +14,9 @@ mod scale;
 use std::collections::BTreeMap;
 
 use crate::{
-    ArtifactId, Demand, Deployment, DeploymentId, Environment, EnvironmentName, EventKind, Model,
-    ModelRoutes, ObservedReplica, Position, Promotion, PromotionId, ReplicaId, Scaler, Seen, StopReason,
-    Timestamp,
+    ArtifactId, Demand, Deployment, DeploymentId, Environment, EnvironmentName, EventKind, Evidence, Model,
+    ModelRoutes, ObservedReplica, Position, Promotion, PromotionId, ReplicaId, Scaler, Seen, SideCounts,
+    StopReason, Timestamp,
 };
 
 /// Wall time for records and monotonic milliseconds for measuring.
@@ -38,6 +39,8 @@ pub struct Snapshot {
     /// What was measured at the gateway; absent means nothing was.
     pub demand: BTreeMap<DeploymentId, Demand>,
     pub in_flight: BTreeMap<ReplicaId, u32>,
+    /// What each side of an environment answered, as the gateway has counted; for environments with a promotion.
+    pub sides: BTreeMap<EnvironmentName, BTreeMap<DeploymentId, SideCounts>>,
     /// The table the gateway serves now, if one was published since the server started.
     pub published: Option<ModelRoutes>,
 }
@@ -52,6 +55,8 @@ pub struct Memory {
     pub stopping: std::collections::BTreeSet<ReplicaId>,
     /// How far rollouts have counted since their last save.
     pub counting: BTreeMap<PromotionId, Counting>,
+    /// Where the gateway's counters stood when their evidence was that of the promotion as stored.
+    pub counted_from: BTreeMap<PromotionId, (Evidence, Evidence)>,
     /// Replicas whose code is being swapped in place.
     pub reloading: BTreeMap<ReplicaId, ArtifactId>,
 }
@@ -160,6 +165,7 @@ pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
         floors: BTreeMap::new(),
     };
     work.forget_the_gone();
+    work.end_what_was_asked();
     work.follow_changes();
     work.follow_lifecycles();
     work.give_production_to_the_first();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::errors::JUDGE_EVERY;
 use super::{Counting, Work};
 use crate::rollout::{stage_at, stage_end};
 use crate::{
@@ -25,11 +26,13 @@ impl Work<'_> {
             self.move_one(&mut promotion);
             if promotion.phase.is_over() {
                 self.memory.counting.remove(&promotion.id);
+                self.memory.counted_from.remove(&promotion.id);
             }
             self.promotions[index] = promotion;
         }
         let running: Vec<_> = self.promotions.iter().map(|promotion| promotion.id.clone()).collect();
         self.memory.counting.retain(|id, _| running.contains(id));
+        self.memory.counted_from.retain(|id, _| running.contains(id));
     }
 
     fn move_one(&mut self, promotion: &mut Promotion) {
@@ -173,6 +176,7 @@ impl Work<'_> {
         let Some(window_ms) = window else { return self.succeed(promotion) };
         promotion.phase = Phase::RampingUp;
         promotion.position = first;
+        self.begin_evidence(promotion);
         self.count(promotion, first, true);
         self.look_by(self.at.monotonic + stage_end(1, window_ms).min(SAVE_EVERY));
         self.step_event(promotion);
@@ -180,6 +184,14 @@ impl Work<'_> {
 
     fn ramp_up(&mut self, promotion: &mut Promotion) {
         let Strategy::Canary { window_ms } = promotion.strategy else { return self.succeed(promotion) };
+        let evidence = self.evidence(promotion);
+        if let Some(reason) = self.too_many_errors(promotion, &evidence) {
+            promotion.evidence = evidence;
+            return self.fail(promotion, reason);
+        }
+        if promotion.stop_on_errors && self.environment_demand(promotion) > 0 {
+            self.look_by(self.at.monotonic + JUDGE_EVERY);
+        }
         let saved = promotion.position;
         let counting = self.memory.counting.get(&promotion.id).copied();
         let live = counting
@@ -193,12 +205,16 @@ impl Work<'_> {
         let step =
             next_step(live, window_ms, passed, |weight| self.carries(&promotion.candidate, weight, demand));
         match step {
-            Step::Finish => self.succeed(promotion),
+            Step::Finish => {
+                promotion.evidence = evidence;
+                self.succeed(promotion);
+            }
             Step::Hold(hold) => self.hold(promotion, live, hold),
             Step::Advance { position } => {
                 self.go_on(promotion);
                 promotion.position = position;
                 promotion.counted_at = self.at.now;
+                self.keep_evidence(promotion, evidence);
                 self.count(promotion, position, true);
                 self.step_event(promotion);
                 self.look_for_stage(position, window_ms);
@@ -210,6 +226,7 @@ impl Work<'_> {
                 if position.elapsed_ms - saved.elapsed_ms >= SAVE_EVERY || counting.is_none() {
                     promotion.position = position;
                     promotion.counted_at = self.at.now;
+                    self.keep_evidence(promotion, evidence);
                 }
                 self.look_for_stage(position, window_ms);
             }
@@ -408,17 +425,20 @@ impl Work<'_> {
     }
 
     fn step_event(&mut self, promotion: &Promotion) {
+        let so_far = self.so_far(promotion, &promotion.evidence).map(|text| format!("; {text}"));
         let sentence = format!(
-            "stage {} of {STAGES}: {} % of {} goes to {}",
+            "stage {} of {STAGES}: {} % of {} goes to {}{}",
             promotion.position.stage,
             promotion.percent(),
             promotion.environment,
-            self.name_of(&promotion.candidate)
+            self.name_of(&promotion.candidate),
+            so_far.unwrap_or_default()
         );
         let data = json!({
             "promotion": promotion.id,
             "stage": promotion.position.stage,
             "percent": promotion.percent(),
+            "evidence": promotion.evidence,
         });
         self.record(
             EventKind::ModelPromotionStep,

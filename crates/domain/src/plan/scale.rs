@@ -52,7 +52,8 @@ impl Work<'_> {
         let scaler = self.memory.scalers.entry(id.clone()).or_default();
         scaler.sample(at.monotonic, load, settings.autoscaling_window);
         let mut decision = decide(scaler, &settings, current, floor, at.now, at.monotonic);
-        if decision.applied == 0 && current > 0 && at.now.since(active_since) < SEEN_AFTER {
+        decision.young = at.now.since(active_since) < SEEN_AFTER;
+        if decision.applied == 0 && current > 0 && decision.young {
             decision.applied = 1;
             decision.limit = Limit::Delay;
             self.look_when(active_since.plus(SEEN_AFTER));

@@ -101,6 +101,7 @@ pub async fn play(seed: u64) -> Result<Outcome, store::Error> {
     if !world.state().await?.promotions.is_empty() {
         world.violations.push("a promotion has no end".into());
     }
+    world.check_decisions().await?;
     Ok(Outcome { seed, violations: world.violations, promotions })
 }
 
@@ -155,6 +156,9 @@ async fn retire_or_wake(
 
 fn random_script(chance: &mut StdRng) -> Script {
     let mut script = Script { ready_after_ms: chance.random_range(50..20_000), ..Script::default() };
+    if chance.random_bool(0.2) {
+        script.fails_every = chance.random_range(1..40);
+    }
     match chance.random_range(0..100) {
         0..8 => script.build_fails = Some("a requirement could not be installed".into()),
         8..16 => script.load_fails = Some("its process exited with code 1".into()),

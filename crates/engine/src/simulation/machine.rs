@@ -22,10 +22,14 @@ pub struct Script {
     /// Each process ends with this reason instead of becoming ready.
     pub load_fails: Option<String>,
     pub never_ready: bool,
+    /// It is the development deployment.
+    pub development: bool,
     /// Each process ends by itself so long after it became ready.
     pub crash_after_ms: Option<i64>,
     /// What the deployment was given of the machine, for each process.
     pub needs: Reserved,
+    /// Each so many answers one is an error; 0 for none.
+    pub fails_every: u64,
 }
 
 /// What a stopping process takes to finish.
@@ -69,6 +73,11 @@ impl Machine {
         self.state().scripts.insert(deployment.clone(), script);
     }
 
+    /// What a replica runs.
+    pub fn code_of(&self, replica: &ReplicaId) -> Option<ArtifactId> {
+        self.state().processes.get(replica)?.seen.artifact.clone()
+    }
+
     /// Code that fails to load wherever it is started.
     pub fn breaks(&self, artifact: &ArtifactId, reason: &str) {
         self.state().broken.insert(artifact.clone(), reason.to_owned());
@@ -94,6 +103,13 @@ impl Machine {
             process.exit("its process was killed by signal 9");
             self.wakes.wake(&process.seen.model);
         }
+    }
+
+    /// One ready replica of a deployment, if it has one.
+    pub fn ready_one(&self, deployment: &DeploymentId) -> Option<ReplicaId> {
+        let state = self.state();
+        let mut ready = state.processes.values().map(|process| &process.seen);
+        ready.find(|seen| &seen.deployment == deployment && seen.is_ready()).map(|seen| seen.id.clone())
     }
 
     /// Kills all replicas of a deployment and keeps new ones from becoming ready, or lets them again.
@@ -163,12 +179,16 @@ impl Process {
 
     fn go_on(&mut self, script: &Script, down: bool, now: Timestamp) {
         match self.seen.state {
-            ReplicaState::Starting => self.seen.state = ReplicaState::Loading,
+            ReplicaState::Starting => {
+                self.seen.state = ReplicaState::Loading;
+                self.seen.spawned_at = Some(now);
+            }
             ReplicaState::Loading if down => self.exit("its process was killed by signal 9"),
             ReplicaState::Loading => match &script.load_fails {
                 Some(reason) => self.exit(reason),
                 None => {
                     self.seen.state = ReplicaState::Ready;
+                    self.seen.loaded_at = Some(now);
                     self.seen.ready_at = Some(now);
                 }
             },
@@ -204,6 +224,8 @@ impl Runtime for Machine {
             port,
             pid: None,
             started_at: now,
+            spawned_at: None,
+            loaded_at: None,
             ready_at: None,
             unready_since: None,
             artifact: Some(spec.artifact.clone()),

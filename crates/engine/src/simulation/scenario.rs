@@ -1,30 +1,57 @@
 //! Plays a scenario: a text of one command a line, whose transcript is the test's golden file.
 //!
 //! ```text
-//! deploy v1 ready-after 3s          a push arrives (also: build-fails, load-fails, never-ready, crash-after 20s)
 //! deploy v1 memory 4 gpus 1         each replica holds 4 GiB and a card; the machine has 16 GiB and 2 cards
+//! deploy v1 ready-after 3s          a push arrives (also: build-fails, load-fails, never-ready, crash-after 20s,
+//!                                   fails-every 10: each tenth answer is an error)
+//! deploy dev development            the development deployment
+//! change dev                        its code changes (also: hot, fails)
 //! promote v2 canary 120s            or: direct
 //! cancel                            the running promotion
 //! scale min 2 max 4 target 1        production's autoscaling
+//! stop-on-errors off                for promotions to production that begin from now on; or: on
+//! fail v2 every 10                  each tenth answer of it is an error from now on; 0 for none
 //! traffic 5                         concurrent requests at production's address
 //! update v1                         its code is replaced in place, as a push to the development slot does
 //! crash v2                          one of its replicas dies
+//! terminate v2                      a person ends one of its replicas
 //! down v2                           all of them, and they stay down; `up v2` lets them start again
 //! deactivate v1 / activate v1 / delete v1
 //! restart                           the server dies and starts
 //! blind / see                       the machine stops, starts answering
 //! run 30s
 //! show routes / promotion / status / events
+//! show demand                       requests in flight and held
+//! show scaling v1                   its counts of replicas, and how long each start took
 //! ```
 
 use std::fmt::Write;
 
-use domain::{AutoscalingPatch, EventKind, Lifecycle, Strategy};
+use domain::{AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, STAGES, Strategy, Traffic};
 
 use super::{Script, World};
 
 /// Performs a scenario and returns its transcript; broken promises stand at its end.
+///
+/// A text with the word `STAGE` is performed once for each stage of a canary, with that stage's number and, for `BEFORE`,
+/// the moment in the middle of that stage for a window of 100 s.
 pub async fn perform(text: &str) -> Result<String, String> {
+    if !text.contains("STAGE") {
+        return perform_once(text).await;
+    }
+    let mut out = String::new();
+    for stage in 1..=STAGES {
+        let middle = format!("{}s", stage * 10 - 5);
+        let once = text.replace("STAGE", &stage.to_string()).replace("BEFORE", &middle);
+        out.push_str(&perform_once(&once).await.map_err(|error| format!("stage {stage}: {error}"))?);
+        if stage < STAGES {
+            out.push('\n');
+        }
+    }
+    Ok(out)
+}
+
+async fn perform_once(text: &str) -> Result<String, String> {
     let mut world = World::new(1).await.map_err(|error| error.to_string())?;
     let mut out = String::new();
     let mut shown = 0;
@@ -36,6 +63,7 @@ pub async fn perform(text: &str) -> Result<String, String> {
         let _ = writeln!(out, "> {line}");
         step(&mut world, line, &mut out, &mut shown).await.map_err(|error| format!("{line}: {error}"))?;
     }
+    world.check_decisions().await.map_err(|error| error.to_string())?;
     let _ = match world.violations.as_slice() {
         [] => writeln!(out, "# every promise kept"),
         broken => writeln!(out, "# BROKEN: {}", broken.join("; ")),
@@ -81,11 +109,19 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
                     "target" => patch.concurrency_target = value,
                     "delay" => patch.scale_down_delay = value,
                     "window" => patch.autoscaling_window = value,
+                    "rate" => patch.max_scale_down_rate = value,
+                    "utilization" => patch.target_utilization_percentage = value,
                     other => return Err(format!("no setting {other}")),
                 }
             }
             tell(out, world.rescale("production", patch).await.map_err(store)?);
         }
+        ["fail", name, "every", number] => {
+            let every = number.parse().map_err(|_| format!("{number} is no number"))?;
+            with_id(world, name).await.map(|id| world.load.fail(&id, every))?;
+        }
+        ["stop-on-errors", "on"] => world.stop_on_errors(true).await.map_err(store)?,
+        ["stop-on-errors", "off"] => world.stop_on_errors(false).await.map_err(store)?,
         ["traffic", count] => {
             let count = count.parse().map_err(|_| format!("{count} is no number"))?;
             world.traffic(count);
@@ -95,8 +131,19 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
             world.change(name, |deployment| deployment.artifact = artifact.clone()).await.map_err(store)?;
         }
         ["crash", name] => with_id(world, name).await.map(|id| world.machine.crash(&id))?,
+        ["terminate", name] => {
+            let id = with_id(world, name).await?;
+            let replica = world.machine.ready_one(&id).ok_or("no replica of it is ready")?;
+            let ask = |deployment: &mut domain::Deployment| deployment.terminating.push(replica.clone());
+            world.change(name, ask).await.map_err(store)?;
+        }
         ["down", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, true))?,
         ["up", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, false))?,
+        ["change", name, rest @ ..] => {
+            let (hot, fails) = (rest.contains(&"hot"), rest.contains(&"fails"));
+            world.change_code(name, hot, fails).await.map_err(store)?;
+        }
+        ["show", "code"] => show_code(world, out).await.map_err(store)?,
         ["deactivate", name] => world
             .change(name, |deployment| {
                 deployment.lifecycle = Lifecycle::Inactive;
@@ -137,6 +184,8 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
             }
             *shown = events.len();
         }
+        ["show", "demand"] => show_demand(world, out).await.map_err(store)?,
+        ["show", "scaling", name] => show_scaling(world, name, out).await?,
         _ => return Err("no such command".into()),
     }
     Ok(())
@@ -181,7 +230,12 @@ fn script(words: &[&str]) -> Result<Script, String> {
                 script.load_fails = Some("its process exited with code 1: ValueError: no weights".into())
             }
             "never-ready" => script.never_ready = true,
+            "development" => script.development = true,
             "crash-after" => script.crash_after_ms = Some(time()?),
+            "fails-every" => {
+                let number = words.next().and_then(|text| text.parse().ok());
+                script.fails_every = number.ok_or("fails-every takes a number")?;
+            }
             other => return Err(format!("{other} is no word of a script")),
         }
     }
@@ -210,6 +264,68 @@ async fn show_routes(world: &World, out: &mut String) -> Result<(), store::Error
             .collect();
         let shares = if shares.is_empty() { "nobody".to_owned() } else { shares.join(", ") };
         let _ = writeln!(out, "  {}: {shares}", environment.name);
+    }
+    Ok(())
+}
+
+/// How live reload stands, and which code the routed replicas run.
+async fn show_code(world: &World, out: &mut String) -> Result<(), store::Error> {
+    let state = world.state().await?;
+    let Some(draft) = state.deployments.iter().find(|deployment| deployment.is_development()) else {
+        return Ok(());
+    };
+    let Some(live) = &draft.live else { return Ok(()) };
+    let routes = world.table.of(&world.model);
+    let route = routes.and_then(|routes| routes.deployments.into_iter().find(|route| route.id == draft.id));
+    let newest = live.staged.as_ref().map(|staged| &staged.revision.artifact);
+    let serving: Vec<&str> = route
+        .into_iter()
+        .flat_map(|route| route.replicas)
+        .map(|address| match world.machine.code_of(&address.id) {
+            code if code.as_ref() == newest => "the newest code",
+            Some(_) => "former code",
+            None => "nobody knows what",
+        })
+        .collect();
+    let _ = writeln!(out, "  {}; serving: {}", live.sentence(), serving.join(", "));
+    Ok(())
+}
+
+async fn show_demand(world: &World, out: &mut String) -> Result<(), store::Error> {
+    for deployment in world.state().await?.deployments {
+        let demand = world.load.deployment(&deployment.id).demand;
+        let _ = writeln!(out, "  {}: {} in flight, {} held", deployment.name, demand.in_flight, demand.held);
+    }
+    Ok(())
+}
+
+async fn show_scaling(world: &World, name: &str, out: &mut String) -> Result<(), String> {
+    let id = with_id(world, name).await?;
+    let scaling = world.scaling(&id).await.map_err(|error| error.to_string())?;
+    let seconds = |at: domain::Timestamp| (at.millis() % 86_400_000) as f64 / 1000.0;
+    for count in &scaling.counts {
+        let ReplicaCount { wanted, starting, ready, .. } = count;
+        let _ = writeln!(
+            out,
+            "  {:>7.1} s  {wanted} wanted, {starting} starting, {ready} ready",
+            seconds(count.at)
+        );
+    }
+    let mut starts: Vec<(usize, String)> = Vec::new();
+    for start in &scaling.cold_starts {
+        let first =
+            start.first_byte_ms.map_or("nobody waited".to_owned(), |ms| format!("first byte {ms} ms"));
+        let phases = format!(
+            "queue {} ms, spawn {} ms, load {} ms, ready {} ms, {first}",
+            start.queue_ms, start.spawn_ms, start.load_ms, start.ready_ms
+        );
+        match starts.last_mut().filter(|(_, last)| *last == phases) {
+            Some((count, _)) => *count += 1,
+            None => starts.push((1, phases)),
+        }
+    }
+    for (count, phases) in starts {
+        let _ = writeln!(out, "  {count} started: {phases}");
     }
     Ok(())
 }

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use domain::{
     Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Compute, Deployment,
     DeploymentId, DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind,
-    GIB, Host, Lifecycle, ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica, Phase,
-    Position, Promotion, PromotionId, PromotionRequest, Runtime, Seen, Signal, Source, Strategy, Timestamp,
-    Traffic, Wake, begin, check_invariant, standing,
+    GIB, Host, Lifecycle, LiveReload, ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica,
+    PatchPoint, Phase, Position, Promotion, PromotionId, PromotionRequest, Revision, Runtime, ScaleDecision,
+    ScalingHistory, Seen, Signal, Source, Staged, Strategy, SyncState, Timestamp, Traffic, Wake, begin,
+    check_decision, check_invariant, standing,
 };
 
 use store::{ModelState, Store};
@@ -36,6 +37,14 @@ pub struct World {
     started: Timestamp,
     random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
     _folder: tempfile::TempDir,
+}
+
+/// A decision as its event keeps it.
+#[derive(Debug, serde::Deserialize)]
+pub struct Decided {
+    pub decision: ScaleDecision,
+    pub floor: u32,
+    pub settings: AutoscalingSettings,
 }
 
 /// The moment every simulation begins at.
@@ -108,12 +117,15 @@ impl World {
     pub async fn deploy(&mut self, name: &str, script: Script) -> Result<DeploymentId, store::Error> {
         let id = DeploymentId::from_random(bytes(&self.random));
         let compute = Compute { reserved: script.needs, ..Compute::default() };
+        let development = script.development;
+        let pushed = PatchPoint { hash: "pushed".into(), signature: "{}".into() };
+        self.load.fail(&id, script.fails_every);
         self.machine.script(&id, script);
         let deployment = Deployment {
             id: id.clone(),
             model: self.model.clone(),
             name: DeploymentName::new(name).map_err(|error| store::Error::Io(error.to_string()))?,
-            kind: DeploymentKind::Published,
+            kind: if development { DeploymentKind::Development } else { DeploymentKind::Published },
             created_at: self.clock.now(),
             created_by: "someone".into(),
             artifact: ArtifactId::from_random(bytes(&self.random)),
@@ -131,12 +143,13 @@ impl World {
             failed_starts: 0,
             retry_at: None,
             last_exit: None,
+            terminating: Vec::new(),
             failure: None,
             compute,
             waiting: None,
             truss_hash: None,
             truss_signature: None,
-            live: None,
+            live: development.then(|| LiveReload::as_pushed(pushed)),
             copied_from: None,
             deleted_at: None,
             version: 0,
@@ -166,6 +179,25 @@ impl World {
         Ok(())
     }
 
+    /// A change of the development deployment's code arrives and is to be put into service.
+    pub async fn change_code(&mut self, name: &str, hot: bool, fails: bool) -> Result<(), store::Error> {
+        let artifact = ArtifactId::from_random(bytes(&self.random));
+        if fails {
+            self.machine.breaks(&artifact, "its model failed to load: NameError: name 'x' is not defined");
+        }
+        let now = self.clock.now();
+        let hash = artifact.to_string();
+        self.change(name, |deployment| {
+            let Some(live) = &mut deployment.live else { return };
+            let point = PatchPoint { hash: hash.clone(), signature: "{}".into() };
+            let config = deployment.config.clone();
+            let revision = Revision { point, artifact: artifact.clone(), config, raw_config: None };
+            live.staged = Some(Staged { revision, hot, at: now, by: "someone".into() });
+            live.sync = Some(SyncState::Preparing { step: "preparing".into() });
+        })
+        .await
+    }
+
     /// Changes an environment's scaling; a refusal is returned as its sentence.
     pub async fn rescale(
         &mut self,
@@ -186,6 +218,21 @@ impl World {
         tx.commit().await?;
         self.wakes.wake(&self.model);
         Ok(Ok(()))
+    }
+
+    /// Turns production's watch over errors on or off, for promotions that begin from now on.
+    pub async fn stop_on_errors(&mut self, on: bool) -> Result<(), store::Error> {
+        let state = self.state().await?;
+        let Some(mut environment) = state.environments.into_iter().find(|e| e.name.is_production()) else {
+            return Ok(());
+        };
+        environment.promotion.stop_on_errors = on;
+        let mut tx = self.store.begin().await?;
+        tx.save_environment(&mut environment).await?;
+        tx.raise_generation(&self.model, self.clock.now()).await?;
+        tx.commit().await?;
+        self.wakes.wake(&self.model);
+        Ok(())
     }
 
     /// From now on so many requests are under way at production's address; the gateway wakes a model that holds one.
@@ -241,6 +288,8 @@ impl World {
             gate_deadline: now.plus(i64::from(self.timeout_minutes) * 60_000),
             previous_floor: 0,
             hold: None,
+            stop_on_errors: environment.promotion.stop_on_errors,
+            evidence: Default::default(),
             candidate_down_since: None,
             signal: None,
             signal_by: None,
@@ -290,6 +339,7 @@ impl World {
     /// The server dies and another starts: what was in memory is gone, the machine's processes are not.
     pub fn restart(&mut self) {
         self.table.clear();
+        self.load.forget();
         self.holding = 0;
         let parts = parts(
             &self.store,
@@ -314,6 +364,7 @@ impl World {
             }
             let next = [Some(look), self.machine.due()].into_iter().flatten().min();
             let next = next.unwrap_or(i64::MAX).clamp(now.millis() + 1, end.millis());
+            self.load.advance(next - now.millis());
             self.clock.set(Timestamp::from_millis(next));
             self.machine.advance();
         }
@@ -413,6 +464,37 @@ impl World {
     /// Everything recorded, oldest first.
     pub async fn events(&self) -> Result<Vec<Event>, store::Error> {
         self.store.events_of_model(&self.model, 10_000).await
+    }
+
+    /// Every recorded change of how many replicas a deployment should have, with its inputs, oldest first.
+    pub async fn decisions(&self) -> Result<Vec<Decided>, store::Error> {
+        let events = self.events().await?;
+        let decided = events.into_iter().filter(|event| event.kind == EventKind::ScalingDecision);
+        decided
+            .map(|event| {
+                let broken = |error: serde_json::Error| store::Error::Io(error.to_string());
+                serde_json::from_value::<Decided>(event.data).map_err(broken)
+            })
+            .collect()
+    }
+
+    /// Recomputes every recorded decision from its inputs; what does not follow is a broken promise.
+    pub async fn check_decisions(&mut self) -> Result<(), store::Error> {
+        for Decided { decision, floor, settings } in self.decisions().await? {
+            let at = decision.at.since(self.started);
+            let wrong = check_decision(&decision, floor, &settings).into_iter();
+            self.violations.extend(wrong.map(|sentence| format!("{at} ms: {sentence}")));
+        }
+        Ok(())
+    }
+
+    /// The record of a deployment's scaling since the beginning.
+    pub async fn scaling(&self, id: &DeploymentId) -> Result<ScalingHistory, store::Error> {
+        Ok(ScalingHistory {
+            counts: self.store.replica_counts(id, self.started, 10_000).await?,
+            decisions: Vec::new(),
+            cold_starts: self.store.cold_starts(id, self.started, 10_000).await?,
+        })
     }
 
     /// The last promotion, running or not.

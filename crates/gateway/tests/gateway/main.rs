@@ -4,9 +4,12 @@
 
 mod addresses;
 mod application;
+mod crowd;
 mod errors;
+mod first_answer;
 mod holding;
 mod passing;
 mod routing;
+mod sides;
 mod stage;
 mod websocket;

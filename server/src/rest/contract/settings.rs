@@ -70,6 +70,7 @@ pub struct PromotionSettings {
     pub rolling_deploy_config: Option<RollingConfig>,
     pub ramp_up_while_promoting: bool,
     pub ramp_up_duration_seconds: u32,
+    pub stop_on_errors: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -96,6 +97,7 @@ impl From<&domain::PromotionSettings> for PromotionSettings {
             }),
             ramp_up_while_promoting: settings.ramp_up_while_promoting,
             ramp_up_duration_seconds: settings.ramp_up_duration_seconds,
+            stop_on_errors: settings.stop_on_errors,
         }
     }
 }
@@ -109,6 +111,7 @@ pub struct UpdatePromotion {
     pub rolling_deploy_config: Option<serde_json::Value>,
     pub ramp_up_while_promoting: Option<bool>,
     pub ramp_up_duration_seconds: Option<i64>,
+    pub stop_on_errors: Option<bool>,
 }
 
 impl TryFrom<UpdatePromotion> for PromotionPatch {
@@ -127,6 +130,7 @@ impl TryFrom<UpdatePromotion> for PromotionPatch {
             promotion_cleanup_strategy: update.promotion_cleanup_strategy,
             ramp_up_while_promoting: update.ramp_up_while_promoting,
             ramp_up_duration_seconds: update.ramp_up_duration_seconds,
+            stop_on_errors: update.stop_on_errors,
         })
     }
 }

@@ -90,6 +90,8 @@ impl Runtime for Machine {
             port,
             pid: None,
             started_at: now,
+            spawned_at: None,
+            loaded_at: None,
             ready_at: Some(now),
             unready_since: None,
             artifact: Some(spec.artifact.clone()),

@@ -28,7 +28,7 @@ static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 pub struct World {
     server: Option<Server>,
     pub address: SocketAddr,
-    data: tempfile::TempDir,
+    pub data: tempfile::TempDir,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
