@@ -103,6 +103,8 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
                 "created " <TimeAgo at=created.0 as_of=as_of /> {created.1.map(|by| format!(" by {by}"))}
             </span>
             <span class="by">"id " <code>{id.clone()}</code></span>
+            <span class="by">"instance type " {move || page.with(|page| page.instance_type.clone())}</span>
+            <span class="by">{move || page.with(|page| page.holds.clone())}</span>
         </div>
         <MakingView making=Signal::derive(move || page.with(|page| page.making.clone())) as_of=as_of />
         <p class="address">
