@@ -10,7 +10,7 @@ use truss::{Config, Wheel};
 use crate::build::plan;
 use crate::files::{Files, size};
 use crate::local::LocalRuntime;
-use crate::{envs, files};
+use crate::{envs, external, files};
 
 /// How long an archive must have been seen without a deployment, in milliseconds: a push unpacks before it records.
 const PUSH_TAKES: i64 = 30 * 60 * 1000;
@@ -80,6 +80,8 @@ impl LocalRuntime {
                 }
             }
             envs::empty_bin(&files);
+            let configs = live.iter().flat_map(Deployment::sources).map(|(_, config)| config);
+            bytes += external::remove_unused(&files, configs, now.plus(-keep.environments));
             for deployment in &live {
                 if let Err(error) = logs.expire(&deployment.id, now.plus(-keep.logs)) {
                     tracing::warn!(deployment = %deployment.id, %error, "could not remove old lines of a log");
