@@ -1,5 +1,6 @@
 //! External data: files that a Truss names by their address, fetched once and shared by all who name the same.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -11,6 +12,9 @@ use truss::layout::{APP, DATA};
 
 use crate::files::{Files, make_private};
 use crate::tools::{Lines, Told, run};
+
+/// What fetches, beside what it fetched.
+const SCRIPT: &str = "fetch.py";
 
 /// Fetches what is not here yet, with the Python of the model's environment.
 pub(crate) async fn fetch(
@@ -26,7 +30,7 @@ pub(crate) async fn fetch(
     let folder = files.external();
     let disk = |error: io::Error| format!("external data can't be written to the data folder: {error}");
     make_private(&folder).map_err(disk)?;
-    let script = folder.join("fetch.py");
+    let script = folder.join(SCRIPT);
     fs::write(&script, include_str!("fetch.py")).map_err(disk)?;
     let count = config.external_data.len();
     for (index, item) in config.external_data.iter().enumerate() {
@@ -60,6 +64,26 @@ pub(crate) fn place(config: &Config, files: &Files, replica: &Path) -> io::Resul
         fs::hard_link(&source, &target).or_else(|_| fs::copy(&source, &target).map(drop))?;
     }
     Ok(())
+}
+
+/// The names of the files that a configuration asks for.
+pub(crate) fn keys(config: &Config) -> Vec<String> {
+    config.external_data.iter().map(|item| key(&item.url)).collect()
+}
+
+/// The names of the files that are here.
+pub(crate) fn names(files: &Files) -> BTreeSet<String> {
+    let Ok(entries) = fs::read_dir(files.external()) else { return BTreeSet::new() };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name != SCRIPT).collect()
+}
+
+/// Removes a file and says how large it was. Replicas that run have links of their own.
+pub(crate) fn remove(files: &Files, name: &str) -> io::Result<u64> {
+    let path = files.external().join(name);
+    let bytes = fs::metadata(&path)?.len();
+    fs::remove_file(path)?;
+    Ok(bytes)
 }
 
 fn key(url: &str) -> String {
