@@ -6,15 +6,15 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
+use domain::Timestamp;
+use serde_json::Value;
 use truss::Config;
 use truss::layout::{APP, DATA};
 
 use crate::files::{Files, make_private};
 use crate::tools::{Lines, Told, run};
-
-/// What fetches, beside what it fetched.
-const SCRIPT: &str = "fetch.py";
 
 /// Fetches what is not here yet, with the Python of the model's environment.
 pub(crate) async fn fetch(
@@ -30,7 +30,7 @@ pub(crate) async fn fetch(
     let folder = files.external();
     let disk = |error: io::Error| format!("external data can't be written to the data folder: {error}");
     make_private(&folder).map_err(disk)?;
-    let script = folder.join(SCRIPT);
+    let script = folder.join("fetch.py");
     fs::write(&script, include_str!("fetch.py")).map_err(disk)?;
     let count = config.external_data.len();
     for (index, item) in config.external_data.iter().enumerate() {
@@ -66,24 +66,32 @@ pub(crate) fn place(config: &Config, files: &Files, replica: &Path) -> io::Resul
     Ok(())
 }
 
-/// The names of the files that a configuration asks for.
-pub(crate) fn keys(config: &Config) -> Vec<String> {
-    config.external_data.iter().map(|item| key(&item.url)).collect()
-}
-
-/// The names of the files that are here.
-pub(crate) fn names(files: &Files) -> BTreeSet<String> {
-    let Ok(entries) = fs::read_dir(files.external()) else { return BTreeSet::new() };
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| name != SCRIPT).collect()
-}
-
-/// Removes a file and says how large it was. Replicas that run have links of their own.
-pub(crate) fn remove(files: &Files, name: &str) -> io::Result<u64> {
-    let path = files.external().join(name);
-    let bytes = fs::metadata(&path)?.len();
-    fs::remove_file(path)?;
-    Ok(bytes)
+/// Removes files that none of these configurations names and that were fetched before `before`; answers their bytes.
+pub(crate) fn remove_unused<'a>(
+    files: &Files,
+    configs: impl Iterator<Item = &'a Value>,
+    before: Timestamp,
+) -> u64 {
+    let named: BTreeSet<String> = configs
+        .filter_map(|config| Config::from_json(config).ok())
+        .flat_map(|config| config.external_data.iter().map(|item| key(&item.url)).collect::<Vec<_>>())
+        .collect();
+    let Ok(entries) = fs::read_dir(files.external()) else { return 0 };
+    let mut bytes = 0;
+    for entry in entries.flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        let fetched = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let old = fetched.is_some_and(|at| (at.as_millis() as i64) < before.millis());
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !old || named.contains(&name) || name.ends_with(".py") {
+            continue;
+        }
+        match fs::remove_file(entry.path()) {
+            Ok(()) => bytes += meta.len(),
+            Err(error) => tracing::warn!(file = name, %error, "could not remove unused external data"),
+        }
+    }
+    bytes
 }
 
 fn key(url: &str) -> String {

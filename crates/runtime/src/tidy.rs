@@ -33,15 +33,9 @@ pub struct Tidied {
     pub bytes: u64,
 }
 
-/// What has no deployment, and when that was first seen.
+/// Archives without a deployment, and when that was first seen.
 #[derive(Default)]
-pub(crate) struct Unclaimed(Mutex<HashMap<(Kind, String), Timestamp>>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    Archive,
-    External,
-}
+pub(crate) struct Unclaimed(Mutex<HashMap<String, Timestamp>>);
 
 impl LocalRuntime {
     /// Removes what no deployment among `live` needs any more. `live` are all that were not deleted; what a build or a
@@ -51,20 +45,11 @@ impl LocalRuntime {
         let mut tidied = Tidied::default();
         let sources = live.iter().flat_map(Deployment::sources).map(|(artifact, _)| artifact.to_string());
         let named: BTreeSet<String> = sources.chain(self.building()).collect();
-        let found = files::artifact_names(&self.files);
-        for name in self.unclaimed.long_enough(Kind::Archive, found, &named, now, PUSH_TAKES) {
+        for name in self.unclaimed.long_enough(&self.files, &named, now) {
             tidied.bytes += files::artifact_size(&self.files, &name);
             match files::remove_artifact(&self.files, &name) {
                 Ok(()) => tidied.artifacts += 1,
                 Err(error) => tracing::warn!(archive = name, %error, "could not remove an unused archive"),
-            }
-        }
-        let wanted = external_names(&live);
-        let found = external::names(&self.files);
-        for name in self.unclaimed.long_enough(Kind::External, found, &wanted, now, keep.environments) {
-            match external::remove(&self.files, &name) {
-                Ok(bytes) => tidied.bytes += bytes,
-                Err(error) => tracing::warn!(file = name, %error, "could not remove unused external data"),
             }
         }
         let running = self.environments_in_use();
@@ -95,6 +80,8 @@ impl LocalRuntime {
                 }
             }
             envs::empty_bin(&files);
+            let configs = live.iter().flat_map(Deployment::sources).map(|(_, config)| config);
+            bytes += external::remove_unused(&files, configs, now.plus(-keep.environments));
             for deployment in &live {
                 if let Err(error) = logs.expire(&deployment.id, now.plus(-keep.logs)) {
                     tracing::warn!(deployment = %deployment.id, %error, "could not remove old lines of a log");
@@ -111,32 +98,19 @@ impl LocalRuntime {
 }
 
 impl Unclaimed {
-    /// What was found and has been without a deployment for `wait` milliseconds.
-    fn long_enough(
-        &self,
-        kind: Kind,
-        found: BTreeSet<String>,
-        named: &BTreeSet<String>,
-        now: Timestamp,
-        wait: i64,
-    ) -> Vec<String> {
+    /// Archives that were without a deployment for so long that no push can be about to record one.
+    fn long_enough(&self, files: &Files, named: &BTreeSet<String>, now: Timestamp) -> Vec<String> {
+        let found = files::artifact_names(files);
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        since.retain(|(of, name), _| *of != kind || (found.contains(name) && !named.contains(name)));
+        since.retain(|name, _| found.contains(name) && !named.contains(name));
         let unnamed = found.into_iter().filter(|name| !named.contains(name));
         unnamed
             .filter(|name| {
-                let first = *since.entry((kind, name.clone())).or_insert(now);
-                now.since(first) >= wait
+                let first = *since.entry(name.clone()).or_insert(now);
+                now.since(first) >= PUSH_TAKES
             })
             .collect()
     }
-}
-
-/// The files of external data that these deployments name.
-fn external_names(live: &[Deployment]) -> BTreeSet<String> {
-    let configs =
-        live.iter().flat_map(Deployment::sources).filter_map(|(_, config)| Config::from_json(config).ok());
-    configs.flat_map(|config| external::keys(&config)).collect()
 }
 
 /// The key of the environment that code with a configuration runs in; none if it could not run at all.

@@ -128,9 +128,6 @@ async fn the_disk_is_measured_and_given_back_when_nobody_uses_it() {
     assert!(environment.bytes > 10_000, "{environment:?}");
     let env = data.path().join("envs").join(&environment.key);
 
-    // Data that no deployment names.
-    std::fs::create_dir_all(data.path().join("external")).unwrap();
-    std::fs::write(data.path().join("external/abc"), "weights").unwrap();
     let keep = runtime::Retention { environments: 24 * HOUR, logs: 24 * HOUR };
     let tidied = life.runtime.tidy(vec![live.clone()], keep).await;
     assert_eq!(tidied, runtime::Tidied::default(), "all of it is used");
@@ -140,7 +137,6 @@ async fn the_disk_is_measured_and_given_back_when_nobody_uses_it() {
         life.runtime.tidy(Vec::new(), keep).await;
     }
     assert!(env.join("bin/python").exists(), "a replica runs in it");
-    assert!(!data.path().join("external/abc").exists());
     assert!(!data.path().join("artifacts/art1").exists() && !data.path().join("artifacts/art1.tar").exists());
     life.runtime.stop(&id, Duration::from_secs(10), StopReason::Asked).await;
     life.ended(&id).await;
