@@ -83,9 +83,7 @@ impl Engine {
     pub(crate) fn admit(&mut self, snapshot: &Snapshot, plan: &mut Plan, at: Moment) {
         let model = &snapshot.model.id;
         // Nothing is started, stopped or said on an unanswered question.
-        if !matches!(snapshot.replicas, Seen::Known(_)) {
-            return;
-        }
+        let Seen::Known(replicas) = &snapshot.replicas else { return };
         let own: Vec<PlaceRequest> = plan
             .start
             .iter()
@@ -95,7 +93,10 @@ impl Engine {
                     deployment: start.deployment.clone(),
                     count: start.count,
                     needs: deployment.compute.reserved,
-                    since: self.room.since(&start.deployment).unwrap_or(at.now),
+                    since: match leaves(replicas, plan, &start.deployment) {
+                        true => FIRST,
+                        false => self.room.since(&start.deployment).unwrap_or(at.now),
+                    },
                 })
             })
             .collect();
@@ -186,6 +187,17 @@ impl Engine {
             self.wake_waiting(model);
         }
     }
+}
+
+/// Whether a replica of a deployment is on its way out: one that takes its place takes its room, too.
+fn leaves(replicas: &[ObservedReplica], plan: &Plan, deployment: &DeploymentId) -> bool {
+    replicas.iter().any(|replica| {
+        &replica.deployment == deployment
+            && replica.is_alive()
+            && (!replica.is_serving_or_coming()
+                || plan.memory.draining.contains_key(&replica.id)
+                || plan.memory.stopping.contains(&replica.id))
+    })
 }
 
 /// While nobody can say what runs, only what reserves nothing may start.
