@@ -6,11 +6,11 @@ use crate::test::end2end;
 use crate::{build, setup, shell, site::Site};
 
 /// What can be measured, each a file in end2end/bench.
-const BENCHES: [&str; 4] = ["canary", "idle", "pages", "push"];
+const BENCHES: [&str; 5] = ["canary", "idle", "pages", "push", "watch"];
 
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Which figures: canary, idle, pages, push. All of them if none is named.
+    /// Which figures: canary, idle, pages, push, watch. All of them if none is named.
     pub names: Vec<String>,
 }
 
