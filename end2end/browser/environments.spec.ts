@@ -103,7 +103,8 @@ test.describe('environments and replicas', () => {
     const decisions = page.getByRole('list', { name: 'Scaling decisions, newest first' });
     await expect(decisions).toContainText('from 1 to 2 replicas');
     await decisions.getByText('Computed from').first().click();
-    await expect(decisions).toContainText('the least allowed, 2');
+    await expect(decisions).toContainText('Formula');
+    await expect(decisions).toContainText('1 → 2');
     const mark = page.getByRole('img', { name: 'from 1 to 2 replicas' });
     await mark.focus();
     await expect(page.locator('.told')).toContainText('from 1 to 2 replicas');
