@@ -1,0 +1,32 @@
+//! Measures what has to do with time on real processes: `bench wake`, `bench step`. Used by `cargo xtask bench`.
+//!
+//! The engine, the gateway and the runtime are the real ones; only the doors are left out, so that a deployment can be put
+//! to sleep without waiting for the autoscaler.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark that can't go on has nothing else to say")]
+
+mod step;
+mod toy;
+mod wake;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let kept = match words.as_slice() {
+        ["toy", load_ms] => {
+            runtime.block_on(toy::serve(load_ms.parse().unwrap()));
+            true
+        }
+        ["wake"] => runtime.block_on(wake::run()),
+        ["step"] => runtime.block_on(step::run()),
+        _ => {
+            eprintln!("bench wake | bench step");
+            false
+        }
+    };
+    if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
