@@ -5,13 +5,13 @@ use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::{AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, Strategy};
+use domain::{AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Strategy};
 use http::request::Parts;
 
 use crate::error::AppError;
 use crate::view::{
-    DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, SessionInfo, SignIn,
-    TryAnswer, UsagePage,
+    DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicasNow,
+    ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 
 /// Who asks, as the server knows it. The dashboard only carries it from [`Backend::open`] to the
@@ -75,8 +75,28 @@ pub trait Backend: Send + Sync + 'static {
         after: LogCursor,
     ) -> Result<LogPage, AppError>;
 
+    /// A deployment's replicas with what they use now.
+    async fn replicas(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<ReplicasNow, AppError>;
+
+    /// How a deployment scaled over the last `hours` hours, 1 to 168.
+    async fn scaling(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        hours: u32,
+    ) -> Result<ScalingPage, AppError>;
+
     /// Use over the last `days` days, 1 to 31, deleted deployments included.
     async fn usage(&self, session: &Session, days: u32) -> Result<UsagePage, AppError>;
+
+    /// The same as a table for other programs: CSV, one line for each deployment and day, with the name of the file.
+    async fn usage_csv(&self, session: &Session, days: u32) -> Result<(String, String), AppError>;
 
     // What people do. The answer comes once the intent is recorded and, where traffic moves, live.
 
@@ -87,6 +107,15 @@ pub trait Backend: Send + Sync + 'static {
         deployment: &DeploymentId,
         environment: &EnvironmentName,
         strategy: Strategy,
+    ) -> Result<Done, AppError>;
+
+    /// Copies the development deployment to one without an environment; numbered without a `name`.
+    async fn publish(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        name: Option<&str>,
     ) -> Result<Done, AppError>;
 
     async fn cancel_promotion(
@@ -127,6 +156,15 @@ pub trait Backend: Send + Sync + 'static {
         deployment: &DeploymentId,
     ) -> Result<Done, AppError>;
 
+    /// Ends one replica; another one starts in its place.
+    async fn terminate_replica(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        replica: &ReplicaId,
+    ) -> Result<Done, AppError>;
+
     /// `confirm` must be the deployment's name.
     async fn delete_deployment(
         &self,
@@ -146,6 +184,33 @@ pub trait Backend: Send + Sync + 'static {
         session: &Session,
         model: &ModelId,
         name: &str,
+        autoscaling: AutoscalingPatch,
+        promotion: PromotionPatch,
+    ) -> Result<Done, AppError>;
+
+    /// Activates what the environment serves.
+    async fn activate_environment(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+    ) -> Result<Done, AppError>;
+
+    /// Deactivates what the environment serves.
+    async fn deactivate_environment(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+    ) -> Result<Done, AppError>;
+
+    /// `confirm` must be the environment's name.
+    async fn delete_environment(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+        confirm: &str,
     ) -> Result<Done, AppError>;
 
     async fn update_promotion_settings(
@@ -156,6 +221,14 @@ pub trait Backend: Send + Sync + 'static {
         patch: PromotionPatch,
     ) -> Result<Done, AppError>;
 
+    async fn update_environment_autoscaling(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+        patch: AutoscalingPatch,
+    ) -> Result<Done, AppError>;
+
     /// Writes through to the environment if the deployment is attached to one.
     async fn update_autoscaling(
         &self,
@@ -163,6 +236,15 @@ pub trait Backend: Send + Sync + 'static {
         model: &ModelId,
         deployment: &DeploymentId,
         patch: AutoscalingPatch,
+    ) -> Result<Done, AppError>;
+
+    /// Begins to send some requests with the model's example input to the environment; they are sent in the
+    /// background.
+    async fn send_sample_traffic(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
     ) -> Result<Done, AppError>;
 
     /// Sends `input` (JSON text) to the deployment through the gateway.

@@ -1,9 +1,14 @@
 //! The parts that pages are made of.
 
+mod action_menu;
+mod cold_starts;
+mod copies;
 mod copy;
+mod day_chart;
 mod deployment_actions;
 mod deployment_dialogs;
 mod dialog;
+mod environment_dialogs;
 mod environment_side;
 mod error_view;
 mod form;
@@ -12,9 +17,14 @@ mod header;
 mod ladder;
 mod live_indicator;
 mod log_view;
+mod making_view;
 mod model_dialogs;
 mod promote_dialog;
 mod replicas;
+mod sample_traffic;
+mod scaling_chart;
+mod scaling_form;
+mod scaling_history;
 mod sentence;
 mod status;
 mod theme;
@@ -23,10 +33,19 @@ mod toast;
 mod traffic_bar;
 mod try_it;
 
+pub use action_menu::{ActionMenu, MenuItem};
+pub use cold_starts::ColdStarts;
+pub use copies::{Copies, TerminateDialog};
 pub use copy::{CodeBlock, CopyButton};
+pub use day_chart::DayChart;
 pub use deployment_actions::DeploymentActions;
-pub use deployment_dialogs::{ActivateDialog, DeactivateDialog, DeleteDialog, RenameDialog, RetryDialog};
+pub use deployment_dialogs::{
+    ActivateDialog, DeactivateDialog, DeleteDialog, PublishDialog, RenameDialog, RetryDialog,
+};
 pub use dialog::{DialogButton, DialogKind, use_dialog};
+pub use environment_dialogs::{
+    ActivateEnvironmentDialog, DeactivateEnvironmentDialog, DeleteEnvironmentDialog, NewEnvironmentDialog,
+};
 pub use environment_side::{SidesTable, group};
 pub use error_view::{ErrorView, Gone, Loading};
 pub use form::{FormError, provide_refresh, when_done};
@@ -35,9 +54,14 @@ pub use header::{Crumb, PageHeader};
 pub use ladder::Ladder;
 pub use live_indicator::LiveIndicator;
 pub use log_view::LogView;
-pub use model_dialogs::{DeleteModelDialog, NewEnvironmentDialog};
+pub use making_view::MakingView;
+pub use model_dialogs::DeleteModelDialog;
 pub use promote_dialog::PromoteDialog;
 pub use replicas::ReplicaDots;
+pub use sample_traffic::SampleTraffic;
+pub use scaling_chart::ScalingChart;
+pub use scaling_form::ScalingForm;
+pub use scaling_history::ScalingHistory;
 pub use sentence::Sentence;
 pub use status::{StatusBadge, phase_word};
 pub use theme::ThemeChoice;

@@ -153,5 +153,6 @@ as_of!(
     crate::view::ModelPage,
     crate::view::EnvironmentPage,
     crate::view::DeploymentPage,
+    crate::view::ScalingPage,
     crate::view::UsagePage
 );

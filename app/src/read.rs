@@ -47,6 +47,9 @@ reads! {
     deployment = read_deployment(model_id: String, deployment_id: String);
     /// The lines after a cursor.
     logs = read_logs(model_id: String, deployment_id: String, after: i64);
+    /// How it scaled in the last hours.
+    scaling = read_scaling(model_id: String, deployment_id: String, hours: u32);
+    replicas = read_replicas(model_id: String, deployment_id: String);
     usage = read_usage(days: u32);
 }
 

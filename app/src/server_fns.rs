@@ -4,24 +4,32 @@
 //! reads are GET with a query, actions are POST with a form.
 
 mod actions;
+mod environments;
 mod read;
 mod session;
 mod settings;
 
 pub use actions::{
-    Activate, CancelPromotion, CreateEnvironment, Deactivate, DeleteDeployment, DeleteModel, Promote, Rename,
-    Retry, TryRequest, activate, cancel_promotion, create_environment, deactivate, delete_deployment,
-    delete_model, promote, rename, retry, try_request,
+    Activate, CancelPromotion, Deactivate, DeleteDeployment, DeleteModel, Promote, Publish, Rename, Retry,
+    TerminateReplica, TryRequest, activate, cancel_promotion, deactivate, delete_deployment, delete_model,
+    promote, publish, rename, retry, terminate_replica, try_request,
+};
+pub use environments::{
+    ActivateEnvironment, CreateEnvironment, DeactivateEnvironment, DeleteEnvironment, SendSampleTraffic,
+    activate_environment, create_environment, deactivate_environment, delete_environment,
+    send_sample_traffic,
 };
 pub use read::{
-    ReadDeployment, ReadEnvironment, ReadLogs, ReadModel, ReadModels, ReadUsage, read_deployment,
-    read_environment, read_logs, read_model, read_models, read_usage,
+    ReadDeployment, ReadEnvironment, ReadLogs, ReadModel, ReadModels, ReadReplicas, ReadScaling, ReadUsage,
+    read_deployment, read_environment, read_logs, read_model, read_models, read_replicas, read_scaling,
+    read_usage,
 };
 pub use session::{
     ChooseTheme, ReadSession, SignInWith, SignOut, choose_theme, read_session, sign_in_with, sign_out,
 };
 pub use settings::{
-    UpdateAutoscaling, UpdatePromotionSettings, update_autoscaling, update_promotion_settings,
+    UpdateAutoscaling, UpdateEnvironmentAutoscaling, UpdatePromotionSettings, update_autoscaling,
+    update_environment_autoscaling, update_promotion_settings,
 };
 
 #[cfg(feature = "ssr")]

@@ -6,14 +6,20 @@
 mod deployment;
 mod environment;
 mod model;
+mod scaling;
 mod session;
 mod usage;
 
-pub use deployment::{CallSnippet, DeploymentPage, LogCursor, LogPage, LogRow, ReplicaRow, TryAnswer};
-pub use environment::{Counted, Decision, EnvironmentPage, Rollout, Rung, RungState, Side};
-pub use model::{
-    Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, ModelPage, ModelRow, ModelsPage,
-    Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,
+pub use deployment::{
+    CallSnippet, DeploymentPage, LogCursor, LogPage, LogRow, ReplicaRow, ReplicasNow, TryAnswer,
 };
+pub use environment::{
+    Counted, Decision, EnvironmentActions, EnvironmentPage, Rollout, Rung, RungState, SampleRun, Side,
+};
+pub use model::{
+    Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Making, ModelPage, ModelRow,
+    ModelsPage, Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,
+};
+pub use scaling::{ColdStartRow, CountsAt, ScalingDecision, ScalingPage};
 pub use session::{Command, Done, FirstRun, SessionInfo, SignIn};
-pub use usage::{UsagePage, UsageRow};
+pub use usage::{UsageDay, UsagePage, UsageRow};

@@ -32,7 +32,11 @@ test.describe('every page is accessible', () => {
         `/models/${model}?dialog=promote&deployment=${deployment}`,
         `/models/${model}?dialog=delete&deployment=${deployment}`,
         `/models/${model}/environments/production`,
+        `/models/${model}?dialog=new-environment`,
+        `/models/${model}/environments/production?dialog=deactivate`,
+        `/models/${model}/environments/production?dialog=delete-environment`,
         `/models/${model}/deployments/${deployment}`,
+        `/models/${model}/deployments/${deployment}?dialog=terminate&replica=any`,
         '/usage',
         '/models/no-such-model',
       ]) {
@@ -64,6 +68,20 @@ test.describe('without JavaScript', () => {
     await page.getByRole('dialog').getByRole('button', { name: 'Rename' }).click();
     await page.goto(`/models/${first.model}`);
     await expect(page.getByRole('row', { name: 'plain-html', exact: true })).toBeVisible();
+
+    await page.goto(`/models/${first.model}?dialog=new-environment`);
+    await page.getByRole('dialog').getByLabel('Name').fill('plain');
+    await page.getByRole('dialog').getByRole('button', { name: 'Create environment' }).click();
+    await page.goto(`/models/${first.model}/environments/plain`);
+    await page.getByLabel('Max replicas').fill('5');
+    await page.getByRole('button', { name: 'Update' }).click();
+    await expect
+      .poll(async () => (await slipway.rest('GET', `/v1/models/${first.model}/environments/plain`)).body.autoscaling_settings.max_replica)
+      .toBe(5);
+    await page.goto(`/models/${first.model}/environments/plain?dialog=delete-environment`);
+    await page.getByLabel('Type the name to confirm').fill('plain');
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+    await expect(page).toHaveURL(new RegExp(`/models/${first.model}$`));
 
     await page.goto(`/models/${first.model}?dialog=promote&deployment=${second.deployment}&environment=production`);
     const dialog = page.getByRole('dialog');

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -36,9 +36,9 @@ export class Truss {
     return new Truss(home);
   }
 
-  /** Runs `truss …` to its end. */
-  async run(...args: string[]): Promise<Ran> {
-    const env = {
+  /** A home, and nothing that asks or looks elsewhere. */
+  private get environment(): NodeJS.ProcessEnv {
+    return {
       ...process.env,
       HOME: this.home,
       USER_TRUSSRC_PATH: path.join(this.home, '.trussrc'),
@@ -46,6 +46,16 @@ export class Truss {
       TRUSS_NO_UPDATE_CHECK: '1',
       COLUMNS: '200',
     };
+  }
+
+  /** Starts `truss …`, which goes on until it is ended. */
+  spawn(...args: string[]): ChildProcess {
+    return spawn(TRUSS, args, { env: this.environment, stdio: ['ignore', 'pipe', 'pipe'] });
+  }
+
+  /** Runs `truss …` to its end. */
+  async run(...args: string[]): Promise<Ran> {
+    const env = this.environment;
     return new Promise((resolve) => {
       execFile(TRUSS, args, { env, timeout: 110_000 }, (error, stdout, stderr) => {
         const code = error ? (typeof error.code === 'number' ? error.code : 1) : 0;

@@ -1,23 +1,29 @@
 //! What the dashboard asks of the server, answered by the use cases.
 
 mod actions;
+mod environments;
 mod errors;
 mod first_run;
+mod making;
 pub mod pages;
 mod reads;
+mod sample;
 mod trial;
+mod usage_log;
+mod uses;
 
 use std::sync::Arc;
 
 use app::backend::{Backend, Session};
 use app::error::AppError;
 use app::view::{
-    DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, SessionInfo, SignIn,
-    TryAnswer, UsagePage,
+    DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicasNow,
+    ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 use async_trait::async_trait;
 use domain::{
-    Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, Strategy, Traffic,
+    Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId,
+    Strategy, Traffic,
 };
 use http::request::Parts;
 
@@ -26,13 +32,18 @@ use crate::auth;
 use crate::rollouts::Rollouts;
 use errors::told;
 
+pub use sample::Samples;
 pub use trial::Trial;
+pub use uses::Uses;
 
 /// The dashboard's way to the use cases.
 pub struct Dashboard {
     pub api: Arc<Api>,
     pub traffic: Arc<dyn Traffic>,
     pub rollouts: Arc<Rollouts>,
+    /// What replicas used when somebody last looked.
+    pub uses: Uses,
+    pub samples: Arc<Samples>,
     /// Sends trial requests through the gateway.
     pub trial: Trial,
     /// Whether cookies are for TLS only.
@@ -119,8 +130,31 @@ impl Backend for Dashboard {
         self.read_logs(self.actor(session)?, model, deployment, after).await
     }
 
+    async fn replicas(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<ReplicasNow, AppError> {
+        self.read_replicas(self.actor(session)?, model, deployment).await
+    }
+
+    async fn scaling(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        hours: u32,
+    ) -> Result<ScalingPage, AppError> {
+        self.read_scaling(self.actor(session)?, model, deployment, hours).await
+    }
+
     async fn usage(&self, session: &Session, days: u32) -> Result<UsagePage, AppError> {
         self.read_usage(self.actor(session)?, days).await
+    }
+
+    async fn usage_csv(&self, session: &Session, days: u32) -> Result<(String, String), AppError> {
+        self.write_usage(self.actor(session)?, days).await
     }
 
     async fn promote(
@@ -132,6 +166,16 @@ impl Backend for Dashboard {
         strategy: Strategy,
     ) -> Result<Done, AppError> {
         self.do_promote(self.actor(session)?, model, deployment, environment, strategy).await
+    }
+
+    async fn publish(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        name: Option<&str>,
+    ) -> Result<Done, AppError> {
+        self.do_publish(self.actor(session)?, model, deployment, name).await
     }
 
     async fn cancel_promotion(
@@ -180,6 +224,16 @@ impl Backend for Dashboard {
         self.do_deactivate(self.actor(session)?, model, deployment).await
     }
 
+    async fn terminate_replica(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        replica: &ReplicaId,
+    ) -> Result<Done, AppError> {
+        self.do_terminate_replica(self.actor(session)?, model, deployment, replica).await
+    }
+
     async fn delete_deployment(
         &self,
         session: &Session,
@@ -204,8 +258,38 @@ impl Backend for Dashboard {
         session: &Session,
         model: &ModelId,
         name: &str,
+        autoscaling: AutoscalingPatch,
+        promotion: PromotionPatch,
     ) -> Result<Done, AppError> {
-        self.do_create_environment(self.actor(session)?, model, name).await
+        self.do_create_environment(self.actor(session)?, model, name, autoscaling, promotion).await
+    }
+
+    async fn activate_environment(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+    ) -> Result<Done, AppError> {
+        self.do_activate_environment(self.actor(session)?, model, environment).await
+    }
+
+    async fn deactivate_environment(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+    ) -> Result<Done, AppError> {
+        self.do_deactivate_environment(self.actor(session)?, model, environment).await
+    }
+
+    async fn delete_environment(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+        confirm: &str,
+    ) -> Result<Done, AppError> {
+        self.do_delete_environment(self.actor(session)?, model, environment, confirm).await
     }
 
     async fn update_promotion_settings(
@@ -218,6 +302,16 @@ impl Backend for Dashboard {
         self.do_update_promotion_settings(self.actor(session)?, model, environment, patch).await
     }
 
+    async fn update_environment_autoscaling(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+        patch: AutoscalingPatch,
+    ) -> Result<Done, AppError> {
+        self.do_update_environment_autoscaling(self.actor(session)?, model, environment, patch).await
+    }
+
     async fn update_autoscaling(
         &self,
         session: &Session,
@@ -226,6 +320,15 @@ impl Backend for Dashboard {
         patch: AutoscalingPatch,
     ) -> Result<Done, AppError> {
         self.do_update_autoscaling(self.actor(session)?, model, deployment, patch).await
+    }
+
+    async fn send_sample_traffic(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        environment: &EnvironmentName,
+    ) -> Result<Done, AppError> {
+        self.do_send_sample(self.actor(session)?, model, environment).await
     }
 
     async fn try_request(

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use domain::{DeploymentId, ModelId, parse_id};
 use futures::Stream;
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use leptos::prelude::{LeptosOptions, provide_context};
 use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
@@ -45,6 +46,7 @@ pub fn router(backend: Arc<dyn Backend>, changes: Changes, shutdown: Cancellatio
     let streams = Router::new()
         .route("/api/ui/events", get(events))
         .route("/api/ui/log_stream", get(log_stream))
+        .route("/api/ui/usage.csv", get(usage_file))
         .with_state(Streams { backend, changes, shutdown });
     Router::new()
         .leptos_routes_with_context(&options, pages, context, || shell(site::files()))
@@ -127,6 +129,42 @@ fn lines(
             }
         }
     })
+}
+
+#[derive(Deserialize)]
+struct Period {
+    /// 1 to 31; a week if it is left out.
+    days: Option<u32>,
+}
+
+/// The usage log as a file.
+async fn usage_file(
+    State(streams): State<Streams>,
+    Query(period): Query<Period>,
+    request: Request,
+) -> Response {
+    let (parts, _) = request.into_parts();
+    let Ok(session) = streams.backend.open(&parts).await else { return unauthorized() };
+    let days = period.days.unwrap_or(7);
+    if !(1..=31).contains(&days) {
+        let message = format!("days: {days} is not within 1 to 31");
+        return answer::error(StatusCode::BAD_REQUEST, "INVALID", &message);
+    }
+    match streams.backend.usage_csv(&session, days).await {
+        Ok((name, text)) => (
+            [
+                (CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned()),
+                (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+                (CACHE_CONTROL, "no-store".to_owned()),
+            ],
+            text,
+        )
+            .into_response(),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            answer::error(status, "USAGE", &error.to_string())
+        }
+    }
 }
 
 fn unauthorized() -> Response {

@@ -38,7 +38,7 @@ impl DataFolder {
         let path = path.canonicalize().map_err(io)?;
         let lock = lock(&path)?;
         check_layout(&path)?;
-        for part in ["artifacts", "uploads", "envs", "truss", "uv", "replicas", "logs"] {
+        for part in ["artifacts", "uploads", "envs", "external", "truss", "uv", "replicas", "logs"] {
             fs::create_dir_all(path.join(part))
                 .map_err(|source| Error::Io { path: path.join(part), source })?;
         }

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+mod csv;
 pub mod dashboard;
 pub mod data_folder;
 pub mod doctor;

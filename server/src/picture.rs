@@ -8,8 +8,8 @@ use app::view::{
 };
 use domain::{
     Action, Deployment, DeploymentId, Environment, EnvironmentName, Lifecycle, Model, ObservedReplica, Phase,
-    Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete, may_rename,
-    standing,
+    Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete, may_publish,
+    may_rename, standing,
 };
 
 /// Everything a page about one model is made of, at one moment.
@@ -95,6 +95,7 @@ impl Picture {
             created_at: deployment.created_at,
             created_by: Some(deployment.created_by.clone()),
             actions: self.actions(deployment),
+            making: None,
         }
     }
 
@@ -124,6 +125,7 @@ impl Picture {
         };
         Actions {
             promote: permit(promote),
+            publish: deployment.is_development().then(|| permit(may_publish(deployment))),
             rename: permit(may_rename(deployment)),
             retry: permit(retry),
             activate: permit(activate),
@@ -191,9 +193,14 @@ impl Picture {
 
     /// Where an environment is called.
     pub fn environment_address(&self, name: &EnvironmentName) -> String {
+        format!("{}{}", self.public_url, self.environment_path(name))
+    }
+
+    /// The same without the server.
+    pub fn environment_path(&self, name: &EnvironmentName) -> String {
         let target =
             if name.is_production() { "production".to_owned() } else { format!("environments/{name}") };
-        format!("{}/model/{}/{target}/predict", self.public_url, self.model.id)
+        format!("/model/{}/{target}/predict", self.model.id)
     }
 
     /// Where a deployment is called.

@@ -48,6 +48,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(&path(deployment, "/activate"), post(deployments::activate))
         .route(&path(deployment, "/deactivate"), post(deployments::deactivate))
         .route(&path(deployment, "/retry"), post(deployments::retry))
+        .route(&path(deployment, "/replicas/{replica}"), delete(deployments::terminate))
         .route(&path(deployment, "/autoscaling_settings"), patch(deployments::autoscaling))
         .route(&path(deployment, "/config"), get(deployments::config))
         .route(&path(deployment, "/download"), get(deployments::download))

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
-use crate::backend::{Dashboard, Trial};
+use crate::backend::{Dashboard, Trial, Uses};
 use crate::changes::Changes;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
@@ -113,6 +113,8 @@ pub async fn wire(
     let rollouts = Rollouts::new(machinery.traffic.clone(), clock.now());
     let following = rollouts.clone().follow(store.clone(), changes.sender().subscribe());
     let backend = Arc::new(Dashboard {
+        uses: Uses::default(),
+        samples: Arc::default(),
         api: api.clone(),
         traffic: machinery.traffic,
         rollouts,

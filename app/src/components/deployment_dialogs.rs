@@ -6,7 +6,7 @@ use leptos::prelude::*;
 
 use super::dialog::{DialogButtons, Modal};
 use super::{FormError, when_done};
-use crate::server_fns::{Activate, Deactivate, DeleteDeployment, Rename, Retry};
+use crate::server_fns::{Activate, Deactivate, DeleteDeployment, Publish, Rename, Retry};
 use crate::view::DeploymentRef;
 
 #[component]
@@ -40,6 +40,48 @@ pub fn RenameDialog(model_id: String, deployment: DeploymentRef) -> impl IntoVie
                         </p>
                         <FormError post=rename />
                         <DialogButtons act="Rename" pending=rename.pending />
+                    </PostForm>
+                }
+                    .erased()
+            })
+        />
+    }
+}
+
+#[component]
+pub fn PublishDialog(model_id: String, deployment: DeploymentRef) -> impl IntoView {
+    let publish = Post::to::<Publish>();
+    view! {
+        <Modal
+            title=format!("Publish {}", deployment.name)
+            children=Box::new(move |handle| {
+                when_done(publish, move || handle.close());
+                view! {
+                    <PostForm post=publish>
+                        <input type="hidden" name="model_id" value=model_id />
+                        <input type="hidden" name="deployment_id" value=deployment.id />
+                        <p>
+                            "A copy of it as it is now becomes a deployment with an address of its own, without an environment. "
+                            <strong>{deployment.name}</strong>
+                            " stays, and later edits never reach the copy."
+                        </p>
+                        <label class="field">
+                            <span>"Name"</span>
+                            <input
+                                name="name"
+                                placeholder="the next number, deployment-…"
+                                maxlength="255"
+                                pattern="[A-Za-z0-9._\\-]+"
+                                autocomplete="off"
+                                spellcheck="false"
+                                autofocus
+                            />
+                        </label>
+                        <p class="hint">
+                            "To give it traffic of an environment, promote it instead; that makes a copy as well."
+                        </p>
+                        <FormError post=publish />
+                        <DialogButtons act="Publish" pending=publish.pending />
                     </PostForm>
                 }
                     .erased()

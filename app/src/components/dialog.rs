@@ -10,6 +10,7 @@ use wasm_bindgen::JsCast;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DialogKind {
     Promote,
+    Publish,
     Rename,
     Retry,
     Activate,
@@ -17,11 +18,14 @@ pub enum DialogKind {
     Delete,
     DeleteModel,
     NewEnvironment,
+    DeleteEnvironment,
+    Terminate,
 }
 
 impl DialogKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Promote,
+        Self::Publish,
         Self::Rename,
         Self::Retry,
         Self::Activate,
@@ -29,12 +33,15 @@ impl DialogKind {
         Self::Delete,
         Self::DeleteModel,
         Self::NewEnvironment,
+        Self::DeleteEnvironment,
+        Self::Terminate,
     ];
 
     /// As it is written in the address.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Promote => "promote",
+            Self::Publish => "publish",
             Self::Rename => "rename",
             Self::Retry => "retry",
             Self::Activate => "activate",
@@ -42,6 +49,8 @@ impl DialogKind {
             Self::Delete => "delete",
             Self::DeleteModel => "delete-model",
             Self::NewEnvironment => "new-environment",
+            Self::DeleteEnvironment => "delete-environment",
+            Self::Terminate => "terminate",
         }
     }
 }
@@ -52,6 +61,7 @@ pub struct OpenDialog {
     pub kind: DialogKind,
     pub deployment: Option<String>,
     pub environment: Option<String>,
+    pub replica: Option<String>,
 }
 
 /// The open dialog, following the address.
@@ -65,6 +75,7 @@ pub fn use_dialog() -> Memo<Option<OpenDialog>> {
                 kind,
                 deployment: query.get("deployment"),
                 environment: query.get("environment"),
+                replica: query.get("replica"),
             })
         })
     })
@@ -75,8 +86,12 @@ pub fn use_dialog() -> Memo<Option<OpenDialog>> {
 #[component]
 pub fn DialogButton(
     kind: DialogKind,
-    #[prop(optional, into)] deployment: Option<String>,
-    #[prop(optional, into)] environment: Option<String>,
+    #[prop(optional_no_strip, into)] deployment: Option<String>,
+    #[prop(optional_no_strip, into)] environment: Option<String>,
+    #[prop(optional, into)] replica: Option<String>,
+    /// The button's name where its words alone would not tell it from others.
+    #[prop(optional, into)]
+    label: Option<String>,
     #[prop(optional)] class: &'static str,
     /// Why it can't be used, which disables it.
     #[prop(optional, into)]
@@ -89,7 +104,7 @@ pub fn DialogButton(
     let navigate = use_navigate();
     let path = use_location().pathname;
     let mut query = format!("?dialog={}", kind.as_str());
-    for (name, value) in [("deployment", &deployment), ("environment", &environment)] {
+    for (name, value) in [("deployment", &deployment), ("environment", &environment), ("replica", &replica)] {
         if let Some(value) = value {
             query.push_str(&format!("&{name}={value}"));
         }
@@ -115,11 +130,13 @@ pub fn DialogButton(
             <input type="hidden" name="dialog" value=kind.as_str() />
             {hidden("deployment", deployment)}
             {hidden("environment", environment)}
+            {hidden("replica", replica)}
             <button
                 type="submit"
                 class=class
                 disabled=move || refused.with(Option::is_some)
                 title=move || refused.get()
+                aria-label=label
                 aria-describedby=described_by
                 on:click=open
             >

@@ -50,7 +50,7 @@ pub fn SidesTable(#[prop(into)] rollout: Signal<Rollout>, model_id: String) -> i
                     }
                         .erased()
                 }
-                None => view! { <span class="none">"no request since the first stage"</span> }.erased(),
+                None => view! { <span class="none">"not counted: no request since the first stage"</span> }.erased(),
             }}
         </div>
         <div class="scroll" tabindex="0" role="region" aria-label="Both sides">
@@ -110,7 +110,8 @@ fn SideRow(side: Side, model_id: String, candidate: bool) -> impl IntoView {
 fn Numbers(counted: Option<Counted>) -> impl IntoView {
     let cell = |text: String| view! { <td class="number">{text}</td> };
     match counted.filter(|counted| counted.requests > 0) {
-        None => (0..4).map(|_| cell("–".into())).collect_view().erased(),
+        // No request is not the same as no error.
+        None => view! { <td class="none number" colspan="4">"as set, not counted"</td> }.erased(),
         Some(counted) => {
             let share = counted.errors as f64 * 100.0 / counted.requests as f64;
             let errors = match counted.errors {

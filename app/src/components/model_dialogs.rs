@@ -6,7 +6,7 @@ use leptos::prelude::*;
 
 use super::dialog::{DialogButtons, Modal};
 use super::{FormError, when_done};
-use crate::server_fns::{CreateEnvironment, DeleteModel};
+use crate::server_fns::DeleteModel;
 
 #[component]
 pub fn DeleteModelDialog(
@@ -63,42 +63,6 @@ pub fn DeleteModelDialog(
                         </label>
                         <FormError post=delete />
                         <DialogButtons act="Delete" pending=delete.pending destructive=true blocked=blocked />
-                    </PostForm>
-                }
-                    .erased()
-            })
-        />
-    }
-}
-
-#[component]
-pub fn NewEnvironmentDialog(model_id: String) -> impl IntoView {
-    let create = Post::to::<CreateEnvironment>();
-    view! {
-        <Modal
-            title="New environment".into()
-            children=Box::new(move |handle| {
-                when_done(create, move || handle.close());
-                view! {
-                    <PostForm post=create>
-                        <input type="hidden" name="model_id" value=model_id />
-                        <p>"An environment is a stable address. It serves the deployment that was last promoted to it."</p>
-                        <label class="field">
-                            <span>"Name"</span>
-                            <input
-                                name="name"
-                                placeholder="staging"
-                                required
-                                maxlength="40"
-                                pattern="[a-z0-9]([a-z0-9\\-]*[a-z0-9])?"
-                                autocomplete="off"
-                                spellcheck="false"
-                                autofocus
-                            />
-                        </label>
-                        <p class="hint">"Lower-case letters, digits and hyphens, at most 40."</p>
-                        <FormError post=create />
-                        <DialogButtons act="Create environment" pending=create.pending />
                     </PostForm>
                 }
                     .erased()

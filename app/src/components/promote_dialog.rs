@@ -65,6 +65,13 @@ pub fn PromoteDialog(
         refused.with(Option::is_some) || is_canary() && parse_window(&window.get()).is_err()
     });
 
+    // The reserved name says which one it is.
+    let of_development = move || {
+        let id = deployment.get();
+        deployments
+            .with_value(|list| list.iter().any(|choice| choice.id == id && choice.name == "development"))
+    };
+
     view! {
         <Modal
             title="Promote".into()
@@ -131,6 +138,11 @@ pub fn PromoteDialog(
                                     .unwrap_or_default()
                             })
                         />
+                        {move || of_development().then(|| view! {
+                            <p class="hint">
+                                "A copy of it as it is now is promoted. development stays, and later edits never reach the copy. To have a deployment without an environment, choose Publish in its menu."
+                            </p>
+                        })}
                         <div class="pair">
                             <label class="field">
                                 <span>"Strategy"</span>

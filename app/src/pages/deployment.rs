@@ -1,9 +1,9 @@
 //! One deployment: how it stands, its replicas and logs, how to call it.
 
 use crate::erase::Erase;
-use crate::post::{Post, PostForm};
+use crate::post::Post;
 use crate::read::{self, Loaded, decode};
-use domain::{AutoscalingSettings, ReplicaState, Timestamp};
+use domain::ReplicaState;
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::components::A;
@@ -11,9 +11,10 @@ use leptos_router::hooks::use_navigate;
 
 use super::use_param;
 use crate::components::{
-    ActivateDialog, CodeBlock, CopyButton, Crumb, DeactivateDialog, DeleteDialog, DeploymentActions,
-    DialogKind, FormError, Gone, LogView, PageHeader, PromoteDialog, RenameDialog, ReplicaDots, RetryDialog,
-    StatusBadge, TimeAgo, TryIt, environment_path, model_path, provide_refresh, use_dialog, when_done,
+    ActivateDialog, CodeBlock, Copies, CopyButton, Crumb, DeactivateDialog, DeleteDialog, DeploymentActions,
+    DialogKind, Gone, LogView, MakingView, PageHeader, PromoteDialog, PublishDialog, RenameDialog,
+    ReplicaDots, RetryDialog, ScalingForm, ScalingHistory, StatusBadge, TerminateDialog, TimeAgo, TryIt,
+    environment_path, model_path, provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -102,6 +103,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
             </span>
             <span class="by">"id " <code>{id.clone()}</code></span>
         </div>
+        <MakingView making=Signal::derive(move || page.with(|page| page.making.clone())) as_of=as_of />
         <p class="address">
             <code>{address}</code>
             <CopyButton text=address what="address" />
@@ -111,8 +113,16 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
             <h2 id="replicas">
                 "Replicas " <ReplicaDots replicas=Signal::derive(move || page.with(|page| page.replicas)) />
             </h2>
-            <Copies page=page />
+            <Copies
+                model_id=model_id.clone()
+                deployment_id=id.clone()
+                copies=Signal::derive(move || page.with(|page| page.copies.clone()))
+                as_of=as_of
+                otherwise=Signal::derive(move || page.with(|page| page.sentence.clone()))
+            />
         </section>
+
+        <ScalingHistory model_id=model_id.clone() deployment_id=id.clone() />
 
         <section aria-labelledby="logs">
             <h2 id="logs">"Logs"</h2>
@@ -141,72 +151,6 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
 }
 
 #[component]
-fn Copies(page: Page) -> impl IntoView {
-    let copies = Memo::new(move |_| page.with(|page| page.copies.clone()));
-    let as_of = Signal::derive(move || page.with(|page| page.as_of));
-    move || {
-        let list = copies.get();
-        if list.is_empty() {
-            return view! { <p class="none">"No replica runs. " {page.with(|page| page.sentence.clone())} "."</p> }
-                .erased();
-        }
-        let rows = list.into_iter().map(|copy| replica(copy, as_of)).collect_view();
-        view! {
-            <div class="scroll" tabindex="0" role="region" aria-label="Replicas">
-                <table>
-                    <caption class="hidden">"Replicas"</caption>
-                    <thead>
-                        <tr>
-                            <th scope="col">"Replica"</th>
-                            <th scope="col">"State"</th>
-                            <th scope="col">"Started"</th>
-                            <th scope="col">"Ready after"</th>
-                            <th scope="col" class="number">"In flight"</th>
-                            <th scope="col" class="number">"Process"</th>
-                        </tr>
-                    </thead>
-                    <tbody>{rows}</tbody>
-                </table>
-            </div>
-        }
-        .erased()
-    }
-}
-
-fn replica(copy: ReplicaRow, as_of: Signal<Timestamp>) -> impl IntoView {
-    let (tone, word) = match copy.state {
-        ReplicaState::Starting => ("busy", "Starting".to_owned()),
-        ReplicaState::Loading => ("busy", "Loading the model".to_owned()),
-        ReplicaState::Ready => ("ok", "Ready".to_owned()),
-        ReplicaState::Unready => ("warn", "Not answering".to_owned()),
-        ReplicaState::Stopping => ("off", "Stopping".to_owned()),
-        ReplicaState::Exited { reason, .. } => ("bad", reason),
-    };
-    let ready_after = copy
-        .ready_at
-        .map_or("–".to_owned(), |at| format!("{:.1} s", at.since(copy.started_at) as f64 / 1000.0));
-    let number = |value: Option<u32>| value.map_or("–".to_owned(), |value| value.to_string());
-    view! {
-        <tr>
-            <th scope="row">
-                <code>{copy.id}</code>
-            </th>
-            <td>
-                <span class="status" data-tone=tone>
-                    {word}
-                </span>
-            </td>
-            <td>
-                <TimeAgo at=copy.started_at as_of=as_of />
-            </td>
-            <td>{ready_after}</td>
-            <td class="number">{number(copy.in_flight)}</td>
-            <td class="number">{number(copy.pid)}</td>
-        </tr>
-    }
-}
-
-#[component]
 fn Autoscaling(page: Page, model_id: String, id: String) -> impl IntoView {
     let update = Post::to::<UpdateAutoscaling>();
     when_done(update, || ());
@@ -215,65 +159,23 @@ fn Autoscaling(page: Page, model_id: String, id: String) -> impl IntoView {
     let settings = page.with_untracked(|page| page.autoscaling.clone())?;
     let environment = page.with_untracked(|page| page.environment.clone());
     let development = page.with_untracked(|page| page.is_development);
-    let AutoscalingSettings {
-        min_replica,
-        max_replica,
-        autoscaling_window,
-        scale_down_delay,
-        concurrency_target,
-        target_utilization_percentage,
-        max_scale_down_rate,
-    } = settings;
-    let field = |name: &'static str, label: &'static str, value: u32, low: u32, high: u32| {
-        view! {
-            <label class="field">
-                <span>{label}</span>
-                <input type="number" name=name value=value.to_string() min=low.to_string() max=high.to_string() required />
-            </label>
-        }
-    };
-    let counts = (!development).then(|| {
-        view! {
-            {field("min_replica", "Replicas, at least", min_replica, 0, 1000)}
-            {field("max_replica", "Replicas, at most", max_replica, 1, 1000)}
-        }
-    });
-    let rate = (!development)
-        .then(|| field("max_scale_down_rate", "Removed at once, at most, %", max_scale_down_rate, 1, 50));
     let whose = match environment {
         Some(name) => {
             format!("These are the settings of {name}: they stay there when another deployment is promoted.")
         }
+        None if development => {
+            "A development deployment has one replica at most, and sleeps when nobody calls. \
+             Promote it to scale it."
+                .to_owned()
+        }
         None => "These are its own settings; an environment brings its own.".to_owned(),
     };
+    let owner = vec![("model_id", model_id), ("deployment_id", id)];
     Some(view! {
         <section class="settings" aria-labelledby="autoscaling">
             <h2 id="autoscaling">"Autoscaling"</h2>
             <p class="hint">{whose}</p>
-            <PostForm post=update>
-                <input type="hidden" name="model_id" value=model_id />
-                <input type="hidden" name="deployment_id" value=id />
-                <div class="fields">
-                    {counts} {field("concurrency_target", "Requests a replica carries", concurrency_target, 1, 1_000_000)}
-                    {field(
-                        "target_utilization_percentage",
-                        "Of which aimed at, %",
-                        target_utilization_percentage,
-                        1,
-                        100,
-                    )} {field("autoscaling_window", "Load averaged over, s", autoscaling_window, 10, 3600)}
-                    {field("scale_down_delay", "Low load before scaling down, s", scale_down_delay, 0, 3600)} {rate}
-                </div>
-                <FormError post=update />
-                {move || refused.get().map(|why| view! { <p class="hint">{why}</p> })}
-                <button
-                    type="submit"
-                    class="plain"
-                    disabled=move || update.pending.get() || refused.with(Option::is_some)
-                >
-                    "Save"
-                </button>
-            </PostForm>
+            <ScalingForm post=update owner=owner settings=settings development=development refused=refused />
         </section>
     })
 }
@@ -300,6 +202,7 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
             }
             .erased(),
             DialogKind::Rename => view! { <RenameDialog model_id deployment /> }.erased(),
+            DialogKind::Publish => view! { <PublishDialog model_id deployment /> }.erased(),
             DialogKind::Retry => view! { <RetryDialog model_id deployment /> }.erased(),
             DialogKind::Activate => view! { <ActivateDialog model_id deployment /> }.erased(),
             DialogKind::Deactivate => {
@@ -309,7 +212,13 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
                 let may_deactivate = shown.actions.deactivate.is_allowed();
                 view! { <DeleteDialog model_id deployment may_deactivate then=leave /> }.erased()
             }
-            DialogKind::DeleteModel | DialogKind::NewEnvironment => return None,
+            DialogKind::Terminate => {
+                let replica = open.replica?;
+                let ready = |copy: &&ReplicaRow| copy.state == ReplicaState::Ready;
+                let alone = shown.copies.iter().filter(ready).all(|copy| copy.id == replica);
+                view! { <TerminateDialog model_id deployment replica alone /> }.erased()
+            }
+            _ => return None,
         };
         Some(view)
     }

@@ -5,19 +5,22 @@ use crate::post::{Post, PostForm};
 use crate::read::{self, Loaded, decode};
 use domain::{CleanupStrategy, PromotionSettings};
 use leptos::prelude::*;
+use leptos_router::NavigateOptions;
 use leptos_router::components::A;
+use leptos_router::hooks::use_navigate;
 
 use super::use_param;
 use crate::clock::{absolute, local_time, machine, time_of_day, use_now};
 use crate::components::{
-    CopyButton, Crumb, DialogButton, DialogKind, FormError, Gone, Ladder, PageHeader, PromoteDialog,
-    ReplicaDots, Sentence, SidesTable, StatusBadge, TimeAgo, deployment_path, model_path, phase_word,
-    provide_refresh, use_dialog, when_done,
+    ActionMenu, ActivateEnvironmentDialog, CopyButton, Crumb, DeactivateEnvironmentDialog,
+    DeleteEnvironmentDialog, DialogButton, DialogKind, FormError, Gone, Ladder, MenuItem, PageHeader,
+    PromoteDialog, ReplicaDots, SampleTraffic, ScalingForm, Sentence, SidesTable, StatusBadge, TimeAgo,
+    deployment_path, model_path, phase_word, provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
-use crate::server_fns::{CancelPromotion, UpdatePromotionSettings};
-use crate::view::{self, Decision, Rollout};
+use crate::server_fns::{CancelPromotion, UpdateEnvironmentAutoscaling, UpdatePromotionSettings};
+use crate::view::{self, Decision, EnvironmentActions, Permit, Rollout};
 use crate::window::write_window;
 
 type Page = RwSignal<view::EnvironmentPage>;
@@ -41,7 +44,10 @@ pub fn EnvironmentPage() -> impl IntoView {
 fn Body(initial: view::EnvironmentPage) -> impl IntoView {
     let (model_id, name) = (initial.model_id.clone(), initial.name.clone());
     let model_name = initial.model_name.clone();
-    let moving = |page: &view::EnvironmentPage| page.rollout.as_ref().is_some_and(|rollout| rollout.running);
+    let moving = |page: &view::EnvironmentPage| {
+        page.rollout.as_ref().is_some_and(|rollout| rollout.running)
+            || page.sample_run.is_some_and(|run| run.running)
+    };
     let reading = (model_id.clone(), name.clone());
     let fresh = keep_fresh(initial, Topic::Model(model_id.clone()), moving, move || {
         read::environment(reading.0.clone(), reading.1.clone())
@@ -51,13 +57,10 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
     let address = Signal::derive(move || page.with(|page| page.address.clone()));
     let has_rollout = Memo::new(move |_| page.with(|page| page.rollout.is_some()));
     let promote = Signal::derive(move || page.with(|page| page.promote.reason().map(str::to_owned)));
-    let dialog = use_dialog();
-    let dialog_model = model_id.clone();
-    let dialog_environment = name.clone();
     let rollout_model = model_id.clone();
     let rollout_name = name.clone();
     let current_model = model_id.clone();
-    let promote_name = name.clone();
+    let (promote_name, menu_name) = (name.clone(), name.clone());
     view! {
         <Gone error=fresh.gone />
         <PageHeader
@@ -68,9 +71,12 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
             title=name.clone()
             headline=Signal::derive(move || page.with(|page| page.headline.clone()))
         >
-            <DialogButton kind=DialogKind::Promote environment=promote_name class="plain" refused=promote>
-                "Promote…"
-            </DialogButton>
+            <div class="row-actions">
+                <DialogButton kind=DialogKind::Promote environment=promote_name class="plain" refused=promote>
+                    "Promote…"
+                </DialogButton>
+                <ActionMenu id=menu_name.clone() name=menu_name.clone() items=menu(page) environment=menu_name />
+            </div>
         </PageHeader>
 
         <Current page=page model_id=current_model />
@@ -78,6 +84,12 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
             <code>{address}</code>
             <CopyButton text=address what=format!("address of {name}") />
         </p>
+        <SampleTraffic
+            model_id=model_id.clone()
+            environment=name.clone()
+            permit=Signal::derive(move || page.with(|page| page.sample.clone()))
+            run=Signal::derive(move || page.with(|page| page.sample_run))
+        />
 
         {move || match has_rollout.get() {
             true => {
@@ -96,23 +108,76 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
             }
         }}
 
-        <Settings page=page model_id=model_id name=name />
-        {move || {
-            dialog
-                .get()
-                .filter(|open| open.kind == DialogKind::Promote)
-                .map(|open| {
-                    let choices = page.with_untracked(|page| page.choices.clone());
-                    view! {
-                        <PromoteDialog
-                            model_id=dialog_model.clone()
-                            choices=choices
-                            deployment=open.deployment
-                            environment=Some(dialog_environment.clone())
-                        />
-                    }
-                })
-        }}
+        <Scaling page=page model_id=model_id.clone() name=name.clone() />
+        <Settings page=page model_id=model_id.clone() name=name.clone() />
+        <Dialogs page=page model_id=model_id name=name />
+    }
+}
+
+fn menu(page: Page) -> Vec<MenuItem> {
+    let item = |kind: DialogKind, label: &'static str, pick: fn(&EnvironmentActions) -> &Permit| MenuItem {
+        kind,
+        label,
+        danger: kind == DialogKind::DeleteEnvironment,
+        refused: Signal::derive(move || page.with(|page| pick(&page.actions).reason().map(str::to_owned))),
+    };
+    vec![
+        item(DialogKind::Activate, "Activate", |actions| &actions.activate),
+        item(DialogKind::Deactivate, "Deactivate", |actions| &actions.deactivate),
+        item(DialogKind::DeleteEnvironment, "Delete environment", |actions| &actions.delete),
+    ]
+}
+
+/// The dialog that the address asks for, over this environment.
+#[component]
+fn Dialogs(page: Page, model_id: String, name: String) -> impl IntoView {
+    let dialog = use_dialog();
+    let navigate = use_navigate();
+    let to = model_path(&model_id);
+    let leave = Callback::new(move |()| navigate(&to, NavigateOptions::default()));
+    move || {
+        let open = dialog.get()?;
+        let (model_id, name) = (model_id.clone(), name.clone());
+        let serving = page.with_untracked(|page| page.current.as_ref().map(|s| s.deployment.name.clone()));
+        let view = match open.kind {
+            DialogKind::Promote => {
+                let choices = page.with_untracked(|page| page.choices.clone());
+                view! { <PromoteDialog model_id choices deployment=open.deployment environment=Some(name) /> }
+                    .erased()
+            }
+            DialogKind::Activate => {
+                view! { <ActivateEnvironmentDialog model_id name serving=serving? /> }.erased()
+            }
+            DialogKind::Deactivate => {
+                view! { <DeactivateEnvironmentDialog model_id name serving=serving? /> }.erased()
+            }
+            DialogKind::DeleteEnvironment => {
+                let promoting =
+                    page.with_untracked(|page| page.rollout.as_ref().is_some_and(|rollout| rollout.running));
+                view! { <DeleteEnvironmentDialog model_id name serving promoting then=leave /> }.erased()
+            }
+            _ => return None,
+        };
+        Some(view)
+    }
+}
+
+#[component]
+fn Scaling(page: Page, model_id: String, name: String) -> impl IntoView {
+    let update = Post::to::<UpdateEnvironmentAutoscaling>();
+    when_done(update, || ());
+    // As they were when the page came: a half-changed form survives every update around it.
+    let settings = page.with_untracked(|page| page.scaling.clone());
+    let refused = Memo::new(move |_| page.with(|page| page.may_change_settings.reason().map(str::to_owned)));
+    let owner = vec![("model_id", model_id), ("environment", name)];
+    view! {
+        <section class="settings" aria-labelledby="autoscaling">
+            <h2 id="autoscaling">"Autoscaling"</h2>
+            <p class="hint">
+                "Whatever is promoted here scales by these settings. A change is in force at once, without a new deployment."
+            </p>
+            <ScalingForm post=update owner=owner settings=settings refused=refused />
+        </section>
     }
 }
 

@@ -10,9 +10,9 @@ use leptos_router::hooks::use_navigate;
 use super::use_param;
 use crate::components::{
     ActivateDialog, CopyButton, Countdown, Crumb, DeactivateDialog, DeleteDialog, DeleteModelDialog,
-    DeploymentActions, DialogButton, DialogKind, Gone, NewEnvironmentDialog, PageHeader, PromoteDialog,
-    RenameDialog, ReplicaDots, RetryDialog, Sentence, StatusBadge, TimeAgo, TrafficBar, deployment_path,
-    environment_path, phase_word, provide_refresh, use_dialog,
+    DeploymentActions, DialogButton, DialogKind, Gone, MakingView, NewEnvironmentDialog, PageHeader,
+    PromoteDialog, PublishDialog, RenameDialog, ReplicaDots, RetryDialog, Sentence, StatusBadge, TimeAgo,
+    TrafficBar, deployment_path, environment_path, phase_word, provide_refresh, use_dialog,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -39,8 +39,16 @@ pub fn ModelPage() -> impl IntoView {
 #[component]
 fn Body(initial: view::ModelPage) -> impl IntoView {
     let id = initial.id.clone();
-    let moving =
-        |page: &view::ModelPage| page.environments.iter().any(|environment| environment.promotion.is_some());
+    // Lines of a build come without a nudge, as counts of a rollout do.
+    let moving = |page: &view::ModelPage| {
+        let development = page.development.iter().map(|band| &band.deployment);
+        page.environments.iter().any(|environment| environment.promotion.is_some())
+            || page
+                .deployments
+                .iter()
+                .chain(development)
+                .any(|row| row.making.as_ref().is_some_and(|making| making.running))
+    };
     let reading = id.clone();
     let fresh = keep_fresh(initial, Topic::Model(id.clone()), moving, move || read::model(reading.clone()));
     provide_refresh(move || fresh.refresh());
@@ -254,6 +262,7 @@ fn Row(page: Page, model_id: String, id: String) -> impl IntoView {
                 <td class="standing">
                     <StatusBadge status=Signal::derive(move || row.with(|row| row.status)) />
                     <span class="sentence">{move || row.with(|row| row.sentence.clone())}</span>
+                    <MakingView making=Signal::derive(move || row.with(|row| row.making.clone())) as_of=as_of />
                 </td>
                 <td>
                     {move || {
@@ -324,6 +333,10 @@ fn Development(page: Page, model_id: String) -> impl IntoView {
                     {move || band.with(|band| band.deployment.sentence.clone())} ". "
                     {move || band.with(|band| band.live_reload.clone())} " " {patched}
                 </p>
+                <MakingView
+                    making=Signal::derive(move || band.with(|band| band.deployment.making.clone()))
+                    as_of=as_of
+                />
                 <p class="address">
                     <code>{address}</code>
                     <CopyButton text=address what="address of development" />
@@ -360,6 +373,7 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
                     .erased()
             }
             DialogKind::Rename => view! { <RenameDialog model_id deployment=deployment? /> }.erased(),
+            DialogKind::Publish => view! { <PublishDialog model_id deployment=deployment? /> }.erased(),
             DialogKind::Retry => view! { <RetryDialog model_id deployment=deployment? /> }.erased(),
             DialogKind::Activate => view! { <ActivateDialog model_id deployment=deployment? /> }.erased(),
             DialogKind::Deactivate => {
@@ -377,6 +391,7 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
                 view! { <DeleteModelDialog model_id name deployments then=leave /> }.erased()
             }
             DialogKind::NewEnvironment => view! { <NewEnvironmentDialog model_id /> }.erased(),
+            DialogKind::DeleteEnvironment | DialogKind::Terminate => return None,
         };
         Some(view)
     }

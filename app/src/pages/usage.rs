@@ -2,16 +2,17 @@
 
 use crate::erase::Erase;
 use crate::read::{self, Loaded, decode};
+use domain::Timestamp;
 use leptos::prelude::*;
 use leptos_router::components::A;
 use leptos_router::hooks::use_query_map;
 
 use crate::clock::date;
-use crate::components::{Gone, PageHeader, deployment_path, group, model_path};
+use crate::components::{DayChart, Gone, PageHeader, deployment_path, group, model_path};
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
 
-use crate::view::{self, UsageRow};
+use crate::view::{self, UsageDay, UsageRow};
 
 /// The periods to choose from, in days.
 const PERIODS: [u32; 3] = [1, 7, 30];
@@ -61,9 +62,15 @@ fn Body(initial: view::UsagePage) -> impl IntoView {
             title="Usage"
             headline=Signal::derive(move || page.with(|page| page.headline.clone()))
         />
-        <nav class="tabs" aria-label="Period">
-            {periods}
-        </nav>
+        <div class="tool-line">
+            <nav class="tabs" aria-label="Period">
+                {periods}
+            </nav>
+            // A file: not a page of the dashboard's own router.
+            <a class="button plain" href=format!("/api/ui/usage.csv?days={days}") download rel="external">
+                "Download CSV"
+            </a>
+        </div>
         <p class="hint">
             {move || page.with(|page| format!("{} to {}, UTC. A minute of a replica counts when it was up in it.", date(page.from), date(page.to)))}
         </p>
@@ -71,32 +78,83 @@ fn Body(initial: view::UsagePage) -> impl IntoView {
             page.with(|page| page.rows.is_empty())
                 .then(|| view! { <p class="none">"Nothing ran in this time."</p> })
         }}
-        <div class="scroll" class:hidden=move || page.with(|page| page.rows.is_empty()) tabindex="0" role="region" aria-label="Usage">
-            <table>
-                <caption class="hidden">"Use by deployment, deleted ones included"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Deployment"</th>
-                        <th scope="col">"Model"</th>
-                        <th scope="col">"Environment"</th>
-                        <th scope="col" class="number">"Requests"</th>
-                        <th scope="col" class="number">"Replica minutes"</th>
-                        <th scope="col">
-                            <span class="hidden">"Share of the most used"</span>
-                        </th>
-                    </tr>
-                </thead>
-                <tbody>
-                    <For
-                        each=move || page.with(|page| page.rows.clone())
-                        key=|row| (row.deployment_id.clone(), row.environment.clone(), row.minutes, row.requests)
-                        let(row)
-                    >
-                        {line(row, most)}
-                    </For>
-                </tbody>
-            </table>
-        </div>
+        <section class="charts" class:hidden=move || page.with(|page| page.rows.is_empty()) aria-labelledby="by-day">
+            <h2 id="by-day">"By day"</h2>
+            <div class="columns">
+                <DayChart title="Replica minutes" days=Signal::derive(move || by_day(page, |day| day.minutes)) />
+                <DayChart title="Requests" days=Signal::derive(move || by_day(page, |day| day.requests)) />
+            </div>
+            <details>
+                <summary>"The days as a table"</summary>
+                <Days page=page />
+            </details>
+        </section>
+        <section class="charts" class:hidden=move || page.with(|page| page.rows.is_empty()) aria-labelledby="by-deployment">
+            <h2 id="by-deployment">"By deployment"</h2>
+            <div class="scroll" tabindex="0" role="region" aria-label="Usage">
+                <table>
+                    <caption class="hidden">"Use by deployment, deleted ones included"</caption>
+                    <thead>
+                        <tr>
+                            <th scope="col">"Deployment"</th>
+                            <th scope="col">"Model"</th>
+                            <th scope="col">"Environment"</th>
+                            <th scope="col" class="number">"Requests"</th>
+                            <th scope="col" class="number">"Replica minutes"</th>
+                            <th scope="col">
+                                <span class="hidden">"Share of the most used"</span>
+                            </th>
+                        </tr>
+                    </thead>
+                    <tbody>
+                        <For
+                            each=move || page.with(|page| page.rows.clone())
+                            key=|row| (row.deployment_id.clone(), row.environment.clone(), row.minutes, row.requests)
+                            let(row)
+                        >
+                            {line(row, most)}
+                        </For>
+                    </tbody>
+                </table>
+            </div>
+        </section>
+    }
+}
+
+fn by_day(page: RwSignal<view::UsagePage>, pick: fn(&UsageDay) -> u64) -> Vec<(Timestamp, u64)> {
+    page.with(|page| page.by_day.iter().map(|day| (day.day, pick(day))).collect())
+}
+
+#[component]
+fn Days(page: RwSignal<view::UsagePage>) -> impl IntoView {
+    let rows = move || {
+        page.with(|page| {
+            page.by_day
+                .iter()
+                .map(|day| {
+                    view! {
+                        <tr>
+                            <th scope="row">{date(day.day)}</th>
+                            <td class="number">{group(day.requests)}</td>
+                            <td class="number">{group(day.minutes)}</td>
+                        </tr>
+                    }
+                })
+                .collect_view()
+        })
+    };
+    view! {
+        <table class="compact">
+            <caption class="hidden">"Use by day"</caption>
+            <thead>
+                <tr>
+                    <th scope="col">"Day"</th>
+                    <th scope="col" class="number">"Requests"</th>
+                    <th scope="col" class="number">"Replica minutes"</th>
+                </tr>
+            </thead>
+            <tbody>{rows}</tbody>
+        </table>
     }
 }
 

@@ -38,6 +38,26 @@ pub async fn promote(
     )
 }
 
+/// Makes a copy of the development deployment, as it is now, that needs no environment. Without a `name` it is
+/// numbered.
+#[server(prefix = "/api/ui", endpoint = "publish")]
+pub async fn publish(
+    model_id: String,
+    deployment_id: String,
+    #[server(default)] name: String,
+) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            let name = Some(name.trim()).filter(|name| !name.is_empty());
+            door.backend.publish(&door.session, &model, &deployment, name).await
+        }
+        .await,
+    )
+}
+
 /// Sends all of an environment's traffic back to its current deployment, at once.
 #[server(prefix = "/api/ui", endpoint = "cancel_promotion")]
 pub async fn cancel_promotion(model_id: String, environment: String) -> Result<Done, AppError> {
@@ -108,6 +128,25 @@ pub async fn deactivate(model_id: String, deployment_id: String) -> Result<Done,
     )
 }
 
+/// Ends one replica: it finishes what it has and stops, and another one starts while as many are wanted.
+#[server(prefix = "/api/ui", endpoint = "terminate_replica")]
+pub async fn terminate_replica(
+    model_id: String,
+    deployment_id: String,
+    replica_id: String,
+) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            let replica = ReplicaId::new(parse_id("replica_id", &replica_id)?);
+            door.backend.terminate_replica(&door.session, &model, &deployment, &replica).await
+        }
+        .await,
+    )
+}
+
 /// Deletes a deployment for good. `confirm` must be its name.
 #[server(prefix = "/api/ui", endpoint = "delete_deployment")]
 pub async fn delete_deployment(
@@ -143,19 +182,6 @@ pub async fn delete_model(model_id: String, #[server(default)] confirm: String) 
         leave_for("/models")
     }
     close(result)
-}
-
-/// Adds an environment to a model.
-#[server(prefix = "/api/ui", endpoint = "create_environment")]
-pub async fn create_environment(model_id: String, name: String) -> Result<Done, AppError> {
-    close_form(
-        async {
-            let door = door().await?;
-            let model = ModelId::new(parse_id("model_id", &model_id)?);
-            door.backend.create_environment(&door.session, &model, name.trim()).await
-        }
-        .await,
-    )
 }
 
 /// Sends one request to a deployment, through the gateway; `input` is JSON.

@@ -4,7 +4,9 @@ use leptos::prelude::*;
 use leptos::server_fn::codec::GetUrl;
 
 use crate::error::AppError;
-use crate::view::{DeploymentPage, EnvironmentPage, LogPage, ModelPage, ModelsPage, UsagePage};
+use crate::view::{
+    DeploymentPage, EnvironmentPage, LogPage, ModelPage, ModelsPage, ReplicasNow, ScalingPage, UsagePage,
+};
 
 #[cfg(feature = "ssr")]
 use {super::door::*, crate::view::LogCursor, domain::*};
@@ -71,6 +73,41 @@ pub async fn read_logs(model_id: String, deployment_id: String, after: i64) -> R
             let model = ModelId::new(parse_id("model_id", &model_id)?);
             let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
             door.backend.logs(&door.session, &model, &deployment, LogCursor(after)).await
+        }
+        .await,
+    )
+}
+
+/// A deployment's replicas: state, memory, processor, requests in flight.
+#[server(prefix = "/api/ui", endpoint = "replicas", input = GetUrl)]
+pub async fn read_replicas(model_id: String, deployment_id: String) -> Result<ReplicasNow, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            door.backend.replicas(&door.session, &model, &deployment).await
+        }
+        .await,
+    )
+}
+
+/// How a deployment scaled over the last 1 to 168 hours, each decision with its inputs, and the last starts by phase.
+#[server(prefix = "/api/ui", endpoint = "scaling", input = GetUrl)]
+pub async fn read_scaling(
+    model_id: String,
+    deployment_id: String,
+    hours: u32,
+) -> Result<ScalingPage, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            if !(1..=168).contains(&hours) {
+                return Err(AppError::invalid("hours", format!("{hours} is not within 1 to 168")));
+            }
+            door.backend.scaling(&door.session, &model, &deployment, hours).await
         }
         .await,
     )

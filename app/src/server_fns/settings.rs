@@ -48,7 +48,40 @@ pub async fn update_promotion_settings(
     )
 }
 
-/// How many replicas a deployment runs, and when that changes.
+/// How many replicas whatever an environment serves runs, and when that changes. What is left out stays.
+#[server(prefix = "/api/ui", endpoint = "update_environment_autoscaling")]
+pub async fn update_environment_autoscaling(
+    model_id: String,
+    environment: String,
+    min_replica: Option<i64>,
+    max_replica: Option<i64>,
+    autoscaling_window: Option<i64>,
+    scale_down_delay: Option<i64>,
+    max_scale_down_rate: Option<i64>,
+    concurrency_target: Option<i64>,
+    target_utilization_percentage: Option<i64>,
+) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let environment = EnvironmentName::new(environment)?;
+            let patch = AutoscalingPatch {
+                min_replica,
+                max_replica,
+                autoscaling_window,
+                scale_down_delay,
+                concurrency_target,
+                target_utilization_percentage,
+                max_scale_down_rate,
+            };
+            door.backend.update_environment_autoscaling(&door.session, &model, &environment, patch).await
+        }
+        .await,
+    )
+}
+
+/// How many replicas a deployment runs, and when that changes. What is left out stays.
 #[server(prefix = "/api/ui", endpoint = "update_autoscaling")]
 pub async fn update_autoscaling(
     model_id: String,

@@ -3,7 +3,7 @@
 use domain::{AutoscalingSettings, DeploymentStatus, LogLevel, LogSource, ReplicaState, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Actions, Permit, PromoteChoices, Replicas};
+use super::{Actions, Making, Permit, PromoteChoices, Replicas};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeploymentPage {
@@ -21,6 +21,8 @@ pub struct DeploymentPage {
     pub created_at: Timestamp,
     pub created_by: Option<String>,
     pub actions: Actions,
+    /// What it says while it is made, or why it could not be.
+    pub making: Option<Making>,
     pub choices: PromoteChoices,
     pub copies: Vec<ReplicaRow>,
     /// Where it is called, as a full URL.
@@ -46,6 +48,19 @@ pub struct ReplicaRow {
     pub ready_at: Option<Timestamp>,
     pub in_flight: Option<u32>,
     pub pid: Option<u32>,
+    /// Bytes of memory; nothing where the machine does not tell.
+    pub memory: Option<u64>,
+    /// Percent of one core, over the last seconds; since its start the first time somebody looks.
+    pub cpu_percent: Option<f64>,
+    /// Whether the person may end it.
+    pub terminate: Permit,
+}
+
+/// The replicas of a deployment at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplicasNow {
+    pub as_of: Timestamp,
+    pub copies: Vec<ReplicaRow>,
 }
 
 /// How to call it from one language.

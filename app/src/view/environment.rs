@@ -1,6 +1,6 @@
 //! One environment: the ladder of its rollout, both sides, its decisions and settings.
 
-use domain::{Phase, PromotionSettings, Timestamp};
+use domain::{AutoscalingSettings, Phase, PromotionSettings, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Permit, PromoteChoices, Served};
@@ -22,7 +22,40 @@ pub struct EnvironmentPage {
     pub promote: Permit,
     pub choices: PromoteChoices,
     pub settings: PromotionSettings,
+    pub scaling: AutoscalingSettings,
+    /// Whether the person may change either settings.
     pub may_change_settings: Permit,
+    pub actions: EnvironmentActions,
+    /// Whether sample traffic may be sent now.
+    pub sample: Permit,
+    /// The sample traffic that is being sent, or was sent last.
+    pub sample_run: Option<SampleRun>,
+}
+
+/// Some requests with the model's example input, sent so that there is something to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampleRun {
+    /// How many it sends in all.
+    pub of: u32,
+    pub sent: u32,
+    /// Answered by 200.
+    pub answered: u32,
+    /// Refused by the model, as an input that it does not know: 400 to 499.
+    pub refused: u32,
+    /// Answered by 500 and above, or not at all.
+    pub failed: u32,
+    /// Whether it goes on.
+    pub running: bool,
+}
+
+/// What may be done to an environment by the person who looks at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentActions {
+    /// Activates what it serves.
+    pub activate: Permit,
+    /// Deactivates what it serves.
+    pub deactivate: Permit,
+    pub delete: Permit,
 }
 
 /// A promotion as it goes, or went.

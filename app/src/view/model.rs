@@ -114,12 +114,27 @@ pub struct DeploymentRow {
     pub created_at: Timestamp,
     pub created_by: Option<String>,
     pub actions: Actions,
+    /// What it says while it is made, or why it could not be.
+    pub making: Option<Making>,
+}
+
+/// A build or a first start that goes on, or that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Making {
+    /// Whether it goes on.
+    pub running: bool,
+    /// Since when the build runs.
+    pub since: Option<Timestamp>,
+    /// Its last lines, oldest first.
+    pub lines: Vec<String>,
 }
 
 /// What may be done to a deployment by the person who looks at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actions {
     pub promote: Permit,
+    /// To make a deployment without an environment of it; nothing where it is one.
+    pub publish: Option<Permit>,
     pub rename: Permit,
     pub retry: Permit,
     pub activate: Permit,

@@ -11,8 +11,20 @@ pub struct UsagePage {
     /// How many days `from` to `to` span: 1 to 31.
     pub days: u32,
     pub headline: String,
+    /// One for each day of the period, the first one first, also where nothing ran.
+    pub by_day: Vec<UsageDay>,
     /// Most minutes first.
     pub rows: Vec<UsageRow>,
+}
+
+/// What all deployments used on one day, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageDay {
+    /// Its first moment.
+    pub day: Timestamp,
+    /// Replica minutes of published deployments and of development ones together.
+    pub minutes: u64,
+    pub requests: u64,
 }
 
 /// One deployment's use in the period; it outlives the deployment.

@@ -4,6 +4,7 @@
 mod activity;
 mod changes;
 mod deployments;
+mod diff;
 mod environments;
 mod error;
 mod keys;
@@ -13,6 +14,7 @@ mod parts;
 mod promotions;
 mod publish;
 mod push;
+mod replicas;
 mod scaling;
 mod secrets;
 mod sessions;
@@ -20,6 +22,7 @@ mod switch;
 mod uploads;
 
 pub use changes::{ChangeSet, Received, Synced, WatchState};
+pub use diff::{CopyDiff, DiffLine, FileChange, FileDiff, LineTag};
 pub use error::Error;
 pub use keys::{KeyRing, NewKey, hash_of};
 pub use parts::{ControlPlane, Parts};

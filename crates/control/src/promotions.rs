@@ -140,6 +140,7 @@ impl ControlPlane {
             failed_starts: 0,
             retry_at: None,
             last_exit: None,
+            terminating: Vec::new(),
             failure: None,
             artifact: runs.artifact,
             config: runs.config,

@@ -1,6 +1,6 @@
 //! The development deployment becomes a deployment of its own, without an environment.
 
-use domain::{Action, Actor, Build, DeploymentId, DeploymentName, EventKind, Invalid, ModelId};
+use domain::{Action, Actor, DeploymentId, DeploymentName, EventKind, Invalid, ModelId, may_publish};
 use serde_json::json;
 
 use crate::parts::persist;
@@ -31,13 +31,7 @@ impl ControlPlane {
     ) -> Result<DeploymentId, Error> {
         let mut held = self.hold(model).await?;
         let source = held.deployment(id)?.clone();
-        if !source.is_development() {
-            return Err(Error::Conflict(format!("{} is a deployment of its own already", source.name)));
-        }
-        if !matches!(source.build, Build::Done { .. }) {
-            let problem = "the development deployment is not built; publish it when it is active";
-            return Err(Error::Conflict(problem.into()));
-        }
+        may_publish(&source).map_err(Error::Conflict)?;
         let live = held.state.deployments.iter().filter(|other| other.deleted_at.is_none());
         let taken: Vec<DeploymentName> = live.map(|other| other.name.clone()).collect();
         let name = match name {

@@ -360,6 +360,7 @@ impl ControlPlane {
             failed_starts: 0,
             retry_at: None,
             last_exit: None,
+            terminating: Vec::new(),
             failure: None,
             truss_hash: hash,
             truss_signature: signature,

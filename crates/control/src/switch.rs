@@ -1,21 +1,59 @@
 //! Activate and deactivate.
 
-use domain::{Action, Actor, DeploymentId, EventKind, Lifecycle, ModelId, may_deactivate};
+use domain::{
+    Action, Actor, Deployment, DeploymentId, EnvironmentName, EventKind, Lifecycle, ModelId, may_deactivate,
+};
 use serde_json::json;
 
-use crate::parts::{Done, persist};
+use crate::parts::{Done, Held, persist};
 use crate::{ControlPlane, Error};
+
+/// What is switched.
+#[derive(Clone, Copy)]
+enum Which<'a> {
+    Deployment(&'a DeploymentId),
+    /// Whatever the environment serves when it happens.
+    ServedBy(&'a EnvironmentName),
+}
+
+impl Which<'_> {
+    fn find(self, held: &Held) -> Result<Deployment, Error> {
+        let id = match self {
+            Self::Deployment(id) => id,
+            Self::ServedBy(name) => held.environment(name)?.current.as_ref().ok_or_else(|| {
+                Error::NotFound(format!(
+                    "nothing is promoted to {name} yet; promote a deployment to it first"
+                ))
+            })?,
+        };
+        held.deployment(id).cloned()
+    }
+}
 
 impl ControlPlane {
     /// Lets an inactive deployment run again, without building it anew; false if it was active.
     pub async fn activate(&self, actor: &Actor, model: &ModelId, id: &DeploymentId) -> Result<bool, Error> {
-        self.may(actor, Action::Deploy)?;
-        persist!(self.try_activate(actor, model, id).await)
+        self.switch_on(actor, model, Which::Deployment(id)).await
     }
 
-    async fn try_activate(&self, actor: &Actor, model: &ModelId, id: &DeploymentId) -> Result<bool, Error> {
+    /// Activates what an environment serves; false if it was active.
+    pub async fn activate_environment(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        name: &EnvironmentName,
+    ) -> Result<bool, Error> {
+        self.switch_on(actor, model, Which::ServedBy(name)).await
+    }
+
+    async fn switch_on(&self, actor: &Actor, model: &ModelId, which: Which<'_>) -> Result<bool, Error> {
+        self.may(actor, Action::Deploy)?;
+        persist!(self.try_activate(actor, model, which).await)
+    }
+
+    async fn try_activate(&self, actor: &Actor, model: &ModelId, which: Which<'_>) -> Result<bool, Error> {
         let mut held = self.hold(model).await?;
-        let mut deployment = held.deployment(id)?.clone();
+        let mut deployment = which.find(&held)?;
         if deployment.lifecycle == Lifecycle::Active {
             held.tx.rollback().await?;
             return Ok(false);
@@ -23,9 +61,10 @@ impl ControlPlane {
         let minimum = deployment.effective_autoscaling(&held.state.environments).min_replica;
         deployment.begin_deploying(minimum, held.now);
         let sentence = format!("{} was activated", deployment.name);
+        let (id, environment) = (deployment.id.clone(), deployment.environment.clone());
         held.save_deployment(deployment).await?;
-        held.record(self, actor, EventKind::ModelDeploymentActivated, Some(id), None, sentence, json!({}))
-            .await?;
+        let kind = EventKind::ModelDeploymentActivated;
+        held.record(self, actor, kind, Some(&id), environment.as_ref(), sentence, json!({})).await?;
         self.finish(held).await?;
         Ok(true)
     }
@@ -34,8 +73,22 @@ impl ControlPlane {
     ///
     /// Returns once no new request reaches it; its replicas then finish what they have.
     pub async fn deactivate(&self, actor: &Actor, model: &ModelId, id: &DeploymentId) -> Result<bool, Error> {
+        self.switch_off(actor, model, Which::Deployment(id)).await
+    }
+
+    /// Deactivates what an environment serves, so that its address answers 404; false if it was inactive.
+    pub async fn deactivate_environment(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        name: &EnvironmentName,
+    ) -> Result<bool, Error> {
+        self.switch_off(actor, model, Which::ServedBy(name)).await
+    }
+
+    async fn switch_off(&self, actor: &Actor, model: &ModelId, which: Which<'_>) -> Result<bool, Error> {
         self.may(actor, Action::Deploy)?;
-        let Some(done) = persist!(self.try_deactivate(actor, model, id).await)? else { return Ok(false) };
+        let Some(done) = persist!(self.try_deactivate(actor, model, which).await)? else { return Ok(false) };
         self.moved(&done).await;
         Ok(true)
     }
@@ -44,10 +97,10 @@ impl ControlPlane {
         &self,
         actor: &Actor,
         model: &ModelId,
-        id: &DeploymentId,
+        which: Which<'_>,
     ) -> Result<Option<Done>, Error> {
         let mut held = self.hold(model).await?;
-        let mut deployment = held.deployment(id)?.clone();
+        let mut deployment = which.find(&held)?;
         if deployment.lifecycle == Lifecycle::Inactive {
             held.tx.rollback().await?;
             return Ok(None);
@@ -56,9 +109,10 @@ impl ControlPlane {
         deployment.lifecycle = Lifecycle::Inactive;
         deployment.target = 0;
         let sentence = format!("{} was deactivated", deployment.name);
+        let (id, environment) = (deployment.id.clone(), deployment.environment.clone());
         held.save_deployment(deployment).await?;
-        held.record(self, actor, EventKind::ModelDeploymentDeactivated, Some(id), None, sentence, json!({}))
-            .await?;
+        let kind = EventKind::ModelDeploymentDeactivated;
+        held.record(self, actor, kind, Some(&id), environment.as_ref(), sentence, json!({})).await?;
         Ok(Some(self.finish(held).await?))
     }
 }

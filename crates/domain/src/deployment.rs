@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ArtifactId, AutoscalingSettings, DeploymentId, DeploymentName, Environment, EnvironmentName, LiveReload,
-    ModelId, Promotion, Timestamp,
+    ModelId, Promotion, ReplicaId, Timestamp,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,9 @@ pub struct Deployment {
     pub retry_at: Option<Timestamp>,
     /// How the last process ended, as a sentence.
     pub last_exit: Option<String>,
+    /// Replicas that a person asked to end, each until it is gone (semantics: Replicas).
+    #[serde(default)]
+    pub terminating: Vec<ReplicaId>,
     /// Why it will not be tried again by itself.
     pub failure: Option<String>,
     /// The hash and signature the push client gave, for development deployments.
@@ -173,6 +176,17 @@ pub fn may_deactivate(deployment: &Deployment, running: &[Promotion]) -> Result<
         )),
         None => Ok(()),
     }
+}
+
+/// Whether a deployment may become one without an environment by a copy; `Err` says why not.
+pub fn may_publish(deployment: &Deployment) -> Result<(), String> {
+    if !deployment.is_development() {
+        return Err(format!("{} is a deployment of its own already", deployment.name));
+    }
+    if !deployment.is_built() {
+        return Err("the development deployment is not built; publish it when it is active".into());
+    }
+    Ok(())
 }
 
 /// Whether a deployment may be renamed; `Err` says why not.

@@ -18,6 +18,7 @@ mod log;
 mod model;
 mod name;
 mod plan;
+mod preview;
 mod promotion;
 mod replica;
 mod rollout;
@@ -27,6 +28,7 @@ mod secret;
 mod status;
 mod time;
 mod traffic;
+mod usage;
 
 pub use access::{Action, Actor, Door, Role};
 pub use analysis::{ENOUGH, Evidence, Judgement, SideCounts, chance_of, judge};
@@ -34,7 +36,9 @@ pub use autoscaling::{
     AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
 };
 pub use check_decision::check_decision;
-pub use deployment::{Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_rename};
+pub use deployment::{
+    Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_publish, may_rename,
+};
 pub use environment::{
     CleanupStrategy, Environment, PromotionPatch, PromotionSettings, RollingConfig, may_delete_environment,
 };
@@ -48,6 +52,7 @@ pub use log::{LogLevel, LogLine, LogQuery, LogSource};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
 pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, plan};
+pub use preview::{Preview, preview};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
 pub use rollout::{Hold, Position, STAGES, Step, Strategy, next_step, stage_at};
@@ -56,9 +61,11 @@ pub use routing::{
     Rewrite, Share, Weight,
 };
 pub use runtime::{
-    BuildFailure, BuildSpec, Endpoints, ReplicaSpec, Runtime, RuntimeError, StopReason, StorageUse,
+    BuildFailure, BuildSpec, Endpoints, ReplicaSpec, ReplicaUse, Runtime, RuntimeError, StopReason,
+    StorageUse,
 };
 pub use secret::{SecretValue, declared_secrets};
 pub use status::{DeploymentStatus, Standing, standing};
 pub use time::{Clock, ManualClock, Timestamp};
 pub use traffic::{Demand, DeploymentTraffic, FirstAnswer, Traffic, Wake};
+pub use usage::started_minutes;

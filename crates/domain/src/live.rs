@@ -84,7 +84,7 @@ impl LiveReload {
                 "a change starts; what ran before serves until it is ready".into()
             }
             (Some(SyncState::Failed { reason, .. }), _) => {
-                format!("the last change did not come up, so the code before it serves: {reason}")
+                format!("the last change did not come up: {reason}")
             }
             (None, _) if self.base() != &self.running => {
                 "a change was received and waits to be put into service".into()

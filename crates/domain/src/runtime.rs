@@ -96,6 +96,15 @@ pub struct StorageUse {
     pub logs: u64,
 }
 
+/// What the processes of one replica use at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReplicaUse {
+    /// Bytes of memory that are its own: shared pages are counted by their share where the machine tells it.
+    pub memory: u64,
+    /// Milliseconds of processor time since it started, of all cores together.
+    pub cpu_ms: u64,
+}
+
 /// Starts, watches and stops replicas, and prepares what they need.
 ///
 /// Every call but [`Runtime::build`] returns at once. Whatever changes later (a process listens, is ready, exits)
@@ -139,4 +148,10 @@ pub trait Runtime: Send + Sync {
     async fn last_words(&self, deployment: &DeploymentId, lines: usize) -> Vec<String>;
 
     async fn storage(&self, deployment: &DeploymentId) -> StorageUse;
+
+    /// What a replica's processes use now; nothing if it does not run here. Asked only when somebody looks.
+    async fn uses(&self, replica: &ReplicaId) -> Option<ReplicaUse> {
+        let _ = replica;
+        None
+    }
 }

@@ -7,6 +7,7 @@ use rustix::fs::{FlockOperation, flock};
 use truss::requirements::ServerNeeds;
 use truss::{Config, InstallPlan, Wheel};
 
+use crate::external;
 use crate::files::{Files, make_private};
 use crate::logs::Logs;
 use crate::parse::Parsed;
@@ -70,7 +71,7 @@ impl Builder<'_> {
         } else {
             step("reusing an environment with the same requirements");
         }
-        Ok(())
+        external::fetch(&config, self.files, &env.join("bin/python"), step, lines).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one build")]

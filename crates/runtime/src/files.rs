@@ -41,6 +41,11 @@ impl Files {
         self.root.join("logs").join(id.as_str())
     }
 
+    /// Files that Trusses name by their address.
+    pub fn external(&self) -> PathBuf {
+        self.root.join("external")
+    }
+
     pub fn wheel(&self) -> PathBuf {
         self.root.join("truss").join(crate::TRUSS_VERSION)
     }

@@ -3,6 +3,7 @@
 mod bell;
 mod build;
 mod exposure;
+mod external;
 mod facts;
 mod files;
 mod follow;
@@ -21,6 +22,7 @@ mod spawn;
 mod strays;
 mod supervise;
 mod tools;
+mod usage;
 
 pub use facts::{HostFacts, host_facts};
 pub use local::{LocalConfig, LocalRuntime};

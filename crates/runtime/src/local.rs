@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     ArtifactId, BuildFailure, BuildSpec, Clock, DeploymentId, LogLevel, LogLine, LogQuery, LogSource,
-    ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Runtime, RuntimeError, Seen, StopReason,
-    StorageUse, Wake,
+    ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, ReplicaUse, Runtime, RuntimeError, Seen,
+    StopReason, StorageUse, Wake,
 };
 use rustix::process::Signal;
 use tokio::sync::watch;
@@ -26,6 +26,7 @@ use crate::spawn::spawn;
 use crate::strays::stop_strays;
 use crate::supervise::Supervisor;
 use crate::tools::Tools;
+use crate::usage::used_by;
 
 /// What the driver needs.
 pub struct LocalConfig {
@@ -349,5 +350,14 @@ impl Runtime for LocalRuntime {
 
     async fn storage(&self, deployment: &DeploymentId) -> StorageUse {
         StorageUse { artifact: 0, logs: size(&self.files.logs(deployment)) }
+    }
+
+    async fn uses(&self, replica: &ReplicaId) -> Option<ReplicaUse> {
+        let pid = {
+            let state = self.registry.lock();
+            let entry = state.replicas.get(replica).filter(|entry| entry.seen.is_alive())?;
+            entry.seen.pid?
+        };
+        tokio::task::spawn_blocking(move || used_by(pid)).await.ok().flatten()
     }
 }

@@ -63,7 +63,7 @@ fn boot() -> io::Result<String> {
 }
 
 /// Fields of `/proc/PID/stat` after the name, which may itself hold spaces and brackets.
-fn stat(pid: u32) -> io::Result<Vec<String>> {
+pub(crate) fn stat(pid: u32) -> io::Result<Vec<String>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let rest = text.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
     Ok(rest.split_whitespace().map(str::to_owned).collect())

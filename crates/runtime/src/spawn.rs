@@ -13,6 +13,7 @@ use truss::{Config, Serves, Wheel, lay_out};
 
 use crate::bell;
 use crate::build::{COMPLETE, plan};
+use crate::external;
 use crate::files::{Files, make_private};
 use crate::follow::OUTPUTS;
 
@@ -48,6 +49,11 @@ pub(crate) fn spawn(
     }
     lay_out(&config, &truss, &wheel.templates(), &folder).map_err(|error| {
         RuntimeError::Refused(format!("the model's folder could not be laid out: {error}"))
+    })?;
+    external::place(&config, files, &folder).map_err(|error| {
+        RuntimeError::Refused(format!(
+            "its external data is gone; retry the deployment to fetch it again: {error}"
+        ))
     })?;
     if let Some(environment) = &spec.environment {
         let text = serde_json::json!({ "name": environment }).to_string();

@@ -42,6 +42,7 @@ fn deployment(model: &Model, name: &str) -> Deployment {
         failed_starts: 0,
         retry_at: None,
         last_exit: None,
+        terminating: Vec::new(),
         failure: None,
         truss_hash: None,
         truss_signature: None,

@@ -96,6 +96,11 @@ pub fn contents(root: &Path, rules: &IgnoreRules) -> Result<Contents, HashError>
     Ok(found)
 }
 
+/// The hex blake3 of a text.
+pub fn of_text(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
 fn content_hash(path: &Path) -> Result<Option<String>, HashError> {
     let read_error = |source| HashError::Read { path: path.to_owned(), source };
     if !path.is_file() {

@@ -3,8 +3,8 @@
 use app::error::AppError;
 use app::view::{Done, TryAnswer};
 use domain::{
-    Action, Actor, AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch,
-    PromotionRequest, Strategy,
+    Action, Actor, AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionRequest, ReplicaId,
+    Strategy,
 };
 
 use super::Dashboard;
@@ -33,6 +33,18 @@ impl Dashboard {
             self.api.control.promote(actor, model, deployment, environment, request).await.map_err(told)?;
         let name = self.name_of(actor, model, &candidate).await?;
         Ok(Done::new(format!("{name} is being promoted to {environment}.")))
+    }
+
+    pub(super) async fn do_publish(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        name: Option<&str>,
+    ) -> Result<Done, AppError> {
+        let copy = self.api.control.publish(actor, model, deployment, name).await.map_err(told)?;
+        let name = self.name_of(actor, model, &copy).await?;
+        Ok(Done::new(format!("{name} is published; it starts now.")))
     }
 
     pub(super) async fn do_cancel(
@@ -105,6 +117,22 @@ impl Dashboard {
         }))
     }
 
+    pub(super) async fn do_terminate_replica(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        replica: &ReplicaId,
+    ) -> Result<Done, AppError> {
+        let changed =
+            self.api.control.terminate_replica(actor, model, deployment, replica).await.map_err(told)?;
+        Ok(Done::new(if changed {
+            format!("{replica} gets no new request; another replica starts in its place.")
+        } else {
+            format!("{replica} is on its way out already.")
+        }))
+    }
+
     pub(super) async fn do_delete_deployment(
         &self,
         actor: &Actor,
@@ -131,38 +159,6 @@ impl Dashboard {
             "{} is deleted with everything in it; its usage stays in the log.",
             picture.model.name
         )))
-    }
-
-    pub(super) async fn do_create_environment(
-        &self,
-        actor: &Actor,
-        model: &ModelId,
-        name: &str,
-    ) -> Result<Done, AppError> {
-        let name = EnvironmentName::new(name)?;
-        let (autoscaling, promotion) = (AutoscalingPatch::default(), PromotionPatch::default());
-        self.api
-            .control
-            .create_environment(actor, model, &name, autoscaling, promotion)
-            .await
-            .map_err(told)?;
-        Ok(Done::new(format!("{name} exists; promote a deployment to it.")))
-    }
-
-    pub(super) async fn do_update_promotion_settings(
-        &self,
-        actor: &Actor,
-        model: &ModelId,
-        environment: &EnvironmentName,
-        patch: PromotionPatch,
-    ) -> Result<Done, AppError> {
-        let changed = self
-            .api
-            .control
-            .update_environment(actor, model, environment, AutoscalingPatch::default(), patch)
-            .await
-            .map_err(told)?;
-        Ok(saved(changed, "The next promotion follows these settings."))
     }
 
     pub(super) async fn do_update_autoscaling(
@@ -198,13 +194,15 @@ impl Dashboard {
     }
 }
 
-fn confirmed(typed: &str, name: &str) -> Result<(), AppError> {
+/// Refuses a deletion whose name was not typed as it is.
+pub(super) fn confirmed(typed: &str, name: &str) -> Result<(), AppError> {
     if typed == name {
         return Ok(());
     }
     Err(AppError::invalid("confirm", format!("type its name, {name}, to delete it")))
 }
 
-fn saved(changed: bool, sentence: &str) -> Done {
+/// What an update of settings came to.
+pub(super) fn saved(changed: bool, sentence: &str) -> Done {
     Done::new(if changed { sentence } else { "Nothing had to change." })
 }

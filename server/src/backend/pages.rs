@@ -3,7 +3,9 @@
 mod deployment;
 mod environment;
 mod models;
+mod scaling;
 
-pub use deployment::{deployment_page, log_rows};
-pub use environment::{Counts, environment_page};
+pub use deployment::{deployment_page, example, log_rows, replica_row};
+pub use environment::{Counts, environment_page, sample_permit};
 pub use models::{model_page, model_row, models_headline};
+pub use scaling::scaling_page;

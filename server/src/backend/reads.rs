@@ -2,21 +2,22 @@
 
 use app::error::AppError;
 use app::view::{
-    DeploymentPage, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, UsagePage, UsageRow,
+    DeploymentPage, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicaRow, ReplicasNow,
+    ScalingPage,
 };
-use domain::{Actor, DeploymentId, EnvironmentName, LogQuery, ModelId, Timestamp};
+use domain::{Actor, Deployment, DeploymentId, EnvironmentName, LogQuery, ModelId};
 use store::EventFilter;
 
 use super::errors::told;
 use super::first_run::first_run;
 use super::{Dashboard, pages};
+use crate::picture::Picture;
 
 /// Lines of a log that a page begins with, and that one read brings at most.
 const FIRST_LINES: usize = 200;
 const MORE_LINES: usize = 500;
 /// Decisions that an environment's page shows at most.
 const DECISIONS: u32 = 200;
-const DAY: i64 = 24 * 60 * 60 * 1000;
 
 impl Dashboard {
     pub(super) async fn read_models(&self, actor: &Actor) -> Result<ModelsPage, AppError> {
@@ -34,7 +35,15 @@ impl Dashboard {
 
     pub(super) async fn read_model(&self, actor: &Actor, model: &ModelId) -> Result<ModelPage, AppError> {
         let picture = self.api.picture(actor, model).await.map_err(told)?;
-        Ok(pages::model_page(&picture))
+        let mut page = pages::model_page(&picture);
+        let rows =
+            page.deployments.iter_mut().chain(page.development.iter_mut().map(|band| &mut band.deployment));
+        for row in rows {
+            if let Some(deployment) = picture.deployment(&DeploymentId::new(row.id.clone())) {
+                row.making = self.making(actor, &picture, deployment).await;
+            }
+        }
+        Ok(page)
     }
 
     pub(super) async fn read_environment(
@@ -59,7 +68,8 @@ impl Dashboard {
         let counts = |deployment: &DeploymentId| {
             promotion.as_ref().and_then(|promotion| self.rollouts.counted(promotion, deployment))
         };
-        Ok(pages::environment_page(&picture, environment, promotion.as_ref(), &events, &counts))
+        let sample = self.samples.of(model, name);
+        Ok(pages::environment_page(&picture, environment, promotion.as_ref(), &events, &counts, sample))
     }
 
     pub(super) async fn read_deployment(
@@ -73,8 +83,53 @@ impl Dashboard {
             return Err(AppError::not_found(format!("{} has no deployment `{id}`.", picture.model.name)));
         };
         let logs = self.read_logs(actor, model, id, LogCursor::default()).await?;
-        let in_flight = |replica: &domain::ReplicaId| self.traffic.in_flight(replica);
-        Ok(pages::deployment_page(&picture, deployment, logs, &in_flight))
+        let copies = self.copies(&picture, deployment).await;
+        let mut page = pages::deployment_page(&picture, deployment, logs, copies);
+        page.making = self.making(actor, &picture, deployment).await;
+        Ok(page)
+    }
+
+    pub(super) async fn read_replicas(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        id: &DeploymentId,
+    ) -> Result<ReplicasNow, AppError> {
+        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let Some(deployment) = picture.deployment(id) else {
+            return Err(AppError::not_found(format!("{} has no deployment `{id}`.", picture.model.name)));
+        };
+        Ok(ReplicasNow { as_of: picture.now, copies: self.copies(&picture, deployment).await })
+    }
+
+    /// The replicas of a deployment with what they use now.
+    async fn copies(&self, picture: &Picture, deployment: &Deployment) -> Vec<ReplicaRow> {
+        let mut rows = Vec::new();
+        for replica in picture.copies(&deployment.id) {
+            let used = self.api.runtime.uses(&replica.id).await;
+            let up = picture.now.since(replica.started_at);
+            let percent =
+                used.map(|used| self.uses.percent(&replica.id, used, self.api.clock.monotonic(), up));
+            let in_flight = self.traffic.in_flight(&replica.id);
+            rows.push(pages::replica_row(picture, deployment, replica, in_flight, used, percent));
+        }
+        rows
+    }
+
+    pub(super) async fn read_scaling(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        id: &DeploymentId,
+        hours: u32,
+    ) -> Result<ScalingPage, AppError> {
+        let now = self.api.clock.now();
+        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let created = picture.deployment(id).map(|deployment| deployment.created_at);
+        // Before it was there is nothing to see.
+        let since = now.plus(-i64::from(hours) * 3_600_000).max(created.unwrap_or_default());
+        let history = self.api.control.scaling_history(actor, model, id, since).await.map_err(told)?;
+        Ok(pages::scaling_page(model, id, hours, since, now, history))
     }
 
     pub(super) async fn read_logs(
@@ -97,51 +152,4 @@ impl Dashboard {
         }
         Ok(pages::log_rows(lines, after))
     }
-
-    pub(super) async fn read_usage(&self, actor: &Actor, days: u32) -> Result<UsagePage, AppError> {
-        let now = self.api.clock.now();
-        let today = now.millis().div_euclid(DAY);
-        let first = today - i64::from(days) + 1;
-        let rows = self.api.control.usage(actor, first, today).await.map_err(told)?;
-        let rows = summed(rows);
-        let minutes: u64 = rows.iter().map(|row| row.minutes).sum();
-        let requests: u64 = rows.iter().map(|row| row.requests).sum();
-        Ok(UsagePage {
-            as_of: now,
-            from: Timestamp::from_millis(first * DAY),
-            to: now,
-            days,
-            headline: format!("{minutes} replica minutes and {requests} requests in {days} days."),
-            rows,
-        })
-    }
-}
-
-/// One row for each deployment, most minutes first.
-fn summed(days: Vec<store::UsageRow>) -> Vec<UsageRow> {
-    let mut rows: std::collections::BTreeMap<String, (i64, UsageRow)> = std::collections::BTreeMap::new();
-    for day in days {
-        let entry = rows.entry(day.deployment.to_string()).or_insert_with(|| {
-            (
-                0,
-                UsageRow {
-                    model_id: day.model.to_string(),
-                    model_name: day.model_name.clone(),
-                    deployment_id: day.deployment.to_string(),
-                    deployment_name: day.deployment_name.clone(),
-                    environment: day.environment.clone(),
-                    is_deleted: day.is_deleted,
-                    minutes: 0,
-                    requests: 0,
-                },
-            )
-        });
-        entry.0 += day.replica_millis;
-        entry.1.requests += u64::try_from(day.requests).unwrap_or(0);
-        // A started minute counts whole.
-        entry.1.minutes = u64::try_from((entry.0 + 59_999) / 60_000).unwrap_or(0);
-    }
-    let mut rows: Vec<UsageRow> = rows.into_values().map(|(_, row)| row).collect();
-    rows.sort_by(|a, b| b.minutes.cmp(&a.minutes).then_with(|| a.deployment_id.cmp(&b.deployment_id)));
-    rows
 }

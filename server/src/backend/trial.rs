@@ -55,6 +55,12 @@ impl Trial {
         Ok(TryAnswer { status: answer.0, millis, body: shown(&answer.2), replica: answer.1 })
     }
 
+    /// The status of one request to a path; nothing if there was no answer in time.
+    pub async fn status(&self, path: String, input: String) -> Option<u16> {
+        let answer = tokio::time::timeout(PATIENCE, self.call(path, input)).await;
+        answer.ok()?.ok().map(|(status, _, _)| status)
+    }
+
     async fn call(
         &self,
         path: String,

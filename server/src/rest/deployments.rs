@@ -3,7 +3,7 @@
 use super::contract::{Deployment, Deployments, Rename, Retried, Switched, UpdateAutoscaling, Updated};
 use super::*;
 use axum::extract::Query;
-use domain::{AutoscalingPatch, DeploymentId, ModelId};
+use domain::{AutoscalingPatch, DeploymentId, ModelId, ReplicaId, parse_id};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -135,6 +135,26 @@ pub async fn deactivate(
 ) -> Answer {
     let (picture, id) = find(&api, &actor, &model, &deployment).await?;
     switch(api.control.deactivate(&actor, &picture.model.id, &id).await)
+}
+
+#[derive(Serialize)]
+struct Terminated {
+    success: bool,
+}
+
+/// Ends one replica; another one starts in its place.
+pub async fn terminate(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment, replica)): Path<(String, String, String)>,
+) -> Answer {
+    let (picture, id) = find(&api, &actor, &model, &deployment).await?;
+    let replica = parse_id("replica_id", &replica).map_err(|invalid| error::invalid(&invalid))?;
+    api.control
+        .terminate_replica(&actor, &picture.model.id, &id, &ReplicaId::new(replica))
+        .await
+        .map_err(|error| failure(&error))?;
+    Ok(answer::ok(&Terminated { success: true }))
 }
 
 /// `no_op` if nothing had to change.

@@ -133,21 +133,13 @@ pub async fn delete(
     Ok(answer::ok(&Tombstone { name: name.as_str(), model_id: picture.model.id.as_str(), deleted: true }))
 }
 
-/// What an environment serves, which its `activate` and `deactivate` are about.
-fn serving(picture: &Picture, name: &EnvironmentName) -> Result<DeploymentId, Response> {
-    picture.environment(name).and_then(|environment| environment.current.clone()).ok_or_else(|| {
-        let message = format!("nothing is promoted to {name} yet");
-        answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message)
-    })
-}
-
 pub async fn activate(
     State(api): State<Arc<Api>>,
     Extension(actor): Caller,
     Path((model, environment)): Below,
 ) -> Answer {
     let (picture, name) = find(&api, &actor, &model, &environment).await?;
-    switch(api.control.activate(&actor, &picture.model.id, &serving(&picture, &name)?).await)
+    switch(api.control.activate_environment(&actor, &picture.model.id, &name).await)
 }
 
 pub async fn deactivate(
@@ -156,10 +148,13 @@ pub async fn deactivate(
     Path((model, environment)): Below,
 ) -> Answer {
     let (picture, name) = find(&api, &actor, &model, &environment).await?;
-    switch(api.control.deactivate(&actor, &picture.model.id, &serving(&picture, &name)?).await)
+    switch(api.control.deactivate_environment(&actor, &picture.model.id, &name).await)
 }
 
 /// What an environment serves, for its log.
 pub fn current_of(picture: &Picture, name: &EnvironmentName) -> Result<DeploymentId, Response> {
-    serving(picture, name)
+    picture.environment(name).and_then(|environment| environment.current.clone()).ok_or_else(|| {
+        let message = format!("nothing is promoted to {name} yet");
+        answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message)
+    })
 }

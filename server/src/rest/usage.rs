@@ -2,7 +2,7 @@
 
 use super::*;
 use axum::extract::Query;
-use domain::Invalid;
+use domain::{Invalid, started_minutes};
 use serde::{Deserialize, Serialize};
 use time::Date;
 
@@ -66,7 +66,7 @@ pub async fn summary(
         let id = row.deployment.to_string();
         let daily = Daily {
             date: date(row.day),
-            minutes: minutes(row.replica_millis),
+            minutes: started_minutes(row.replica_millis),
             inference_requests: u64::try_from(row.requests).unwrap_or(0),
         };
         let index = match breakdown.iter().position(|known| known.billable_resource.id == id) {
@@ -101,11 +101,6 @@ pub async fn summary(
             breakdown,
         },
     }))
-}
-
-/// A started minute counts whole.
-fn minutes(millis: i64) -> u64 {
-    u64::try_from((millis + 59_999) / 60_000).unwrap_or(0)
 }
 
 /// The period in days since 1970; the last 31 of them if nothing was said.

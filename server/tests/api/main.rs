@@ -5,8 +5,10 @@
 mod access;
 mod dashboard;
 mod doors;
+mod life;
 mod management;
 mod push;
 mod secrets;
 mod support;
 mod uploads;
+mod watch;

@@ -27,7 +27,11 @@ impl Work<'_> {
             let ReplicaState::Exited { reason, .. } = &replica.state else { continue };
             self.forget.push(replica.id.clone());
             self.memory.draining.remove(&replica.id);
-            let expected = self.memory.stopping.remove(&replica.id);
+            // What a person asked for is remembered by the store, also across a restart in between.
+            let asked = self
+                .deployment(&replica.deployment)
+                .is_some_and(|deployment| deployment.terminating.contains(&replica.id));
+            let expected = self.memory.stopping.remove(&replica.id) || asked;
             if !expected {
                 self.count_crash(replica, reason);
             }

@@ -165,6 +165,7 @@ pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
         floors: BTreeMap::new(),
     };
     work.forget_the_gone();
+    work.end_what_was_asked();
     work.follow_changes();
     work.follow_lifecycles();
     work.give_production_to_the_first();

@@ -11,6 +11,25 @@ const DRAIN_LOOK: i64 = 100;
 const UNREADY_LIMIT: i64 = 1_800_000;
 
 impl Work<'_> {
+    /// Takes replicas that a person asked to end out of the routes, and drops the names of those that are gone.
+    ///
+    /// Before anything is decided: whoever counts ready replicas in this look leaves them out, and since the target
+    /// stays, another one starts.
+    pub(super) fn end_what_was_asked(&mut self) {
+        let (replicas, at) = (self.replicas, self.at);
+        let alive = |id: &ReplicaId| replicas.iter().find(|replica| &replica.id == id && replica.is_alive());
+        for deployment in &mut self.deployments {
+            deployment.terminating.retain(|id| alive(id).is_some());
+            for id in &deployment.terminating {
+                let leaves = alive(id).is_some_and(|replica| replica.state == ReplicaState::Stopping);
+                if !leaves && !self.memory.stopping.contains(id) {
+                    let entry = (at.monotonic, StopReason::Asked);
+                    self.memory.draining.entry(id.clone()).or_insert(entry);
+                }
+            }
+        }
+    }
+
     pub(super) fn adjust_replicas(&mut self) -> Vec<Start> {
         let mut starts = Vec::new();
         for index in 0..self.deployments.len() {

@@ -22,6 +22,8 @@ pub struct Script {
     /// Each process ends with this reason instead of becoming ready.
     pub load_fails: Option<String>,
     pub never_ready: bool,
+    /// It is the development deployment.
+    pub development: bool,
     /// Each process ends by itself so long after it became ready.
     pub crash_after_ms: Option<i64>,
     /// Each so many answers one is an error; 0 for none.
@@ -68,6 +70,11 @@ impl Machine {
         self.state().scripts.insert(deployment.clone(), script);
     }
 
+    /// What a replica runs.
+    pub fn code_of(&self, replica: &ReplicaId) -> Option<ArtifactId> {
+        self.state().processes.get(replica)?.seen.artifact.clone()
+    }
+
     /// Code that fails to load wherever it is started.
     pub fn breaks(&self, artifact: &ArtifactId, reason: &str) {
         self.state().broken.insert(artifact.clone(), reason.to_owned());
@@ -93,6 +100,13 @@ impl Machine {
             process.exit("its process was killed by signal 9");
             self.wakes.wake(&process.seen.model);
         }
+    }
+
+    /// One ready replica of a deployment, if it has one.
+    pub fn ready_one(&self, deployment: &DeploymentId) -> Option<ReplicaId> {
+        let state = self.state();
+        let mut ready = state.processes.values().map(|process| &process.seen);
+        ready.find(|seen| &seen.deployment == deployment && seen.is_ready()).map(|seen| seen.id.clone())
     }
 
     /// Kills all replicas of a deployment and keeps new ones from becoming ready, or lets them again.

@@ -3,6 +3,8 @@
 //! ```text
 //! deploy v1 ready-after 3s          a push arrives (also: build-fails, load-fails, never-ready, crash-after 20s,
 //!                                   fails-every 10: each tenth answer is an error)
+//! deploy dev development            the development deployment
+//! change dev                        its code changes (also: hot, fails)
 //! promote v2 canary 120s            or: direct
 //! cancel                            the running promotion
 //! scale min 2 max 4 target 1        production's autoscaling
@@ -10,6 +12,7 @@
 //! fail v2 every 10                  each tenth answer of it is an error from now on; 0 for none
 //! traffic 5                         concurrent requests at production's address
 //! crash v2                          one of its replicas dies
+//! terminate v2                      a person ends one of its replicas
 //! down v2                           all of them, and they stay down; `up v2` lets them start again
 //! deactivate v1 / activate v1 / delete v1
 //! restart                           the server dies and starts
@@ -122,8 +125,19 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
             world.traffic(count);
         }
         ["crash", name] => with_id(world, name).await.map(|id| world.machine.crash(&id))?,
+        ["terminate", name] => {
+            let id = with_id(world, name).await?;
+            let replica = world.machine.ready_one(&id).ok_or("no replica of it is ready")?;
+            let ask = |deployment: &mut domain::Deployment| deployment.terminating.push(replica.clone());
+            world.change(name, ask).await.map_err(store)?;
+        }
         ["down", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, true))?,
         ["up", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, false))?,
+        ["change", name, rest @ ..] => {
+            let (hot, fails) = (rest.contains(&"hot"), rest.contains(&"fails"));
+            world.change_code(name, hot, fails).await.map_err(store)?;
+        }
+        ["show", "code"] => show_code(world, out).await.map_err(store)?,
         ["deactivate", name] => world
             .change(name, |deployment| {
                 deployment.lifecycle = Lifecycle::Inactive;
@@ -195,6 +209,7 @@ fn script(words: &[&str]) -> Result<Script, String> {
                 script.load_fails = Some("its process exited with code 1: ValueError: no weights".into())
             }
             "never-ready" => script.never_ready = true,
+            "development" => script.development = true,
             "crash-after" => script.crash_after_ms = Some(time()?),
             "fails-every" => {
                 let number = words.next().and_then(|text| text.parse().ok());
@@ -229,6 +244,29 @@ async fn show_routes(world: &World, out: &mut String) -> Result<(), store::Error
         let shares = if shares.is_empty() { "nobody".to_owned() } else { shares.join(", ") };
         let _ = writeln!(out, "  {}: {shares}", environment.name);
     }
+    Ok(())
+}
+
+/// How live reload stands, and which code the routed replicas run.
+async fn show_code(world: &World, out: &mut String) -> Result<(), store::Error> {
+    let state = world.state().await?;
+    let Some(draft) = state.deployments.iter().find(|deployment| deployment.is_development()) else {
+        return Ok(());
+    };
+    let Some(live) = &draft.live else { return Ok(()) };
+    let routes = world.table.of(&world.model);
+    let route = routes.and_then(|routes| routes.deployments.into_iter().find(|route| route.id == draft.id));
+    let newest = live.staged.as_ref().map(|staged| &staged.revision.artifact);
+    let serving: Vec<&str> = route
+        .into_iter()
+        .flat_map(|route| route.replicas)
+        .map(|address| match world.machine.code_of(&address.id) {
+            code if code.as_ref() == newest => "the newest code",
+            Some(_) => "former code",
+            None => "nobody knows what",
+        })
+        .collect();
+    let _ = writeln!(out, "  {}; serving: {}", live.sentence(), serving.join(", "));
     Ok(())
 }
 

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use domain::{
     Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Deployment, DeploymentId,
     DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind, Lifecycle,
-    ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica, Phase, Position, Promotion,
-    PromotionId, PromotionRequest, Runtime, ScaleDecision, ScalingHistory, Seen, Signal, Source, Strategy,
-    Timestamp, Traffic, Wake, begin, check_decision, check_invariant, standing,
+    LiveReload, ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica, PatchPoint, Phase,
+    Position, Promotion, PromotionId, PromotionRequest, Revision, Runtime, ScaleDecision, ScalingHistory,
+    Seen, Signal, Source, Staged, Strategy, SyncState, Timestamp, Traffic, Wake, begin, check_decision,
+    check_invariant, standing,
 };
 
 use store::{ModelState, Store};
@@ -115,13 +116,15 @@ impl World {
     /// A push arrives.
     pub async fn deploy(&mut self, name: &str, script: Script) -> Result<DeploymentId, store::Error> {
         let id = DeploymentId::from_random(bytes(&self.random));
+        let development = script.development;
+        let pushed = PatchPoint { hash: "pushed".into(), signature: "{}".into() };
         self.load.fail(&id, script.fails_every);
         self.machine.script(&id, script);
         let deployment = Deployment {
             id: id.clone(),
             model: self.model.clone(),
             name: DeploymentName::new(name).map_err(|error| store::Error::Io(error.to_string()))?,
-            kind: DeploymentKind::Published,
+            kind: if development { DeploymentKind::Development } else { DeploymentKind::Published },
             created_at: self.clock.now(),
             created_by: "someone".into(),
             artifact: ArtifactId::from_random(bytes(&self.random)),
@@ -139,10 +142,11 @@ impl World {
             failed_starts: 0,
             retry_at: None,
             last_exit: None,
+            terminating: Vec::new(),
             failure: None,
             truss_hash: None,
             truss_signature: None,
-            live: None,
+            live: development.then(|| LiveReload::as_pushed(pushed)),
             copied_from: None,
             deleted_at: None,
             version: 0,
@@ -165,6 +169,25 @@ impl World {
         tx.commit().await?;
         self.wakes.wake(&self.model);
         Ok(())
+    }
+
+    /// A change of the development deployment's code arrives and is to be put into service.
+    pub async fn change_code(&mut self, name: &str, hot: bool, fails: bool) -> Result<(), store::Error> {
+        let artifact = ArtifactId::from_random(bytes(&self.random));
+        if fails {
+            self.machine.breaks(&artifact, "its model failed to load: NameError: name 'x' is not defined");
+        }
+        let now = self.clock.now();
+        let hash = artifact.to_string();
+        self.change(name, |deployment| {
+            let Some(live) = &mut deployment.live else { return };
+            let point = PatchPoint { hash: hash.clone(), signature: "{}".into() };
+            let config = deployment.config.clone();
+            let revision = Revision { point, artifact: artifact.clone(), config, raw_config: None };
+            live.staged = Some(Staged { revision, hot, at: now, by: "someone".into() });
+            live.sync = Some(SyncState::Preparing { step: "preparing".into() });
+        })
+        .await
     }
 
     /// Changes an environment's scaling; a refusal is returned as its sentence.

@@ -1,26 +1,22 @@
 //! One deployment's page.
 
 use app::view::{CallSnippet, DeploymentPage, LogCursor, LogPage, LogRow, Permit, ReplicaRow};
-use domain::{Action, Deployment, Lifecycle, LogLine, ReplicaId, Timestamp};
+use domain::{Action, Deployment, Lifecycle, LogLine, ObservedReplica, ReplicaState, ReplicaUse, Timestamp};
 use serde_json::Value;
 
 use crate::picture::Picture;
 
-/// `logs` are the last lines; `in_flight` asks the gateway.
+/// `logs` are the last lines.
 pub fn deployment_page(
     picture: &Picture,
     deployment: &Deployment,
     logs: LogPage,
-    in_flight: &dyn Fn(&ReplicaId) -> u32,
+    copies: Vec<ReplicaRow>,
 ) -> DeploymentPage {
     let row = picture.row(deployment);
     let address = picture.deployment_address(deployment);
     let example_input = example(deployment);
-    let may_change_autoscaling = picture.permit(if deployment.is_development() {
-        Err("a development deployment has one replica at most and sleeps when idle".into())
-    } else {
-        Ok(())
-    });
+    let may_change_autoscaling = picture.permit(Ok(()));
     let try_it = if !picture.role.permits(Action::Invoke) {
         Permit::Refused("your key may not call models".into())
     } else if deployment.lifecycle == Lifecycle::Inactive {
@@ -45,19 +41,9 @@ pub fn deployment_page(
         created_at: row.created_at,
         created_by: row.created_by,
         actions: row.actions,
+        making: row.making,
         choices: picture.choices(),
-        copies: picture
-            .copies(&deployment.id)
-            .into_iter()
-            .map(|replica| ReplicaRow {
-                id: replica.id.to_string(),
-                state: replica.state.clone(),
-                started_at: replica.started_at,
-                ready_at: replica.ready_at,
-                in_flight: Some(in_flight(&replica.id)),
-                pid: replica.pid,
-            })
-            .collect(),
+        copies,
         snippets: snippets(&address, &example_input),
         address,
         example_input,
@@ -70,8 +56,33 @@ pub fn deployment_page(
     }
 }
 
+/// One replica; `used` and `percent` of a core are nothing where the machine does not tell.
+pub fn replica_row(
+    picture: &Picture,
+    deployment: &Deployment,
+    replica: &ObservedReplica,
+    in_flight: u32,
+    used: Option<ReplicaUse>,
+    percent: Option<f64>,
+) -> ReplicaRow {
+    let leaving = deployment.terminating.contains(&replica.id) || replica.state == ReplicaState::Stopping;
+    let terminate = if leaving { Err("it is on its way out".into()) } else { Ok(()) };
+    ReplicaRow {
+        id: replica.id.to_string(),
+        // What was asked for is shown at once, though it may still finish requests.
+        state: if leaving { ReplicaState::Stopping } else { replica.state.clone() },
+        started_at: replica.started_at,
+        ready_at: replica.ready_at,
+        in_flight: Some(in_flight),
+        pid: replica.pid,
+        memory: used.map(|used| used.memory),
+        cpu_percent: percent,
+        terminate: picture.permit(terminate),
+    }
+}
+
 /// The example input that the model's author left in the configuration, as JSON text.
-fn example(deployment: &Deployment) -> String {
+pub fn example(deployment: &Deployment) -> String {
     let example = &deployment.config["model_metadata"]["example_model_input"];
     let example = if example.is_null() { Value::Object(serde_json::Map::new()) } else { example.clone() };
     serde_json::to_string_pretty(&example).unwrap_or_else(|_| "{}".into())

@@ -1,7 +1,13 @@
 //! One environment's page: its rollout, both sides, what was decided.
 
-use app::view::{Counted, Decision, DeploymentRef, EnvironmentPage, Rollout, Served, Side};
-use domain::{DeploymentId, Door, Environment, Event, EventKind, Phase, Promotion, Strategy, Timestamp};
+use app::view::{
+    Counted, Decision, DeploymentRef, EnvironmentActions, EnvironmentPage, Permit, Rollout, SampleRun,
+    Served, Side,
+};
+use domain::{
+    Action, DeploymentId, Door, Environment, Event, EventKind, Lifecycle, Phase, Promotion, Strategy,
+    Timestamp, may_deactivate, may_delete_environment,
+};
 
 use crate::picture::{Picture, finishes_at, next_stage_at};
 
@@ -15,6 +21,7 @@ pub fn environment_page(
     promotion: Option<&Promotion>,
     events: &[Event],
     counts: Counts<'_>,
+    sample_run: Option<SampleRun>,
 ) -> EnvironmentPage {
     let running = promotion.is_some_and(Promotion::is_running);
     let choices = picture.choices();
@@ -42,7 +49,55 @@ pub fn environment_page(
         promote: picture.permit(promote),
         choices,
         settings: environment.promotion.clone(),
+        scaling: environment.autoscaling.clone(),
         may_change_settings: picture.permit(Ok(())),
+        actions: actions(picture, environment),
+        sample: match sample_permit(picture, environment) {
+            Err(reason) => Permit::Refused(reason),
+            Ok(()) if sample_run.is_some_and(|run| run.running) => {
+                Permit::Refused("it is being sent; wait until it is over".into())
+            }
+            Ok(()) => Permit::Allowed,
+        },
+        sample_run,
+    }
+}
+
+/// Whether requests to the environment would reach a model; `Err` says why not.
+pub fn sample_permit(picture: &Picture, environment: &Environment) -> Result<(), String> {
+    if !picture.role.permits(Action::Invoke) {
+        return Err("your key may not call models".into());
+    }
+    match environment.current.as_ref().and_then(|id| picture.deployment(id)) {
+        None => Err("nothing is promoted here yet; promote a deployment first".into()),
+        Some(current) if current.lifecycle == Lifecycle::Inactive => {
+            Err("it is inactive; activate it first".into())
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// What the person may do to the environment now, and if not, why.
+fn actions(picture: &Picture, environment: &Environment) -> EnvironmentActions {
+    let current = environment.current.as_ref().and_then(|id| picture.deployment(id));
+    let nothing = || Err("nothing is promoted here yet; promote a deployment first".to_owned());
+    let activate = match current.map(|deployment| deployment.lifecycle) {
+        None => nothing(),
+        Some(Lifecycle::Active) => Err("it is active already".into()),
+        Some(Lifecycle::Inactive) => Ok(()),
+    };
+    let deactivate = match current {
+        None => nothing(),
+        Some(deployment) if deployment.lifecycle == Lifecycle::Inactive => {
+            Err("it is inactive already".into())
+        }
+        Some(deployment) => may_deactivate(deployment, &picture.promotions),
+    };
+    let delete = may_delete_environment(environment, picture.promotion(&environment.name));
+    EnvironmentActions {
+        activate: picture.permit(activate),
+        deactivate: picture.permit(deactivate),
+        delete: picture.permit(delete),
     }
 }
 

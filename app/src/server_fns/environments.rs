@@ -1,0 +1,104 @@
+//! What people do to environments as wholes.
+
+use leptos::prelude::*;
+
+use crate::error::AppError;
+use crate::view::Done;
+
+#[cfg(feature = "ssr")]
+use {super::door::*, crate::window::parse_window, domain::*};
+
+/// Adds an environment to a model. Settings that are left out have their defaults; `ramp_up_duration` is like a
+/// window: `10m`, `600`.
+#[server(prefix = "/api/ui", endpoint = "create_environment")]
+pub async fn create_environment(
+    model_id: String,
+    name: String,
+    min_replica: Option<i64>,
+    max_replica: Option<i64>,
+    #[server(default)] ramp_up_while_promoting: bool,
+    #[server(default)] ramp_up_duration: String,
+) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let autoscaling = AutoscalingPatch { min_replica, max_replica, ..AutoscalingPatch::default() };
+            let window = match ramp_up_duration.trim() {
+                "" => None,
+                window => Some(i64::from(parse_window(window)?)),
+            };
+            let promotion = PromotionPatch {
+                ramp_up_while_promoting: Some(ramp_up_while_promoting),
+                ramp_up_duration_seconds: window,
+                ..PromotionPatch::default()
+            };
+            door.backend.create_environment(&door.session, &model, name.trim(), autoscaling, promotion).await
+        }
+        .await,
+    )
+}
+
+/// Activates what an environment serves.
+#[server(prefix = "/api/ui", endpoint = "activate_environment")]
+pub async fn activate_environment(model_id: String, environment: String) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let environment = EnvironmentName::new(environment)?;
+            door.backend.activate_environment(&door.session, &model, &environment).await
+        }
+        .await,
+    )
+}
+
+/// Frees the compute of what an environment serves and keeps its settings; requests to it answer 404 meanwhile.
+#[server(prefix = "/api/ui", endpoint = "deactivate_environment")]
+pub async fn deactivate_environment(model_id: String, environment: String) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let environment = EnvironmentName::new(environment)?;
+            door.backend.deactivate_environment(&door.session, &model, &environment).await
+        }
+        .await,
+    )
+}
+
+/// Deletes an environment for good; what served it sleeps and stays. `confirm` must be its name.
+#[server(prefix = "/api/ui", endpoint = "delete_environment")]
+pub async fn delete_environment(
+    model_id: String,
+    environment: String,
+    #[server(default)] confirm: String,
+) -> Result<Done, AppError> {
+    let to = format!("/models/{model_id}");
+    let result = async {
+        let door = door().await?;
+        let model = ModelId::new(parse_id("model_id", &model_id)?);
+        let environment = EnvironmentName::new(environment)?;
+        door.backend.delete_environment(&door.session, &model, &environment, confirm.trim()).await
+    }
+    .await;
+    // Its own page is gone, so the form does not go back there.
+    if result.is_ok() {
+        leave_for(&to)
+    }
+    close(result)
+}
+
+/// Sends a hundred requests with the model's example input to an environment, over twenty seconds.
+#[server(prefix = "/api/ui", endpoint = "send_sample_traffic")]
+pub async fn send_sample_traffic(model_id: String, environment: String) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let environment = EnvironmentName::new(environment)?;
+            door.backend.send_sample_traffic(&door.session, &model, &environment).await
+        }
+        .await,
+    )
+}

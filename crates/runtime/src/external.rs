@@ -1,0 +1,67 @@
+//! External data: files that a Truss names by their address, fetched once and shared by all who name the same.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use truss::Config;
+use truss::layout::{APP, DATA};
+
+use crate::files::{Files, make_private};
+use crate::tools::{Lines, Told, run};
+
+/// Fetches what is not here yet, with the Python of the model's environment.
+pub(crate) async fn fetch(
+    config: &Config,
+    files: &Files,
+    python: &Path,
+    step: &(dyn Fn(&str) + Send + Sync),
+    lines: Lines<'_>,
+) -> Told<()> {
+    if config.external_data.is_empty() {
+        return Ok(());
+    }
+    let folder = files.external();
+    let disk = |error: io::Error| format!("external data can't be written to the data folder: {error}");
+    make_private(&folder).map_err(disk)?;
+    let script = folder.join("fetch.py");
+    fs::write(&script, include_str!("fetch.py")).map_err(disk)?;
+    let count = config.external_data.len();
+    for (index, item) in config.external_data.iter().enumerate() {
+        let target = folder.join(key(&item.url));
+        if target.is_file() {
+            continue;
+        }
+        step(&format!("fetching external data ({} of {count}): {}", index + 1, item.local_data_path));
+        let arguments: [&OsStr; 3] = [script.as_ref(), item.url.as_ref(), target.as_ref()];
+        run(python, arguments, None, lines)
+            .await
+            .map_err(|error| format!("`external_data.url: {}` could not be fetched: {error}", item.url))?;
+        // Shared by all replicas that name it, so nobody writes to it in place.
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o400)).map_err(disk)?;
+    }
+    Ok(())
+}
+
+/// Puts the fetched files where the model looks for them.
+pub(crate) fn place(config: &Config, files: &Files, replica: &Path) -> io::Result<()> {
+    for item in &config.external_data {
+        let target = replica.join(APP).join(DATA).join(&item.local_data_path);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let source = files.external().join(key(&item.url));
+        match fs::remove_file(&target) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::hard_link(&source, &target).or_else(|_| fs::copy(&source, &target).map(drop))?;
+    }
+    Ok(())
+}
+
+fn key(url: &str) -> String {
+    truss::hash::of_text(url)
+}

@@ -1,0 +1,125 @@
+import { EXAMPLES, unique } from '../support/truss.ts';
+import { choose, expect, open, signIn, test } from '../support/test.ts';
+
+test.describe('environments and replicas', () => {
+  // One story over one push: what is made first is deleted last.
+  test.describe.configure({ mode: 'serial' });
+
+  let model: string;
+  let deployment: string;
+
+  test.beforeAll(async ({ slipway, truss }) => {
+    ({ model, deployment } = await truss.push(`${EXAMPLES}/echo`, '--model-name', unique('environments')));
+    await slipway.reaches(model, deployment, 'ACTIVE');
+  });
+
+  test.beforeEach(async ({ page, slipway }) => {
+    await signIn(page, slipway);
+  });
+
+  test('an environment is made with its name and settings', async ({ page, slipway }) => {
+    await open(page, `/models/${model}`);
+    await page.getByRole('button', { name: 'New environment' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name').fill('staging');
+    await dialog.getByLabel('Max replicas').fill('3');
+    await dialog.getByLabel('Canary').check();
+    await dialog.getByLabel('Length of the canary').fill('90s');
+    await dialog.getByRole('button', { name: 'Create environment' }).click();
+    await expect(dialog).toHaveCount(0);
+    await expect(page.getByRole('article', { name: 'staging' })).toBeVisible();
+    const { body } = await slipway.rest('GET', `/v1/models/${model}/environments/staging`);
+    expect(body.autoscaling_settings.max_replica).toBe(3);
+    expect(body.promotion_settings).toMatchObject({ ramp_up_while_promoting: true, ramp_up_duration_seconds: 90 });
+  });
+
+  test('the scaling form says what a load comes to while one types, and saves it', async ({ page, slipway }) => {
+    await open(page, `/models/${model}/environments/staging`);
+    const form = page.getByRole('region', { name: 'Autoscaling' });
+    await form.getByLabel('Max replicas').fill('10');
+    await form.getByLabel('Concurrency target').fill('10');
+    await form.getByLabel('Requests in flight').fill('25');
+    await expect(form.getByRole('status')).toContainText('4 replicas');
+    await form.getByLabel('Min replicas').fill('11');
+    await expect(form.getByRole('status')).toContainText('min_replica: 11 is more than max_replica, 10');
+    await form.getByRole('button', { name: 'Update' }).click();
+    await expect(form.getByRole('alert')).toContainText('min_replica');
+    await form.getByLabel('Min replicas').fill('1');
+    await form.getByRole('button', { name: 'Update' }).click();
+    await expect(page.getByText('These settings are in force.')).toBeVisible();
+    const { body } = await slipway.rest('GET', `/v1/models/${model}/environments/staging`);
+    expect(body.autoscaling_settings).toMatchObject({ min_replica: 1, max_replica: 10, concurrency_target: 10 });
+  });
+
+  test('a deactivated environment answers 404 and comes back', async ({ page, slipway }) => {
+    await open(page, `/models/${model}/environments/production`);
+    const address = `/model/${model}/production/predict`;
+    await choose(page, 'production', 'Deactivate');
+    await page.getByRole('dialog').getByRole('button', { name: 'Deactivate' }).click();
+    await expect(page.getByText('Inactive', { exact: true }).first()).toBeVisible();
+    expect((await slipway.predict(address)).status).toBe(404);
+    await choose(page, 'production', 'Activate');
+    await page.getByRole('dialog').getByRole('button', { name: 'Activate' }).click();
+    await expect(page.getByText('Active', { exact: true }).first()).toBeVisible({ timeout: 60_000 });
+    expect((await slipway.predict(address)).status).toBe(200);
+  });
+
+  test('sample traffic is sent and counted', async ({ page }) => {
+    await open(page, `/models/${model}/environments/production`);
+    await page.getByRole('button', { name: 'Send sample traffic' }).click();
+    await expect(page.getByText(/Sample traffic: \d+ of 100 sent, [1-9]\d* answered\./)).toBeVisible();
+    await expect(page.getByRole('button', { name: 'Send sample traffic' })).toBeDisabled();
+  });
+
+  test('a replica shows what it uses, and another one takes its place when it is terminated', async ({ page, slipway }) => {
+    await open(page, `/models/${model}/deployments/${deployment}`);
+    const replicas = page.getByRole('region', { name: 'Replicas' }).getByRole('table');
+    await expect(replicas).toContainText(/\d+ MiB/);
+    await expect(replicas).toContainText(/\d+ %/);
+    const first = await replicas.getByRole('rowheader').first().innerText();
+    const button = page.getByRole('button', { name: `Terminate ${first}` });
+    // By keyboard alone: the focus begins on the safe side, Escape leaves, and the button has it back.
+    await button.focus();
+    await page.keyboard.press('Enter');
+    const dialog = page.getByRole('dialog');
+    await expect(dialog.getByRole('button', { name: 'Back' })).toBeFocused();
+    await page.keyboard.press('Escape');
+    await expect(dialog).toHaveCount(0);
+    await expect(button).toBeFocused();
+    await page.keyboard.press('Enter');
+    await expect(dialog).toContainText('Another one starts in its place');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await expect(dialog).toHaveCount(0);
+    await expect(page.getByRole('row', { name: first, exact: true })).toHaveCount(0, { timeout: 60_000 });
+    await expect(replicas).toContainText('Ready', { timeout: 60_000 });
+    expect((await slipway.predict(`/model/${model}/deployment/${deployment}/predict`)).status).toBe(200);
+  });
+
+  test('production stays, and another environment goes when its name is typed', async ({ page, slipway }) => {
+    await open(page, `/models/${model}/environments/production`);
+    await page.getByRole('button', { name: 'Actions for production' }).click();
+    const menu = page.getByRole('list', { name: 'Actions for production' });
+    await expect(menu.getByRole('button', { name: 'Delete environment' })).toBeDisabled();
+    await expect(menu).toContainText('stays as long as its model');
+
+    await open(page, `/models/${model}/environments/staging`);
+    await choose(page, 'staging', 'Delete environment');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Type the name to confirm').fill('production');
+    await expect(dialog.getByRole('button', { name: 'Delete' })).toBeDisabled();
+    await dialog.getByLabel('Type the name to confirm').fill('staging');
+    await dialog.getByRole('button', { name: 'Delete' }).click();
+    await expect(page).toHaveURL(new RegExp(`/models/${model}$`));
+    await expect(page.getByRole('article', { name: 'staging' })).toHaveCount(0);
+    expect((await slipway.rest('GET', `/v1/models/${model}/environments/staging`)).status).toBe(404);
+  });
+
+  test('the usage log can be downloaded', async ({ page }) => {
+    await open(page, '/usage?days=1');
+    const download = page.waitForEvent('download');
+    await page.getByRole('link', { name: 'Download CSV' }).click();
+    expect((await download).suggestedFilename()).toMatch(/^slipway-usage-\d{4}-\d\d-\d\d-to-\d{4}-\d\d-\d\d\.csv$/);
+    await expect(page.getByRole('link', { name: 'Last 7 days' })).toBeVisible();
+  });
+});
