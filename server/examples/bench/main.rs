@@ -12,9 +12,18 @@ mod world;
 
 use std::process::ExitCode;
 
+/// As many open files as the machine permits: each request that waits is a connection.
+fn more_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    more_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let kept = match words.as_slice() {
         ["toy", load_ms] => {
@@ -22,7 +31,9 @@ fn main() -> ExitCode {
             true
         }
         ["wake"] => runtime.block_on(wake::run()),
-        ["step"] => runtime.block_on(step::run()),
+        ["step"] => runtime.block_on(step::run(step::RATE)),
+        ["step", rate] => runtime.block_on(step::run(rate.parse().unwrap())),
+        ["call", address, path, rate] => runtime.block_on(step::call(address, path, rate.parse().unwrap())),
         _ => {
             eprintln!("bench wake | bench step");
             false

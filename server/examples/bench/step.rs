@@ -7,10 +7,11 @@ use server::load::{Plan, send};
 
 use crate::world::{KEY, World};
 
-const RATE: u32 = 3_000;
+/// Requests a second that are meant.
+pub const RATE: u32 = 3_000;
 const LENGTH: Duration = Duration::from_secs(10);
 
-pub async fn run() -> bool {
+pub async fn run(rate: u32) -> bool {
     let world = World::new().await;
     let command = format!("{} toy 300", std::env::current_exe().unwrap().display());
     let custom = format!(
@@ -19,21 +20,30 @@ pub async fn run() -> bool {
     );
     let toy = world.push("toy", &[("config.yaml", &custom), ("data/nothing", "")]).await;
     world.sleep(&toy).await;
+    let path = format!("/model/{}/production/predict", toy.model);
+    // A process of its own, as callers are.
+    let callers = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["call", &world.address.to_string(), &path, &rate.to_string()])
+        .kill_on_drop(true)
+        .status();
+    let kept = callers.await.unwrap().success();
+    world.end().await;
+    kept
+}
+
+/// The callers: sends, prints what came of it, and says whether every request was answered well.
+pub async fn call(address: &str, path: &str, rate: u32) -> bool {
     let plan = Plan {
-        address: world.address,
+        address: address.parse().unwrap(),
         host: "localhost".into(),
-        path: format!("/model/{}/production/predict", toy.model),
+        path: path.into(),
         key: KEY.into(),
         body: Bytes::from_static(b"{}"),
-        rate: RATE,
+        rate,
         length: LENGTH,
     };
     let totals = send(plan, |_| {}).await;
-    println!(
-        "step, 0 → {RATE} requests/s for {} s on a sleeping deployment: {}",
-        LENGTH.as_secs(),
-        totals.sentence()
-    );
-    world.end().await;
+    let seconds = LENGTH.as_secs();
+    println!("step, 0 → {rate} requests/s for {seconds} s on a sleeping deployment: {}", totals.sentence());
     totals.failed() == 0
 }
