@@ -1,5 +1,5 @@
 //! From the moment a process could answer to the first byte of a request that waited for it, beside a direct connection
-//! to the same process.
+//! to a process of the same kind: the first one it ever gets, which takes longer than later ones.
 
 use crate::toy::ABLE_AT;
 use crate::world::{Subject, World, micros, post};
@@ -7,9 +7,6 @@ use crate::world::{Subject, World, micros, post};
 /// What the way from ready to the first byte may add at most to the replica's own answer, in milliseconds.
 const MEDIAN: f64 = 5.0;
 const NINETY_NINTH: f64 = 20.0;
-/// Direct questions in each round; their median counts.
-const DIRECT: usize = 5;
-
 const MODEL: &str = "\
 import time
 
@@ -60,13 +57,12 @@ async fn measure(
         let route = format!("/model/{}/production/predict", subject.model);
         let (first, answer) = post(world.address, &route).await;
         assert!(answer.contains("x-cold-start-ms"), "it did not wait: {answer}");
-        let replica = ([127, 0, 0, 1], world.port(subject)).into();
-        let mut direct = Vec::with_capacity(DIRECT);
-        for _ in 0..DIRECT {
-            let begin = micros();
-            direct.push(millis(post(replica, path).await.0 - begin));
-        }
-        all.push(Round { woken: millis(first - able_at(&answer)), direct: percentile(direct, 50) });
+        let woken = millis(first - able_at(&answer));
+        world.sleep(subject).await;
+        world.wake(subject).await;
+        let begin = micros();
+        let (first, _) = post(world.replica(subject), path).await;
+        all.push(Round { woken, direct: millis(first - begin) });
     }
     let of = |part: fn(&Round) -> f64, percent| percentile(all.iter().map(part).collect(), percent);
     let added = |percent| of(|round| (round.woken - round.direct).max(0.0), percent);

@@ -181,9 +181,19 @@ impl World {
         }
     }
 
-    /// The port of the replica that serves.
-    pub fn port(&self, subject: &Subject) -> u16 {
-        self.replicas(subject).iter().find(|replica| replica.is_ready()).unwrap().port
+    /// Starts a replica that nobody waits for, and waits until it is ready.
+    pub async fn wake(&self, subject: &Subject) {
+        let path = format!("/model/{}/production/wake", subject.model);
+        let (_, answer) = post(self.address, &path).await;
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        self.until("it wakes", || async { self.replicas(subject).iter().any(ObservedReplica::is_ready) })
+            .await;
+    }
+
+    /// The address of the replica that serves.
+    pub fn replica(&self, subject: &Subject) -> SocketAddr {
+        let port = self.replicas(subject).iter().find(|replica| replica.is_ready()).unwrap().port;
+        ([127, 0, 0, 1], port).into()
     }
 
     async fn until<F: Future<Output = bool>>(&self, what: &str, so: impl Fn() -> F) {
@@ -217,6 +227,6 @@ pub async fn post(address: SocketAddr, path: &str) -> (i64, String) {
     let first = micros();
     stream.read_to_end(&mut answer).await.unwrap();
     let answer = String::from_utf8_lossy(&answer).into_owned();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
     (first, answer)
 }
