@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Settings};
-use crate::{client, doctor, serve, telemetry, trussrc};
+use crate::{client, doctor, load, serve, telemetry, trussrc};
 
 /// A self-hosted control plane for machine-learning models.
 #[derive(Debug, Parser)]
@@ -37,6 +37,34 @@ enum Command {
         #[arg(long, default_value = "slipway")]
         remote: String,
     },
+    /// Send steady traffic to a model of the server that runs here, and print what came of it
+    ///
+    /// Requests are sent when they are due, whatever became of those before; none is sent twice.
+    Load(Load),
+}
+
+#[derive(Debug, clap::Args)]
+struct Load {
+    /// The model's id
+    model: String,
+    /// The environment whose address is called
+    #[arg(long, default_value = "production", conflicts_with = "deployment")]
+    environment: String,
+    /// Call this deployment's own address instead
+    #[arg(long)]
+    deployment: Option<String>,
+    /// Requests a second
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: u32,
+    /// For how long
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// The body of each request, as JSON
+    #[arg(long, default_value = "{}")]
+    body: String,
+    /// An API key that may call the model
+    #[arg(long, env = "SLIPWAY_API_KEY", hide_env_values = true)]
+    key: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,6 +126,7 @@ fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Doctor => runtime()?.block_on(doctor::run(&config)),
         Command::Login => runtime()?.block_on(login(&config)),
         Command::Key(Key::Create { name, role }) => runtime()?.block_on(create_key(&config, name, *role)),
+        Command::Load(load) => runtime()?.block_on(send_load(&config, load)),
         Command::Trussrc { write, remote } => runtime()?.block_on(write_trussrc(&config, *write, remote)),
     }
 }
@@ -123,6 +152,30 @@ async fn create_key(config: &Config, name: &str, role: Role) -> anyhow::Result<E
     println!("{key}");
     eprintln!("This key is shown once; keep it like a password.");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Exit code 1 if anything failed.
+async fn send_load(config: &Config, load: &Load) -> anyhow::Result<ExitCode> {
+    let local = client::Local::find(config)?;
+    let model = domain::parse_id("model", &load.model)?;
+    let target = match &load.deployment {
+        Some(deployment) => format!("deployment/{}", domain::parse_id("deployment", deployment)?),
+        None => format!("environments/{}", domain::EnvironmentName::new(load.environment.clone())?),
+    };
+    serde_json::from_str::<serde_json::Value>(&load.body)
+        .map_err(|error| anyhow::anyhow!("--body is not JSON: {error}"))?;
+    let plan = load::Plan {
+        address: local.address,
+        host: "localhost".into(),
+        path: format!("/model/{model}/{target}/predict"),
+        key: load.key.clone(),
+        body: load.body.clone().into(),
+        rate: load.rate,
+        length: std::time::Duration::from_secs(load.seconds),
+    };
+    let totals = load::send(plan, |totals| eprintln!("{}", totals.sentence())).await;
+    println!("{}", totals.sentence());
+    Ok(if totals.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn write_trussrc(config: &Config, write: bool, remote: &str) -> anyhow::Result<ExitCode> {

@@ -23,6 +23,7 @@ pub mod graphql;
 pub mod guard;
 mod keys;
 mod live;
+pub mod load;
 pub mod local;
 pub mod machine;
 pub mod picture;

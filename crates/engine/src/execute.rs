@@ -128,6 +128,7 @@ impl Engine {
         for reload in &plan.reload {
             self.parts.runtime.reload(&reload.replica, &reload.artifact).await;
         }
+        self.hear_first_answers(&model);
         // An unanswered question publishes nothing new.
         if matches!(snapshot.replicas, Seen::Known(_)) && snapshot.published.as_ref() != Some(&plan.routes) {
             self.parts.publisher.publish(plan.routes.clone());

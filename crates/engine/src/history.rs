@@ -55,6 +55,16 @@ impl Waiting {
 }
 
 impl Engine {
+    /// Hears of first answers as long as the gateway knows their replicas; called before new routes are published.
+    pub(crate) fn hear_first_answers(&mut self, model: &ModelId) {
+        let Some(known) = self.models.get_mut(model) else { return };
+        for start in &mut known.record.answering {
+            if let FirstAnswer::After(ms) = self.parts.traffic.first_answer(&start.replica) {
+                start.first_byte_ms = Some(ms);
+            }
+        }
+    }
+
     /// Takes note of what a look changed; called once its routes are published.
     pub(crate) async fn note_scaling(&mut self, snapshot: &Snapshot, plan: &Plan, at: Moment) {
         let Seen::Known(before) = &snapshot.replicas else { return };
@@ -224,6 +234,7 @@ impl Record {
         self.answering.retain_mut(|start| {
             let gone = !look.is_routed(&start.replica);
             match look.traffic.first_answer(&start.replica) {
+                _ if start.first_byte_ms.is_some() => {}
                 FirstAnswer::After(ms) => start.first_byte_ms = Some(ms),
                 FirstAnswer::Awaited if !gone && look.at.now.since(start.at) < ANSWER_WITHIN => return true,
                 FirstAnswer::Awaited | FirstAnswer::NoneWaited => {}

@@ -1,6 +1,8 @@
 //! Which sockets a replica listens on, as the kernel tells it.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 
 use crate::process::members;
 
@@ -46,6 +48,29 @@ pub(crate) fn look(leader: u32, port: u16) -> (Listening, Vec<u16>) {
     (here, others)
 }
 
+/// Whether the leader itself listens on `port`, on loopback alone: the usual case, found without looking at every process
+/// and every connection of the machine. `false` says nothing.
+pub(crate) fn is_plainly_private(leader: u32, port: u16) -> bool {
+    let listeners: Vec<Listener> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .into_iter()
+        .flat_map(|path| read_listening(path).unwrap_or_default())
+        .filter(|listener| listener.port == port)
+        .collect();
+    let own = sockets_of(leader);
+    !listeners.is_empty()
+        && listeners.iter().all(|listener| listener.loopback && own.contains(&listener.inode))
+}
+
+/// The kernel lists who listens before all connections, of which there may be many: the rest is not read.
+fn read_listening(path: &str) -> std::io::Result<Vec<Listener>> {
+    let mut found = Vec::new();
+    for line in BufReader::new(File::open(path)?).lines().skip(1) {
+        let Some(listener) = listener(&line?) else { break };
+        found.push(listener);
+    }
+    Ok(found)
+}
+
 fn read(path: &str) -> std::io::Result<Vec<Listener>> {
     Ok(std::fs::read_to_string(path)?.lines().skip(1).filter_map(listener).collect())
 }
@@ -77,17 +102,17 @@ fn is_loopback(address: &str) -> bool {
 
 /// The sockets that the processes of a group hold.
 fn sockets(leader: u32) -> HashSet<u64> {
-    let mut found = HashSet::new();
-    for pid in members(leader) {
-        let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
-        for entry in entries.flatten() {
-            let inode = std::fs::read_link(entry.path()).ok().and_then(|target| {
-                target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
-            });
-            found.extend(inode);
-        }
-    }
-    found
+    members(leader).into_iter().flat_map(sockets_of).collect()
+}
+
+/// The sockets that one process holds.
+fn sockets_of(pid: u32) -> HashSet<u64> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return HashSet::new() };
+    let inode = |path: std::path::PathBuf| {
+        let target = std::fs::read_link(path).ok()?;
+        target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
+    };
+    entries.flatten().filter_map(|entry| inode(entry.path())).collect()
 }
 
 #[cfg(test)]
@@ -106,8 +131,11 @@ mod tests {
         let private = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
         assert_eq!(look(own_group(), port(&private)).0, Listening::Private);
+        assert!(is_plainly_private(std::process::id(), port(&private)));
+        assert!(!is_plainly_private(1, port(&private)), "somebody else's");
         let public = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
         assert_eq!(look(own_group(), port(&public)).0, Listening::Exposed);
+        assert!(!is_plainly_private(std::process::id(), port(&public)));
         assert!(look(own_group(), port(&private)).1.contains(&port(&public)));
         if let Ok(six) = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {
             assert_eq!(look(own_group(), port(&six)).0, Listening::Exposed);

@@ -52,7 +52,14 @@ pub(crate) struct Supervisor {
 }
 
 /// What a question found: its health and, if that was looked at along with it, where it listens.
-type Answer = (Health, Option<(Listening, Vec<u16>)>);
+type Answer = (Health, Option<Looked>);
+
+/// Where it listens.
+enum Looked {
+    /// On loopback, as far as its own process goes; the rest is looked at later.
+    Plainly,
+    Wholly(Listening, Vec<u16>),
+}
 
 /// A question that waits for its answer.
 type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -219,7 +226,15 @@ impl Supervisor {
         let leader = self.manifest.identity.pid;
         Box::pin(async move {
             let Some(stream) = probe::connect(port, limit).await else { return (Health::Silent, None) };
-            let look = (!known).then(|| tokio::task::spawn_blocking(move || exposure::look(leader, port)));
+            let look = (!known).then(|| {
+                tokio::task::spawn_blocking(move || {
+                    if exposure::is_plainly_private(leader, port) {
+                        return Looked::Plainly;
+                    }
+                    let (here, others) = exposure::look(leader, port);
+                    Looked::Wholly(here, others)
+                })
+            });
             let health = probe::ask(stream, port, &path, limit).await;
             let looked = match look {
                 Some(look) => look.await.ok(),
@@ -251,15 +266,14 @@ impl Supervisor {
     }
 
     /// Whether it listens where it should: looked at when it first answers, and now and then.
-    async fn exposed(
-        &self,
-        seen: &mut Exposure,
-        health: Health,
-        looked: Option<(Listening, Vec<u16>)>,
-    ) -> Listening {
+    async fn exposed(&self, seen: &mut Exposure, health: Health, looked: Option<Looked>) -> Listening {
         let (leader, port) = (self.manifest.identity.pid, self.manifest.port);
         let looked = match looked {
-            Some(looked) => Ok(looked),
+            Some(Looked::Plainly) => {
+                seen.own = true;
+                return Listening::Private;
+            }
+            Some(Looked::Wholly(here, others)) => Ok((here, others)),
             None if Instant::now() < seen.next => return Listening::Private,
             None => tokio::task::spawn_blocking(move || exposure::look(leader, port)).await,
         };

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use domain::{ReplicaState, Runtime, StopReason};
-use support::{Life, ask, custom, folder};
+use support::{Life, ask, custom, folder, truss};
 
 const SERVER: &str = include_str!("support/server.py");
 
@@ -77,4 +77,52 @@ fn what_can_not_be_adopted_is_stopped_and_removed() {
     });
     assert!(data.processes().is_empty());
     assert!(!data.path().join("replicas/r1").exists());
+}
+
+/// Its model begins to load under one server and has loaded under none: what it tells then is heard by nobody.
+const LOADS: &str = "
+import os, time
+
+class Model:
+    def load(self):
+        while not os.path.exists(os.path.join(os.environ['HOME'], 'go')):
+            time.sleep(0.01)
+
+    def predict(self, request):
+        return 'loaded'
+";
+
+#[test]
+fn one_that_loads_while_nobody_watches_is_found_ready() {
+    let data = folder();
+    let config = truss(data.path(), LOADS);
+    crash_after(data.path(), async |life| {
+        life.build(&config).await.unwrap();
+        let id = life.start("r1", &config).await;
+        let loading = life.until(&id, |state| *state == ReplicaState::Loading).await;
+        assert!(loading.spawned_at.is_some(), "it told that its model begins to load");
+        assert_eq!(loading.loaded_at, None);
+    });
+    std::fs::write(data.path().join("replicas/r1/home/go"), "").unwrap();
+    let threads = tokio::runtime::Runtime::new().unwrap();
+    threads.block_on(async {
+        let life = Life::begin(data.path()).await;
+        let id = life.runtime.adopted()[0].id.clone();
+        let ready = life.ready(&id).await;
+        assert!(ready.loaded_at.is_some());
+        let answer = ask(ready.port, "POST /v1/models/model:predict", "{}").await.unwrap();
+        assert!(answer.ends_with("loaded") || answer.contains("\"loaded\""), "{answer}");
+        // One that starts under this server is heard: what it told is when it could answer.
+        let id = life.start("r2", &config).await;
+        life.until(&id, |state| *state == ReplicaState::Loading).await;
+        std::fs::write(data.path().join("replicas/r2/home/go"), "").unwrap();
+        let ready = life.ready(&id).await;
+        assert!(ready.spawned_at < ready.loaded_at, "{ready:?}");
+        for id in ["r1", "r2"] {
+            let id = domain::ReplicaId::new(id);
+            life.runtime.stop(&id, Duration::from_secs(60), StopReason::Asked).await;
+            life.ended(&id).await;
+        }
+    });
+    assert!(data.processes().is_empty());
 }

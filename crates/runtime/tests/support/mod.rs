@@ -125,6 +125,17 @@ pub fn row(config: &Value) -> Deployment {
     .unwrap()
 }
 
+/// A Truss whose model is the Python class `text`.
+pub fn truss(data: &Path, text: &str) -> Value {
+    let folder = data.join("artifacts/art1");
+    std::fs::create_dir_all(folder.join("model")).unwrap();
+    std::fs::write(folder.join("model/__init__.py"), "").unwrap();
+    std::fs::write(folder.join("model/model.py"), text).unwrap();
+    let config = "model_name: Slow\npython_version: py311\n";
+    std::fs::write(folder.join("config.yaml"), config).unwrap();
+    truss::Config::from_yaml(config).unwrap().full()
+}
+
 impl Life {
     pub async fn begin(data: &Path) -> Self {
         Self::begin_with_cards(data, 0).await

@@ -1,0 +1,43 @@
+//! Measures what has to do with time on real processes: `bench wake`, `bench step`. Used by `cargo xtask bench`.
+//!
+//! The engine, the gateway and the runtime are the real ones; only the doors are left out, so that a deployment can be put
+//! to sleep without waiting for the autoscaler.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark that can't go on has nothing else to say")]
+
+mod step;
+mod toy;
+mod wake;
+mod world;
+
+use std::process::ExitCode;
+
+/// As many open files as the machine permits: each request that waits is a connection.
+fn more_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    more_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let kept = match words.as_slice() {
+        ["toy", load_ms] => {
+            runtime.block_on(toy::serve(load_ms.parse().unwrap()));
+            true
+        }
+        ["wake"] => runtime.block_on(wake::run()),
+        ["step"] => runtime.block_on(step::run(step::RATE)),
+        ["step", rate] => runtime.block_on(step::run(rate.parse().unwrap())),
+        ["call", address, path, rate] => runtime.block_on(step::call(address, path, rate.parse().unwrap())),
+        _ => {
+            eprintln!("bench wake | bench step");
+            false
+        }
+    };
+    if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,191 @@
+//! Steady traffic on one address (`slipway load`). An open loop: requests are sent when they are due, whatever became of
+//! those before, and none is sent twice.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// What to send, and how much of it.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub address: SocketAddr,
+    pub host: String,
+    /// `/model/{model}/…/predict`.
+    pub path: String,
+    pub key: String,
+    pub body: Bytes,
+    /// Requests a second, 1 or more.
+    pub rate: u32,
+    pub length: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub sent: u64,
+    /// Answers by status.
+    pub answers: BTreeMap<u16, u64>,
+    /// Requests without an answer: no connection, or it broke off.
+    pub broken: u64,
+    /// Answers by the deployment that gave them.
+    pub deployments: BTreeMap<String, u64>,
+    /// How long answers took until they were complete, in microseconds.
+    micros: Vec<u64>,
+}
+
+impl Totals {
+    /// Requests that were answered with anything but 200 to 299, or not at all.
+    pub fn failed(&self) -> u64 {
+        let good = |status: &u16| StatusCode::from_u16(*status).is_ok_and(|status| status.is_success());
+        let bad: u64 = self.answers.iter().filter(|(status, _)| !good(status)).map(|(_, count)| count).sum();
+        bad + self.broken
+    }
+
+    /// Milliseconds within which this percentage of the answers was complete; `None` if there were none.
+    pub fn percentile_ms(&self, percent: u32) -> Option<f64> {
+        let mut sorted = self.micros.clone();
+        sorted.sort_unstable();
+        let index = (sorted.len() * percent as usize).div_ceil(100).checked_sub(1)?;
+        sorted.get(index).map(|micros| *micros as f64 / 1000.0)
+    }
+
+    /// One line for people.
+    pub fn sentence(&self) -> String {
+        let mut parts = vec![format!("{} sent", self.sent)];
+        parts.extend(self.answers.iter().map(|(status, count)| format!("{count} × {status}")));
+        if self.broken > 0 {
+            parts.push(format!("{} without an answer", self.broken));
+        }
+        if let (Some(median), Some(p99)) = (self.percentile_ms(50), self.percentile_ms(99)) {
+            parts.push(format!("median {median:.1} ms, 99th {p99:.1} ms"));
+        }
+        if self.deployments.len() > 1 {
+            let by = self.deployments.iter().map(|(id, count)| format!("{id} {count}"));
+            parts.push(format!("by deployment: {}", by.collect::<Vec<_>>().join(", ")));
+        }
+        parts.join("; ")
+    }
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// Connections that wait for their next request, and what was counted.
+#[derive(Default)]
+struct Shared {
+    idle: Mutex<Vec<Sender>>,
+    totals: Mutex<Totals>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How often due requests are looked for.
+const TICK: Duration = Duration::from_millis(1);
+/// How often the totals are told.
+const TELL: Duration = Duration::from_secs(5);
+
+/// Sends until the plan is over, then waits for the answers that are under way. `tell` gets the totals now and then.
+pub async fn send(plan: Plan, tell: impl Fn(&Totals)) -> Totals {
+    let plan = Arc::new(plan);
+    let shared = Arc::new(Shared::default());
+    let mut open = JoinSet::new();
+    let begin = Instant::now();
+    let (mut sent, mut told) = (0_u64, begin);
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tick.tick().await;
+        let passed = begin.elapsed().min(plan.length);
+        let due = (passed.as_secs_f64() * f64::from(plan.rate)) as u64;
+        while sent < due {
+            sent += 1;
+            open.spawn(one(plan.clone(), shared.clone()));
+        }
+        while open.try_join_next().is_some() {}
+        if told.elapsed() >= TELL {
+            told = Instant::now();
+            tell(&lock(&shared.totals));
+        }
+        if passed >= plan.length {
+            break;
+        }
+    }
+    while open.join_next().await.is_some() {}
+    lock(&shared.totals).clone()
+}
+
+async fn one(plan: Arc<Plan>, shared: Arc<Shared>) {
+    let begun = Instant::now();
+    lock(&shared.totals).sent += 1;
+    let answered = ask(&plan, &shared).await;
+    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let mut totals = lock(&shared.totals);
+    match answered {
+        Ok((status, deployment)) => {
+            *totals.answers.entry(status.as_u16()).or_default() += 1;
+            totals.micros.push(micros);
+            if let Some(deployment) = deployment {
+                *totals.deployments.entry(deployment).or_default() += 1;
+            }
+        }
+        Err(_) => totals.broken += 1,
+    }
+}
+
+async fn ask(plan: &Plan, shared: &Shared) -> anyhow::Result<(StatusCode, Option<String>)> {
+    let idle = {
+        let mut idle = lock(&shared.idle);
+        std::iter::from_fn(|| idle.pop()).find(SendRequest::is_ready)
+    };
+    let mut sender = match idle {
+        Some(sender) => sender,
+        None => {
+            let stream = tokio::net::TcpStream::connect(plan.address).await?;
+            stream.set_nodelay(true)?;
+            let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+            tokio::spawn(connection);
+            sender
+        }
+    };
+    let request = Request::post(&plan.path)
+        .header(HOST, &plan.host)
+        .header(AUTHORIZATION, format!("Bearer {}", plan.key))
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(plan.body.clone()))?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let served_by = response.headers().get("x-served-by").and_then(|value| value.to_str().ok());
+    let deployment = served_by.map(|text| text.split('/').next().unwrap_or(text).to_owned());
+    response.into_body().collect().await?;
+    if sender.ready().await.is_ok() {
+        lock(&shared.idle).push(sender);
+    }
+    Ok((status, deployment))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_no_success_failed() {
+        let mut totals = Totals { sent: 7, broken: 1, ..Totals::default() };
+        totals.answers.extend([(200, 3), (429, 2), (500, 1)]);
+        totals.micros.extend([1_000, 3_000, 2_000]);
+        assert_eq!(totals.failed(), 4);
+        assert_eq!((totals.percentile_ms(50), totals.percentile_ms(99)), (Some(2.0), Some(3.0)));
+        let sentence = totals.sentence();
+        assert!(sentence.contains("2 × 429") && sentence.contains("1 without an answer"), "{sentence}");
+        assert_eq!(Totals::default().percentile_ms(50), None);
+    }
+}
