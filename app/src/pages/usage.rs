@@ -45,6 +45,8 @@ fn Body(initial: view::UsagePage) -> impl IntoView {
     let page = fresh.value;
     let most =
         Memo::new(move |_| page.with(|page| page.rows.iter().map(|row| row.minutes).max().unwrap_or(0)));
+    // Without prices there is nothing to say about costs.
+    let priced = Memo::new(move |_| page.with(|page| page.rows.iter().any(|row| row.cost.is_some())));
     let periods = PERIODS
         .map(|period| {
             let label = if period == 1 { "Last day".to_owned() } else { format!("Last {period} days") };
@@ -101,6 +103,7 @@ fn Body(initial: view::UsagePage) -> impl IntoView {
                             <th scope="col">"Environment"</th>
                             <th scope="col" class="number">"Requests"</th>
                             <th scope="col" class="number">"Replica minutes"</th>
+                            {move || priced.get().then(|| view! { <th scope="col" class="number">"Cost"</th> })}
                             <th scope="col">
                                 <span class="hidden">"Share of the most used"</span>
                             </th>
@@ -112,7 +115,7 @@ fn Body(initial: view::UsagePage) -> impl IntoView {
                             key=|row| (row.deployment_id.clone(), row.environment.clone(), row.minutes, row.requests)
                             let(row)
                         >
-                            {line(row, most)}
+                            {line(row, most, priced)}
                         </For>
                     </tbody>
                 </table>
@@ -158,7 +161,7 @@ fn Days(page: RwSignal<view::UsagePage>) -> impl IntoView {
     }
 }
 
-fn line(row: UsageRow, most: Memo<u64>) -> impl IntoView {
+fn line(row: UsageRow, most: Memo<u64>, priced: Memo<bool>) -> impl IntoView {
     let UsageRow {
         model_id,
         model_name,
@@ -168,7 +171,10 @@ fn line(row: UsageRow, most: Memo<u64>) -> impl IntoView {
         is_deleted,
         minutes,
         requests,
+        cost,
     } = row;
+    // The currency is that of the prices, which have none.
+    let cost = cost.map_or("–".to_owned(), |cost| format!("{cost:.2}"));
     let name = deployment_name.clone();
     let deployment = if is_deleted {
         view! {
@@ -190,6 +196,7 @@ fn line(row: UsageRow, most: Memo<u64>) -> impl IntoView {
             <td>{environment.map(|name| view! { <span class="chip">{name}</span> })}</td>
             <td class="number">{group(requests)}</td>
             <td class="number">{group(minutes)}</td>
+            {move || priced.get().then(|| view! { <td class="number">{cost.clone()}</td> })}
             <td>
                 <meter min="0" max=move || most.get().max(1).to_string() value=minutes.to_string() aria-hidden="true"></meter>
             </td>

@@ -13,7 +13,7 @@ use crate::csv;
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// What the file's columns are called.
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 10] = [
     "date",
     "model_id",
     "model",
@@ -23,6 +23,7 @@ const COLUMNS: [&str; 9] = [
     "deleted",
     "replica_minutes",
     "requests",
+    "cost",
 ];
 
 impl Dashboard {
@@ -70,6 +71,7 @@ impl Dashboard {
                 if row.is_deleted { "yes" } else { "no" },
                 &started_minutes(row.replica_millis).to_string(),
                 &row.requests.to_string(),
+                &cost(&row).map_or_else(String::new, |cost| cost.to_string()),
             ]));
         }
         Ok((format!("slipway-usage-{}-to-{}.csv", date(first), date(today)), text))
@@ -80,6 +82,11 @@ impl Dashboard {
 fn period(now: Timestamp, days: u32) -> (i64, i64) {
     let today = now.millis().div_euclid(DAY);
     (today - i64::from(days) + 1, today)
+}
+
+/// What a day of a deployment cost; nothing where its instance type has no price.
+fn cost(row: &store::UsageRow) -> Option<f64> {
+    row.price.map(|price| (price.of(started_minutes(row.replica_millis)) * 1e6).round() / 1e6)
 }
 
 fn date(day: i64) -> String {
@@ -103,6 +110,7 @@ fn by_day(used: &[store::UsageRow], first: i64, last: i64) -> Vec<UsageDay> {
 fn by_deployment(used: Vec<store::UsageRow>) -> Vec<UsageRow> {
     let mut rows: BTreeMap<String, UsageRow> = BTreeMap::new();
     for day in used {
+        let cost = cost(&day);
         let row = rows.entry(day.deployment.to_string()).or_insert_with(|| UsageRow {
             model_id: day.model.to_string(),
             model_name: day.model_name,
@@ -112,9 +120,11 @@ fn by_deployment(used: Vec<store::UsageRow>) -> Vec<UsageRow> {
             is_deleted: day.is_deleted,
             minutes: 0,
             requests: 0,
+            cost: None,
         });
         row.minutes += started_minutes(day.replica_millis);
         row.requests += u64::try_from(day.requests).unwrap_or(0);
+        row.cost = cost.map(|cost| row.cost.unwrap_or(0.0) + cost).or(row.cost);
     }
     let mut rows: Vec<UsageRow> = rows.into_values().collect();
     rows.sort_by(|a, b| b.minutes.cmp(&a.minutes).then_with(|| a.deployment_id.cmp(&b.deployment_id)));
