@@ -10,7 +10,7 @@ use http::request::Parts;
 
 use crate::error::AppError;
 use crate::view::{
-    DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicasNow,
+    DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicasNow,
     ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 
@@ -91,6 +91,9 @@ pub trait Backend: Send + Sync + 'static {
         deployment: &DeploymentId,
         hours: u32,
     ) -> Result<ScalingPage, AppError>;
+
+    /// How the development deployment's live reload stands, and what has changed since the newest copy of it.
+    async fn live(&self, session: &Session, model: &ModelId) -> Result<LivePage, AppError>;
 
     /// Use over the last `days` days, 1 to 31, deleted deployments included.
     async fn usage(&self, session: &Session, days: u32) -> Result<UsagePage, AppError>;

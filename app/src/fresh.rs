@@ -152,6 +152,7 @@ as_of!(
     crate::view::ModelsPage,
     crate::view::ModelPage,
     crate::view::EnvironmentPage,
+    crate::view::LivePage,
     crate::view::DeploymentPage,
     crate::view::ScalingPage,
     crate::view::UsagePage

@@ -49,6 +49,8 @@ reads! {
     logs = read_logs(model_id: String, deployment_id: String, after: i64);
     /// How it scaled in the last hours.
     scaling = read_scaling(model_id: String, deployment_id: String, hours: u32);
+    /// How the development deployment takes changes in place.
+    live = read_live(model_id: String);
     replicas = read_replicas(model_id: String, deployment_id: String);
     usage = read_usage(days: u32);
 }

@@ -5,6 +5,7 @@
 
 mod deployment;
 mod environment;
+mod live;
 mod model;
 mod scaling;
 mod session;
@@ -16,6 +17,7 @@ pub use deployment::{
 pub use environment::{
     Counted, Decision, EnvironmentActions, EnvironmentPage, Rollout, Rung, RungState, SampleRun, Side,
 };
+pub use live::{ChangedFile, ChangedLine, LivePage, SinceCopy};
 pub use model::{
     Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Making, ModelPage, ModelRow,
     ModelsPage, Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,

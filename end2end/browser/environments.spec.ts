@@ -1,5 +1,5 @@
 import { EXAMPLES, unique } from '../support/truss.ts';
-import { choose, expect, open, signIn, test } from '../support/test.ts';
+import { choose, expect, open, row, signIn, test } from '../support/test.ts';
 
 test.describe('environments and replicas', () => {
   // One story over one push: what is made first is deleted last.
@@ -23,7 +23,7 @@ test.describe('environments and replicas', () => {
     const dialog = page.getByRole('dialog');
     await dialog.getByLabel('Name').fill('staging');
     await dialog.getByLabel('Max replicas').fill('3');
-    await dialog.getByLabel('Canary').check();
+    await dialog.getByRole('checkbox', { name: 'Canary' }).check();
     await dialog.getByLabel('Length of the canary').fill('90s');
     await dialog.getByRole('button', { name: 'Create environment' }).click();
     await expect(dialog).toHaveCount(0);
@@ -94,6 +94,41 @@ test.describe('environments and replicas', () => {
     await expect(page.getByRole('row', { name: first, exact: true })).toHaveCount(0, { timeout: 60_000 });
     await expect(replicas).toContainText('Ready', { timeout: 60_000 });
     expect((await slipway.predict(`/model/${model}/deployment/${deployment}/predict`)).status).toBe(200);
+  });
+
+  test('each change of its scaling says why, with what it was computed from', async ({ page, slipway }) => {
+    const settings = { min_replica: 2, max_replica: 2 };
+    await slipway.rest('PATCH', `/v1/models/${model}/environments/production`, { autoscaling_settings: settings });
+    await open(page, `/models/${model}/deployments/${deployment}`);
+    const decisions = page.getByRole('list', { name: 'Scaling decisions, newest first' });
+    await expect(decisions).toContainText('from 1 to 2 replicas');
+    await decisions.getByText('Computed from').first().click();
+    await expect(decisions).toContainText('the least allowed, 2');
+    const mark = page.getByRole('img', { name: 'from 1 to 2 replicas' });
+    await mark.focus();
+    await expect(page.locator('.told')).toContainText('from 1 to 2 replicas');
+    const starts = page.getByRole('table', { name: 'Last starts by phase' });
+    await expect(starts).toContainText('Spawn');
+    await expect(starts.getByRole('row').nth(1)).toContainText(/\d m?s/);
+    settings.min_replica = 0;
+    await slipway.rest('PATCH', `/v1/models/${model}/environments/production`, { autoscaling_settings: settings });
+  });
+
+  test('the development deployment is published without an environment', async ({ page, slipway, truss }) => {
+    const listed = await slipway.rest('GET', `/v1/models/${model}`);
+    const client = truss.spawn('push', `${EXAMPLES}/echo`, '--watch', '--remote', 'local', '--model-name', listed.body.name);
+    await slipway.reaches(model, 'development', 'ACTIVE').finally(() => client.kill());
+    await open(page, `/models/${model}`);
+    await page.getByRole('button', { name: 'Actions for development' }).click();
+    await expect(page.getByRole('list', { name: 'Actions for development' })).toContainText('keeps its name');
+    await page.keyboard.press('Escape');
+    await choose(page, 'development', 'Publish');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name').fill('from-development');
+    await dialog.getByRole('button', { name: 'Publish' }).click();
+    await expect(row(page, 'from-development')).toBeVisible();
+    await expect(row(page, 'from-development').getByRole('link', { name: 'production' })).toHaveCount(0);
+    await expect(page.getByRole('heading', { name: 'Development' })).toBeVisible();
   });
 
   test('production stays, and another environment goes when its name is typed', async ({ page, slipway }) => {

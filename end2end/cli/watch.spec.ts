@@ -1,38 +1,8 @@
-import type { ChildProcess } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { until } from '../support/slipway.ts';
-import { saying, unique } from '../support/truss.ts';
+import { Watch, saying, unique } from '../support/truss.ts';
 import { expect, test } from '../support/test.ts';
-
-/** The unmodified client while it watches a folder. */
-class Watch {
-  private constructor(private readonly child: ChildProcess, private output = '') {
-    const hear = (chunk: Buffer) => (this.output += chunk.toString());
-    child.stdout!.on('data', hear);
-    child.stderr!.on('data', hear);
-  }
-
-  static start(truss: { spawn(...args: string[]): ChildProcess }, ...args: string[]): Watch {
-    return new Watch(truss.spawn(...args));
-  }
-
-  /** Waits until the client has said this since `since`. */
-  async says(text: string, since = 0): Promise<void> {
-    await until(`the client says "${text}"`, async () => this.plain.slice(since).includes(text), 90_000, () => this.plain);
-  }
-
-  get plain(): string {
-    // eslint-disable-next-line no-control-regex
-    return this.output.replace(/\x1b\[[0-9;]*m/g, '').replace(/\s+/g, ' ');
-  }
-
-  async stop(): Promise<void> {
-    const ended = new Promise((resolve) => this.child.once('exit', resolve));
-    this.child.kill('SIGKILL');
-    await ended;
-  }
-}
 
 test('truss watch brings saved files into service, and says why where it can not', async ({ slipway, truss }) => {
   test.setTimeout(240_000);

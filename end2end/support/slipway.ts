@@ -140,11 +140,12 @@ export async function until(
   ask: () => Promise<boolean>,
   limit = 30_000,
   else_ = () => '',
+  every = 100,
 ): Promise<void> {
   const end = Date.now() + limit;
   while (!(await ask())) {
     if (Date.now() > end) throw new Error(`waited ${limit / 1000} s in vain until ${what}; ${else_()}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, every));
   }
 }
 

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Slipway } from './slipway.ts';
+import { until, type Slipway } from './slipway.ts';
 
 const TRUSS = process.env.TRUSS ?? fileURLToPath(new URL('../../target/tools/truss/bin/truss', import.meta.url));
 
@@ -70,6 +70,35 @@ export class Truss {
     if (ran.code !== 0) throw new Error(`truss push ended with ${ran.code}:\n${ran.text}`);
     const answer = JSON.parse(ran.stdout.slice(ran.stdout.indexOf('{')));
     return { model: answer.model_id, deployment: answer.model_version_id };
+  }
+}
+
+/** The unmodified client while it watches a folder. */
+export class Watch {
+  private constructor(private readonly child: ChildProcess, private output = '') {
+    const hear = (chunk: Buffer) => (this.output += chunk.toString());
+    child.stdout!.on('data', hear);
+    child.stderr!.on('data', hear);
+  }
+
+  static start(truss: Truss, ...args: string[]): Watch {
+    return new Watch(truss.spawn(...args));
+  }
+
+  /** Waits until the client has said this since `since`. */
+  async says(text: string, since = 0): Promise<void> {
+    await until(`the client says "${text}"`, async () => this.plain.slice(since).includes(text), 90_000, () => this.plain);
+  }
+
+  get plain(): string {
+    // eslint-disable-next-line no-control-regex
+    return this.output.replace(/\x1b\[[0-9;]*m/g, '').replace(/\s+/g, ' ');
+  }
+
+  async stop(): Promise<void> {
+    const ended = new Promise((resolve) => this.child.once('exit', resolve));
+    this.child.kill('SIGKILL');
+    await ended;
   }
 }
 

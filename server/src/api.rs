@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use control::{ControlPlane, Error};
-use domain::{Actor, Clock, DeploymentId, Door, ModelId, ModelName, Role, Runtime, Timestamp};
+use domain::{Actor, Clock, DeploymentId, Door, Host, ModelId, ModelName, Role, Runtime, Timestamp};
 use http::HeaderMap;
 
 use crate::auth;
-use crate::machine::Machine;
 use crate::picture::{Overview, Picture};
 
 /// The use cases with what the doors need beside them.
@@ -19,7 +18,8 @@ pub struct Api {
     pub control: Arc<ControlPlane>,
     pub runtime: Arc<dyn Runtime>,
     pub clock: Arc<dyn Clock>,
-    pub machine: Machine,
+    /// What models may use of the machine.
+    pub host: Arc<Host>,
     /// Where this server is called, without a slash at the end.
     pub public_url: Arc<str>,
     /// When this server was first started.

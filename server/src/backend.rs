@@ -4,6 +4,7 @@ mod actions;
 mod environments;
 mod errors;
 mod first_run;
+mod live;
 mod making;
 pub mod pages;
 mod reads;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use app::backend::{Backend, Session};
 use app::error::AppError;
 use app::view::{
-    DeploymentPage, Done, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicasNow,
+    DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicasNow,
     ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 use async_trait::async_trait;
@@ -147,6 +148,10 @@ impl Backend for Dashboard {
         hours: u32,
     ) -> Result<ScalingPage, AppError> {
         self.read_scaling(self.actor(session)?, model, deployment, hours).await
+    }
+
+    async fn live(&self, session: &Session, model: &ModelId) -> Result<LivePage, AppError> {
+        self.read_live(self.actor(session)?, model).await
     }
 
     async fn usage(&self, session: &Session, days: u32) -> Result<UsagePage, AppError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use control::{ControlPlane, NewKey};
-use domain::{Clock, ModelId, ModelRoutes, Runtime, Seen, StopReason};
+use domain::{Clock, Host, ModelId, ModelRoutes, Runtime, Seen, StopReason};
 use engine::{Publisher, Wakes};
 use gateway::{BindError, Gateway, GatewayConfig, Listeners, ServeHandle};
 use runtime::{LocalConfig, LocalRuntime};
@@ -20,6 +20,8 @@ use crate::client::{self, Local};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
+use crate::machine::Machine;
+use crate::upkeep::Chores;
 use crate::wire::{Machinery, Place};
 use crate::{bridge, keys, random, upkeep, wire};
 
@@ -37,7 +39,7 @@ pub struct Server {
     admin_key: Option<NewKey>,
     control: ControlPlane,
     store: Store,
-    machine: Machine,
+    machine: Models,
     keep_replicas: bool,
     shutdown: CancellationToken,
     serving: ServeHandle,
@@ -47,18 +49,25 @@ pub struct Server {
 }
 
 /// Where models run.
-enum Machine {
+enum Models {
     /// Here, as processes.
     Local(Arc<LocalRuntime>),
     /// Where a test says.
     Other(Arc<dyn Runtime>),
 }
 
-impl Machine {
+impl Models {
     fn runtime(&self) -> Arc<dyn Runtime> {
         match self {
             Self::Local(runtime) => runtime.clone(),
             Self::Other(runtime) => runtime.clone(),
+        }
+    }
+
+    fn local(&self) -> Option<Arc<LocalRuntime>> {
+        match self {
+            Self::Local(runtime) => Some(runtime.clone()),
+            Self::Other(_) => None,
         }
     }
 }
@@ -66,6 +75,7 @@ impl Machine {
 /// What is there before anything runs.
 struct Ground {
     config: Config,
+    host: Arc<Host>,
     folder: DataFolder,
     store: Store,
     clock: Arc<dyn Clock>,
@@ -80,7 +90,8 @@ impl Ground {
             .await
             .with_context(|| format!("opening the database ({name}); check DATABASE_URL"))?;
         tracing::info!(database = name, folder = %folder.path().display(), "opened");
-        Ok(Self { config, folder, store, clock: Arc::new(SystemClock::new()), wakes: Arc::default() })
+        let host = Arc::new(Machine::read().host(&config.machine));
+        Ok(Self { config, host, folder, store, clock: Arc::new(SystemClock::new()), wakes: Arc::default() })
     }
 }
 
@@ -91,6 +102,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
         data_dir: ground.folder.path().to_owned(),
         wake: ground.wakes.clone(),
         clock: ground.clock.clone(),
+        gpus: ground.host.gpus,
     })
     .await
     .context("preparing to run models on this machine")?;
@@ -101,7 +113,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
             tracing::warn!(%error, "the tools for builds could not be fetched yet; the first push tries again");
         }
     });
-    go(ground, Machine::Local(runtime)).await
+    go(ground, Models::Local(runtime)).await
 }
 
 /// Starts a server whose models run on another machine than this one; tests do.
@@ -111,12 +123,12 @@ pub async fn start_on(
 ) -> anyhow::Result<Server> {
     let ground = Ground::prepare(config).await?;
     let runtime = machine(ground.wakes.clone());
-    go(ground, Machine::Other(runtime)).await
+    go(ground, Models::Other(runtime)).await
 }
 
-async fn go(ground: Ground, machine: Machine) -> anyhow::Result<Server> {
+async fn go(ground: Ground, machine: Models) -> anyhow::Result<Server> {
     let runtime = machine.runtime();
-    let Ground { config, folder, store, clock, wakes } = ground;
+    let Ground { config, host, folder, store, clock, wakes } = ground;
     let shutdown = CancellationToken::new();
     let gateway_config = GatewayConfig { domain: config.domain.clone(), ..GatewayConfig::default() };
     let gateway = Gateway::new(gateway_config, wakes.clone(), clock.clone());
@@ -132,6 +144,7 @@ async fn go(ground: Ground, machine: Machine) -> anyhow::Result<Server> {
     let changes = Changes::new(shutdown.clone());
     let machinery = Machinery {
         runtime: runtime.clone(),
+        host,
         traffic: gateway.clone(),
         applied: gateway.clone(),
         publisher: Arc::new(Published(gateway.clone())),
@@ -151,7 +164,14 @@ async fn go(ground: Ground, machine: Machine) -> anyhow::Result<Server> {
     let control = wired.control;
     let mut tasks =
         vec![keys::follow(control.key_ring(), gateway.clone(), place.trial_key, shutdown.clone())];
-    tasks.push(upkeep::start(control.clone(), clock, folder.uploads(), shutdown.clone()));
+    let chores = Chores {
+        control: control.clone(),
+        clock,
+        uploads: folder.uploads(),
+        local: machine.local(),
+        keep: config.keep,
+    };
+    tasks.push(upkeep::start(chores, shutdown.clone()));
     tasks.push(wired.following);
     let engine = {
         let stop = shutdown.clone();
@@ -220,8 +240,8 @@ impl Server {
             task.abort();
         }
         match &self.machine {
-            Machine::Local(runtime) => runtime.shutdown(self.keep_replicas, GRACE).await,
-            Machine::Other(runtime) => stop_replicas(&self.store, runtime.as_ref()).await,
+            Models::Local(runtime) => runtime.shutdown(self.keep_replicas, GRACE).await,
+            Models::Other(runtime) => stop_replicas(&self.store, runtime.as_ref()).await,
         }
         if let Err(error) = self.control.flush_key_use().await {
             tracing::warn!(%error, "when keys were last used could not be written");

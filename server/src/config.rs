@@ -1,6 +1,7 @@
 //! What can be set, and where: flags and environment first, then the file, then defaults.
 
 mod file;
+mod machine;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,7 +10,9 @@ use clap::Args;
 use http::Uri;
 use store::Vault;
 
+use crate::machine::MachineSettings;
 use file::File;
+use runtime::Retention;
 
 /// The port that clients expect.
 pub const PORT: u16 = 8000;
@@ -72,6 +75,10 @@ pub struct Config {
     pub keep_replicas: bool,
     pub gateway_threads: usize,
     pub log: String,
+    /// What models may use of this machine, as far as it is configured.
+    pub machine: MachineSettings,
+    /// How long what nobody uses is kept.
+    pub keep: Retention,
 }
 
 /// Why the settings can't be used; one line that says what to change.
@@ -134,6 +141,8 @@ impl Settings {
             keep_replicas: self.keep_replicas || file.keep_replicas.unwrap_or(false),
             gateway_threads,
             log: self.log.clone().or(file.log).unwrap_or_else(|| "info".into()),
+            machine: machine::machine(file.machine, file.instance_types.unwrap_or_default())?,
+            keep: machine::retention(file.keep)?,
         })
     }
 }

@@ -11,6 +11,7 @@ mod logs;
 mod models;
 mod patches;
 mod promotions;
+mod root;
 mod secrets;
 mod usage;
 
@@ -39,6 +40,7 @@ pub fn router(api: Arc<Api>) -> Router {
     let environment = "/models/{model}/environments/{environment}";
     let path = |stem: &str, rest: &str| format!("{stem}{rest}");
     let routes = Router::new()
+        .route("/", get(root::read))
         .route("/models", get(models::list))
         .route("/teams/{team}/models", get(models::list_of_team))
         .route(model, get(models::read).patch(models::rename).delete(models::delete))

@@ -6,34 +6,35 @@ use std::time::Duration;
 
 use control::ControlPlane;
 use domain::Clock;
+use runtime::{LocalRuntime, Retention};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::uploads;
 
 const EVERY: Duration = Duration::from_secs(60);
-/// Uploads are swept, and old records trimmed, once in this many rounds.
+/// The disk is swept, and old records are trimmed, once in this many rounds.
 const SWEEP_ROUNDS: u64 = 60;
 
-/// Writes when keys were used, each minute; removes uploads that nobody pushed and trims the record of scaling, each hour.
-pub fn start(
-    control: ControlPlane,
-    clock: Arc<dyn Clock>,
-    uploads: PathBuf,
-    shutdown: CancellationToken,
-) -> JoinHandle<()> {
+/// What upkeep works on.
+pub struct Chores {
+    pub control: ControlPlane,
+    pub clock: Arc<dyn Clock>,
+    /// The folder of uploads.
+    pub uploads: PathBuf,
+    /// What runs models here, if it is this machine.
+    pub local: Option<Arc<LocalRuntime>>,
+    pub keep: Retention,
+}
+
+/// Writes when keys were used, each minute; gives the disk back and trims the record of scaling, each hour.
+pub fn start(chores: Chores, shutdown: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
         for round in 0u64.. {
             if round.is_multiple_of(SWEEP_ROUNDS) {
-                uploads::sweep(&uploads, clock.now()).await;
-                if let Err(error) = control.sweep_uploads().await {
-                    tracing::warn!(%error, "uploads that nobody pushed could not be removed");
-                }
-                if let Err(error) = control.trim_scaling_history().await {
-                    tracing::warn!(%error, "old rows of the record of scaling could not be removed");
-                }
+                chores.sweep().await;
             }
-            if let Err(error) = control.flush_key_use().await {
+            if let Err(error) = chores.control.flush_key_use().await {
                 tracing::warn!(%error, "when keys were last used could not be written");
             }
             tokio::select! {
@@ -42,4 +43,33 @@ pub fn start(
             }
         }
     })
+}
+
+impl Chores {
+    /// Removes uploads that nobody pushed, and what no deployment uses any more.
+    async fn sweep(&self) {
+        uploads::sweep(&self.uploads, self.clock.now()).await;
+        if let Err(error) = self.control.sweep_uploads().await {
+            tracing::warn!(%error, "uploads that nobody pushed could not be removed");
+        }
+        if let Err(error) = self.control.trim_scaling_history().await {
+            tracing::warn!(%error, "old rows of the record of scaling could not be removed");
+        }
+        let Some(local) = &self.local else { return };
+        match self.control.live_deployments().await {
+            Ok(live) => {
+                let tidied = local.tidy(live, self.keep).await;
+                if tidied.bytes > 0 {
+                    tracing::info!(
+                        archives = tidied.artifacts,
+                        environments = tidied.environments,
+                        "gave {} of the disk back",
+                        domain::memory_text(tidied.bytes)
+                    );
+                }
+            }
+            // What is in use is not known, so nothing goes.
+            Err(error) => tracing::warn!(%error, "could not read the deployments; nothing was removed"),
+        }
+    }
 }

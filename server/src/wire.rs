@@ -8,7 +8,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use axum::Router;
 use control::{ControlPlane, NewKey};
-use domain::{AppliedRoutes, Clock, Runtime, Timestamp, Traffic};
+use domain::{AppliedRoutes, Clock, Host, Runtime, Timestamp, Traffic};
 use engine::{Engine, Publisher, Wakes};
 use store::Store;
 use tokio::task::JoinHandle;
@@ -20,7 +20,6 @@ use crate::changes::Changes;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::guard::Names;
-use crate::machine::Machine;
 use crate::random;
 use crate::rollouts::Rollouts;
 use crate::router::{Doors, router};
@@ -30,6 +29,8 @@ use crate::uploads::{BUCKET, Grant, Grants, Uploads};
 /// What starts processes, and what carries requests to them.
 pub struct Machinery {
     pub runtime: Arc<dyn Runtime>,
+    /// What models may use of the machine.
+    pub host: Arc<Host>,
     pub traffic: Arc<dyn Traffic>,
     pub applied: Arc<dyn AppliedRoutes>,
     pub publisher: Arc<dyn Publisher>,
@@ -76,6 +77,7 @@ pub async fn wire(
         clock: clock.clone(),
         wake: machinery.wakes.clone(),
         runtime: machinery.runtime.clone(),
+        host: machinery.host.clone(),
         traffic: machinery.traffic.clone(),
         applied: machinery.applied,
         changes: changes.sender(),
@@ -89,6 +91,7 @@ pub async fn wire(
     let engine = Engine::new(engine::Parts {
         store: store.clone(),
         runtime: machinery.runtime.clone(),
+        host: machinery.host.clone(),
         traffic: machinery.traffic.clone(),
         publisher: machinery.publisher,
         clock: clock.clone(),
@@ -104,7 +107,7 @@ pub async fn wire(
         control: Arc::new(control.clone()),
         runtime: machinery.runtime,
         clock: clock.clone(),
-        machine: Machine::read(),
+        host: machinery.host,
         public_url: place.public_url.clone(),
         since: first_start(&store, clock.now()).await?,
         artifacts: folder.path().join("artifacts"),

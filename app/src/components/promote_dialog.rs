@@ -163,6 +163,7 @@ pub fn PromoteDialog(
                                 <span>"Window"</span>
                                 <input
                                     name="window"
+                                    value=window.get_untracked()
                                     bind:value=window
                                     autocomplete="off"
                                     spellcheck="false"

@@ -163,6 +163,8 @@ fn Setting(field: Field, text: RwSignal<String>) -> impl IntoView {
                 max=field.high.to_string()
                 required
                 aria-describedby=hint.clone()
+                // For those without JavaScript, whom `bind` gives nothing.
+                value=text.get_untracked()
                 bind:value=text
             />
             <p class="hint" id=hint>
@@ -198,7 +200,7 @@ fn Outlook(typed: Typed) -> impl IntoView {
             <p class="question">
                 "At "
                 // Without a name it is not part of the form.
-                <input type="number" id="outlook-load" min="0" max="1000000" bind:value=load aria-label="Requests in flight" />
+                <input type="number" id="outlook-load" min="0" max="1000000" value=load.get_untracked() bind:value=load aria-label="Requests in flight" />
                 " requests in flight: "
                 <output for="outlook-load" aria-live="polite">
                     {answer}

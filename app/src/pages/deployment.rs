@@ -12,9 +12,9 @@ use leptos_router::hooks::use_navigate;
 use super::use_param;
 use crate::components::{
     ActivateDialog, CodeBlock, Copies, CopyButton, Crumb, DeactivateDialog, DeleteDialog, DeploymentActions,
-    DialogKind, Gone, LogView, MakingView, PageHeader, PromoteDialog, PublishDialog, RenameDialog,
-    ReplicaDots, RetryDialog, ScalingForm, ScalingHistory, StatusBadge, TerminateDialog, TimeAgo, TryIt,
-    environment_path, model_path, provide_refresh, use_dialog, when_done,
+    DialogKind, Gone, LiveReload, LogView, MakingView, PageHeader, PromoteDialog, PublishDialog,
+    RenameDialog, ReplicaDots, RetryDialog, ScalingForm, ScalingHistory, StatusBadge, TerminateDialog,
+    TimeAgo, TryIt, environment_path, model_path, provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -42,6 +42,7 @@ pub fn DeploymentPage() -> impl IntoView {
 fn Body(initial: view::DeploymentPage) -> impl IntoView {
     let (model_id, id) = (initial.model_id.clone(), initial.id.clone());
     let model_name = initial.model_name.clone();
+    let development = initial.is_development;
     let (logs, example, snippets) =
         (initial.logs.clone(), initial.example_input.clone(), initial.snippets.clone());
     let created = (initial.created_at, initial.created_by.clone());
@@ -102,6 +103,8 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
                 "created " <TimeAgo at=created.0 as_of=as_of /> {created.1.map(|by| format!(" by {by}"))}
             </span>
             <span class="by">"id " <code>{id.clone()}</code></span>
+            <span class="by">"instance type " {move || page.with(|page| page.instance_type.clone())}</span>
+            <span class="by">{move || page.with(|page| page.holds.clone())}</span>
         </div>
         <MakingView making=Signal::derive(move || page.with(|page| page.making.clone())) as_of=as_of />
         <p class="address">
@@ -121,6 +124,8 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
                 otherwise=Signal::derive(move || page.with(|page| page.sentence.clone()))
             />
         </section>
+
+        {development.then(|| view! { <LiveReload model_id=model_id.clone() /> })}
 
         <ScalingHistory model_id=model_id.clone() deployment_id=id.clone() />
 

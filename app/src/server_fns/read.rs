@@ -5,7 +5,8 @@ use leptos::server_fn::codec::GetUrl;
 
 use crate::error::AppError;
 use crate::view::{
-    DeploymentPage, EnvironmentPage, LogPage, ModelPage, ModelsPage, ReplicasNow, ScalingPage, UsagePage,
+    DeploymentPage, EnvironmentPage, LivePage, LogPage, ModelPage, ModelsPage, ReplicasNow, ScalingPage,
+    UsagePage,
 };
 
 #[cfg(feature = "ssr")]
@@ -108,6 +109,19 @@ pub async fn read_scaling(
                 return Err(AppError::invalid("hours", format!("{hours} is not within 1 to 168")));
             }
             door.backend.scaling(&door.session, &model, &deployment, hours).await
+        }
+        .await,
+    )
+}
+
+/// How a model's development deployment takes changes in place, and what has changed since the newest copy of it.
+#[server(prefix = "/api/ui", endpoint = "live", input = GetUrl)]
+pub async fn read_live(model_id: String) -> Result<LivePage, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            door.backend.live(&door.session, &model).await
         }
         .await,
     )

@@ -37,6 +37,10 @@ pub struct DeploymentPage {
     /// Nothing until it has finished deploying.
     pub autoscaling: Option<AutoscalingSettings>,
     pub may_change_autoscaling: Permit,
+    /// The name of what it was given of the machine.
+    pub instance_type: String,
+    /// What it holds of the machine, as a sentence.
+    pub holds: String,
 }
 
 /// One running copy.

@@ -220,6 +220,27 @@ impl ControlPlane {
         Ok(Asked::For(hash))
     }
 
+    /// Why the newest change of a model's development deployment did not come up, with its traceback; nothing if it did.
+    pub async fn change_failure(&self, actor: &Actor, model: &ModelId) -> Result<Option<String>, Error> {
+        self.may(actor, Action::View)?;
+        let state = self.parts.store.load_model(model).await?;
+        let Some(draft) = state.as_ref().and_then(|state| development(&state.deployments)) else {
+            return Ok(None);
+        };
+        match draft.live.as_ref().and_then(|live| live.sync.as_ref()) {
+            Some(SyncState::Failed { reason, .. }) => Ok(Some(self.explained(draft, reason).await)),
+            _ => Ok(None),
+        }
+    }
+
+    /// A reason with the traceback that belongs to it.
+    async fn explained(&self, draft: &Deployment, reason: &str) -> String {
+        match self.traceback(draft).await.filter(|trace| !reason.contains(trace.as_str())) {
+            Some(trace) => format!("{reason}\n{trace}"),
+            None => reason.to_owned(),
+        }
+    }
+
     /// What came of the change with this hash, if it is decided.
     async fn outcome(&self, model: &ModelId, hash: &str) -> Result<Option<Synced>, Error> {
         let state = self.parts.store.load_model(model).await?;
@@ -235,12 +256,7 @@ impl ControlPlane {
         }
         match &live.sync {
             Some(SyncState::Failed { reason, .. }) => {
-                let trace = self.traceback(draft).await;
-                let trace = trace.filter(|trace| !reason.contains(trace.as_str()));
-                Ok(Some(Synced::Failed(match trace {
-                    Some(trace) => format!("{reason}\n{trace}"),
-                    None => reason.clone(),
-                })))
+                Ok(Some(Synced::Failed(self.explained(draft, reason).await)))
             }
             // A push came in between.
             None if live.staged.is_none() => Ok(Some(Synced::Failed("it was pushed anew meanwhile".into()))),

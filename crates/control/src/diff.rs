@@ -1,10 +1,13 @@
 //! What has changed in the development deployment since a copy of it was made.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use domain::{Action, Actor, Deployment, ModelId};
 use similar::{ChangeTag, TextDiff};
-use truss::IgnoreRules;
 
 use crate::{ControlPlane, Error};
 
@@ -87,39 +90,56 @@ impl ControlPlane {
     }
 }
 
-fn compare(before: &Path, after: &Path) -> Result<Vec<FileDiff>, truss::HashError> {
-    if before == after {
-        return Ok(Vec::new());
-    }
-    let rules = IgnoreRules::default();
-    let (old, new) = (truss::hash::contents(before, &rules)?, truss::hash::contents(after, &rules)?);
+fn compare(before: &Path, after: &Path) -> io::Result<Vec<FileDiff>> {
+    let mut paths = BTreeSet::new();
+    collect(before, "", &mut paths)?;
+    collect(after, "", &mut paths)?;
     let mut found = Vec::new();
-    for path in old.keys().chain(new.keys().filter(|path| !old.contains_key(*path))) {
-        if let Some(change) = change(old.get(path), new.get(path)) {
-            let lines = lines(&before.join(path), &after.join(path));
-            found.push(FileDiff { path: path.clone(), change, lines });
+    for path in paths {
+        let (old, new) = (before.join(&path), after.join(&path));
+        if let Some(change) = change(&old, &new)? {
+            found.push(FileDiff { lines: lines(&old, &new), path, change });
         }
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
-/// Folders alone are no news.
-fn change(old: Option<&Option<String>>, new: Option<&Option<String>>) -> Option<FileChange> {
-    match (old.and_then(Option::as_ref), new.and_then(Option::as_ref)) {
-        (Some(old), Some(new)) => (old != new).then_some(FileChange::Changed),
-        (None, Some(_)) => Some(FileChange::Added),
-        (Some(_), None) => Some(FileChange::Removed),
-        (None, None) => None,
+/// Files below a folder, as paths with `/`.
+fn collect(folder: &Path, below: &str, paths: &mut BTreeSet<String>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            collect(&entry.path(), &format!("{below}{name}/"), paths)?;
+        } else if kind.is_file() {
+            paths.insert(format!("{below}{name}"));
+        }
     }
+    Ok(())
+}
+
+fn change(old: &Path, new: &Path) -> io::Result<Option<FileChange>> {
+    let (before, after) = match (fs::metadata(old), fs::metadata(new)) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Ok(_), Err(_)) => return Ok(Some(FileChange::Removed)),
+        (Err(_), Ok(_)) => return Ok(Some(FileChange::Added)),
+        (Err(_), Err(error)) => return Err(error),
+    };
+    // A change shares the files that stay, so most are the same file and need no reading.
+    if (before.dev(), before.ino()) == (after.dev(), after.ino()) {
+        return Ok(None);
+    }
+    let same = before.len() == after.len() && truss::hash::of_file(old)? == truss::hash::of_file(new)?;
+    Ok((!same).then_some(FileChange::Changed))
 }
 
 /// The text of a file; empty for one that is not there, `None` for what is no text or too long.
 fn text(path: &Path) -> Option<String> {
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(String::new()),
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(String::new()),
         Ok(meta) if meta.is_file() && meta.len() <= LONGEST_FILE => {
-            std::fs::read_to_string(path).ok().filter(|text| !text.contains('\0'))
+            fs::read_to_string(path).ok().filter(|text| !text.contains('\0'))
         }
         _ => None,
     }
@@ -158,8 +178,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &[u8]| {
             let path = folder.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         };
         for (path, text) in [("a/same", "x"), ("b/same", "x"), ("a/gone", "x\n"), ("b/model/new.py", "n\n")] {
             write(path, text.as_bytes());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     Action, Actor, AppliedRoutes, Change, ChangeKind, Clock, DeploymentId, EnvironmentName, Event, EventId,
-    EventKind, ModelId, Runtime, Timestamp, Traffic, Wake,
+    EventKind, Host, ModelId, Runtime, Timestamp, Traffic, Wake,
 };
 use serde_json::Value;
 use store::{ModelState, Store, Tx, Vault};
@@ -21,6 +21,8 @@ pub struct Parts {
     pub wake: Arc<dyn Wake>,
     /// For logs and storage; use cases start and stop nothing themselves.
     pub runtime: Arc<dyn Runtime>,
+    /// What models may use of the machine.
+    pub host: Arc<Host>,
     pub traffic: Arc<dyn Traffic>,
     pub applied: Arc<dyn AppliedRoutes>,
     pub changes: broadcast::Sender<Change>,

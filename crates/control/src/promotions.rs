@@ -53,6 +53,8 @@ impl ControlPlane {
         let begun =
             begin(&environment, &candidate, held.running(name), request, now).map_err(Error::Conflict)?;
         let Begun::Promote { source, strategy, cleanup, previous } = begun else { return Ok(candidate.id) };
+        let current = previous.as_ref().and_then(|id| held.deployment(id).ok());
+        self.fits_both(&environment, &candidate, current, strategy)?;
         let minimum = environment.autoscaling.min_replica.max(1);
         let copy = match source {
             Source::Itself => false,
@@ -140,6 +142,7 @@ impl ControlPlane {
             failed_starts: 0,
             retry_at: None,
             last_exit: None,
+            waiting: None,
             terminating: Vec::new(),
             failure: None,
             artifact: runs.artifact,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::{
-    Action, Actor, ArtifactId, AutoscalingSettings, Build, Deployment, DeploymentId, DeploymentKind,
+    Action, Actor, ArtifactId, AutoscalingSettings, Build, Compute, Deployment, DeploymentId, DeploymentKind,
     DeploymentName, Environment, EnvironmentName, EventKind, Invalid, Lifecycle, LiveReload, Model, ModelId,
     ModelName, PatchPoint, PromotionRequest, Timestamp,
 };
@@ -58,6 +58,7 @@ pub struct Pushed {
 struct Checked {
     artifact: ArtifactId,
     config: Value,
+    compute: Compute,
     raw_config: Option<String>,
     name: Option<DeploymentName>,
     environment: Option<EnvironmentName>,
@@ -71,18 +72,25 @@ impl ControlPlane {
     pub async fn validate(&self, actor: &Actor, config: &str) -> Result<Validation, Error> {
         self.may(actor, Action::Deploy)?;
         let (config, _) = read_config(config)?;
-        Ok(truss::validate(&config))
+        let mut verdict = truss::validate(&config);
+        verdict.errors.extend(self.room_for(&config).err().unwrap_or_default());
+        Ok(verdict)
     }
 
     /// Takes an uploaded archive and makes it a deployment, which is then built.
     pub async fn push(&self, actor: &Actor, push: Push) -> Result<Pushed, Error> {
         self.may(actor, Action::Deploy)?;
         let (config, value) = read_config(&push.config)?;
-        let verdict = truss::validate(&config);
-        if !verdict.errors.is_empty() {
-            return Err(Invalid::new("config", verdict.errors.join("; ")).into());
+        let mut errors = truss::validate(&config).errors;
+        let compute = self.room_for(&config).unwrap_or_else(|beyond| {
+            errors.extend(beyond);
+            Compute::default()
+        });
+        if !errors.is_empty() {
+            return Err(Invalid::new("config", errors.join("; ")).into());
         }
         let mut checked = self.check(&push, value)?;
+        checked.compute = compute;
         self.check_target(&push, &checked).await?;
         let archive = self.take_upload(&push.upload_key).await?;
         let folder = self.parts.data_dir.join("artifacts").join(checked.artifact.as_str());
@@ -128,6 +136,7 @@ impl ControlPlane {
         Ok(Checked {
             artifact: ArtifactId::from_random(self.random_bytes()),
             config,
+            compute: Compute::default(),
             raw_config: raw_config.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
             name: name.transpose()?,
             environment: environment.transpose()?,
@@ -362,6 +371,8 @@ impl ControlPlane {
             last_exit: None,
             terminating: Vec::new(),
             failure: None,
+            compute: checked.compute.clone(),
+            waiting: None,
             truss_hash: hash,
             truss_signature: signature,
             live,

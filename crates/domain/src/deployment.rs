@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ArtifactId, AutoscalingSettings, DeploymentId, DeploymentName, Environment, EnvironmentName, LiveReload,
-    ModelId, Promotion, ReplicaId, Timestamp,
+    ArtifactId, AutoscalingSettings, Compute, DeploymentId, DeploymentName, Environment, EnvironmentName,
+    LiveReload, ModelId, Promotion, ReplicaId, Timestamp,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,12 @@ pub struct Deployment {
     pub terminating: Vec<ReplicaId>,
     /// Why it will not be tried again by itself.
     pub failure: Option<String>,
+    /// What it was given of the machine when it was pushed.
+    #[serde(default)]
+    pub compute: Compute,
+    /// What its next replica waits for, while the machine has no room for it.
+    #[serde(default)]
+    pub waiting: Option<String>,
     /// The hash and signature the push client gave, for development deployments.
     pub truss_hash: Option<String>,
     pub truss_signature: Option<String>,
@@ -106,6 +112,17 @@ impl Deployment {
 
     pub fn is_built(&self) -> bool {
         matches!(self.build, Build::Done { .. })
+    }
+
+    /// What it was or will be started from, each with its configuration: the present code first, then, in the development
+    /// slot, the newest change and what to go back to.
+    pub fn sources(&self) -> Vec<(&ArtifactId, &serde_json::Value)> {
+        let live = self.live.iter();
+        let changes = live.flat_map(|live| {
+            live.staged.as_ref().map(|staged| &staged.revision).into_iter().chain(&live.fallback)
+        });
+        let present = std::iter::once((&self.artifact, &self.config));
+        present.chain(changes.map(|revision| (&revision.artifact, &revision.config))).collect()
     }
 
     /// Whether processes may be started for it.

@@ -3,6 +3,7 @@
 //! The product's rules are told in `docs/semantics.md`; docstrings cite its sections.
 
 mod access;
+mod amount;
 mod analysis;
 mod autoscaling;
 mod check_decision;
@@ -11,12 +12,14 @@ mod environment;
 mod error;
 mod event;
 mod history;
+mod host;
 mod id;
 mod invariant;
 mod live;
 mod log;
 mod model;
 mod name;
+mod place;
 mod plan;
 mod preview;
 mod promotion;
@@ -31,6 +34,7 @@ mod traffic;
 mod usage;
 
 pub use access::{Action, Actor, Door, Role};
+pub use amount::{GIB, MIB, cores_text, memory_text};
 pub use analysis::{ENOUGH, Evidence, Judgement, SideCounts, chance_of, judge};
 pub use autoscaling::{
     AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
@@ -45,12 +49,14 @@ pub use environment::{
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
 pub use history::{ColdStart, DecisionRow, ReplicaCount, ScalingHistory, StartMoments};
+pub use host::{Ask, Compute, Host, InstanceType, LOCAL, Price, Reserved};
 pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId, SecretId, parse_id, token};
 pub use invariant::{Violation, check as check_invariant};
 pub use live::{LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch};
 pub use log::{LogLevel, LogLine, LogQuery, LogSource};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
+pub use place::{Holding, PlaceRequest, Placement, Refusal, could_hold, free, place};
 pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, plan};
 pub use preview::{Preview, preview};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
@@ -61,8 +67,8 @@ pub use routing::{
     Rewrite, Share, Weight,
 };
 pub use runtime::{
-    BuildFailure, BuildSpec, Endpoints, ReplicaSpec, ReplicaUse, Runtime, RuntimeError, StopReason,
-    StorageUse,
+    BuildFailure, BuildSpec, Endpoints, EnvironmentUse, ReplicaSpec, ReplicaUse, Runtime, RuntimeError,
+    StopReason, StorageUse,
 };
 pub use secret::{SecretValue, declared_secrets};
 pub use status::{DeploymentStatus, Standing, standing};

@@ -208,13 +208,4 @@ impl Deployment {
             None => {}
         }
     }
-
-    /// Everything on the disk that this deployment may still be started from.
-    pub fn artifacts(&self) -> Vec<ArtifactId> {
-        let live = self.live.as_ref();
-        let staged =
-            live.and_then(|live| live.staged.as_ref()).map(|staged| staged.revision.artifact.clone());
-        let before = live.and_then(|live| live.fallback.as_ref()).map(|before| before.artifact.clone());
-        [Some(self.artifact.clone()), staged, before].into_iter().flatten().collect()
-    }
 }

@@ -49,6 +49,8 @@ pub enum Hold {
     Building,
     /// The gate: this many of that many replicas are ready.
     Gate { ready: u32, needed: u32 },
+    /// The gate, with no room on the machine for the replicas that lack; `waiting` says what they wait for.
+    Room { ready: u32, needed: u32, waiting: String },
     /// The candidate's ready replicas can't carry the share.
     Capacity { ready: u32, needed: u32 },
     /// None of the candidate's replicas is ready; its traffic went back.
@@ -66,6 +68,9 @@ impl Hold {
             Self::Building => "waiting for the candidate's build".into(),
             Self::Gate { ready, needed } => format!(
                 "waiting for the candidate's replicas: {ready} of {needed} ready; no traffic has moved"
+            ),
+            Self::Room { ready, needed, waiting } => format!(
+                "waiting for the candidate's replicas: {ready} of {needed} ready, {waiting}; no traffic has moved"
             ),
             Self::Capacity { ready, needed } => format!(
                 "holding the stage: the next share needs {needed} ready replicas and the candidate has {ready}"

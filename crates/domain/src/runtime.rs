@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{
-    ArtifactId, DeploymentId, EnvironmentName, LogLine, LogQuery, ModelId, ObservedReplica, ReplicaId,
-    SecretValue, Seen,
+    ArtifactId, Deployment, DeploymentId, EnvironmentName, Holding, LogLine, LogQuery, ModelId,
+    ObservedReplica, ReplicaId, Reserved, SecretValue, Seen,
 };
 
 /// What to prepare before a deployment can start.
@@ -47,6 +47,8 @@ pub struct ReplicaSpec {
     pub config: serde_json::Value,
     /// The environment it serves when it starts, told to the model's code where the host permits.
     pub environment: Option<EnvironmentName>,
+    /// What it holds of the machine as long as it lives; there is room for it.
+    pub reserved: Reserved,
     /// Values for the secrets the configuration declares, as far as they are set.
     pub secrets: BTreeMap<String, SecretValue>,
 }
@@ -90,10 +92,22 @@ pub enum RuntimeError {
 }
 
 /// Bytes a deployment holds on this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StorageUse {
+    /// What was pushed, packed and unpacked; copies of a deployment share it.
     pub artifact: u64,
     pub logs: u64,
+    /// Its Python environment, once it is made.
+    pub environment: Option<EnvironmentUse>,
+}
+
+/// A Python environment on this machine, shared by all deployments with the same requirements.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentUse {
+    /// Names its content: the same for all that share it.
+    pub key: String,
+    /// Bytes as if nothing of it were shared with other environments.
+    pub bytes: u64,
 }
 
 /// What the processes of one replica use at one moment.
@@ -132,11 +146,17 @@ pub trait Runtime: Send + Sync {
     /// Everything known of a model's replicas, exited ones included until they are forgotten.
     fn observe(&self, model: &ModelId) -> Seen<Vec<ObservedReplica>>;
 
+    /// What every living replica holds, of all models: adopted ones and those on their way out too.
+    fn held(&self) -> Seen<Vec<Holding>>;
+
     /// Drops an exited replica from what [`Runtime::observe`] reports, and its folder.
     async fn forget(&self, replica: &ReplicaId);
 
     /// Removes everything a deployment left: its files, its logs. Its replicas have exited.
     async fn purge(&self, deployment: &DeploymentId) -> Result<(), RuntimeError>;
+
+    /// Removes what was pushed. No deployment refers to it any more.
+    async fn discard(&self, artifact: &ArtifactId) -> Result<(), RuntimeError>;
 
     /// The lines of a deployment's log, of builds and replicas together.
     async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, RuntimeError>;
@@ -147,7 +167,7 @@ pub trait Runtime: Send + Sync {
     /// The last lines a deployment's process wrote before it exited, oldest first, at most `lines`.
     async fn last_words(&self, deployment: &DeploymentId, lines: usize) -> Vec<String>;
 
-    async fn storage(&self, deployment: &DeploymentId) -> StorageUse;
+    async fn storage(&self, deployment: &Deployment) -> StorageUse;
 
     /// What a replica's processes use now; nothing if it does not run here. Asked only when somebody looks.
     async fn uses(&self, replica: &ReplicaId) -> Option<ReplicaUse> {

@@ -129,7 +129,8 @@ fn describe(
     if ready > 0 {
         let wanted = deployment.target;
         let sentence = if ready < wanted {
-            format!("{ready} of {} ready", count(wanted, "replica"))
+            let rest = deployment.waiting.as_ref().map(|waiting| format!("; {waiting}")).unwrap_or_default();
+            format!("{ready} of {} ready{rest}", count(wanted, "replica"))
         } else {
             format!("{} ready", count(ready, "replica"))
         };
@@ -141,6 +142,9 @@ fn describe(
     if let (Some(at), Some(cause)) = (deployment.retry_at, &deployment.last_exit)
         && deployment.active_since.is_some()
     {
+        if let Some(waiting) = &deployment.waiting {
+            return (S::Unhealthy, format!("{cause}; {waiting}"));
+        }
         let wait = (at.since(now).max(0) + 999) / 1000;
         return (S::Unhealthy, format!("{cause}; starting again in {wait} s"));
     }
@@ -149,7 +153,7 @@ fn describe(
         if unready {
             return (S::Unhealthy, "its replica runs but does not answer its health check".into());
         }
-        return (S::WakingUp, format!("waking up: {}", starting_sentence(&replicas)));
+        return (S::WakingUp, format!("waking up: {}", starting_sentence(deployment, &replicas)));
     }
     let attempt = match (&deployment.last_exit, deployment.failed_starts) {
         (Some(cause), n) if n > 0 => format!(" (attempt {}: {cause})", n + 1),
@@ -158,14 +162,14 @@ fn describe(
     if replicas.iter().any(|replica| replica.state == ReplicaState::Loading) {
         return (S::LoadingModel, format!("the process runs; its model is loading{attempt}"));
     }
-    (S::Deploying, format!("{}{attempt}", starting_sentence(&replicas)))
+    (S::Deploying, format!("{}{attempt}", starting_sentence(deployment, &replicas)))
 }
 
-fn starting_sentence(replicas: &[&ObservedReplica]) -> String {
+fn starting_sentence(deployment: &Deployment, replicas: &[&ObservedReplica]) -> String {
     let loading = replicas.iter().filter(|replica| replica.state == ReplicaState::Loading).count() as u32;
     let starting = replicas.iter().filter(|replica| replica.state == ReplicaState::Starting).count() as u32;
     match (loading, starting) {
-        (0, 0) => "about to start its process".into(),
+        (0, 0) => deployment.waiting.clone().unwrap_or_else(|| "about to start its process".into()),
         (0, n) => format!("starting {}", count(n, "process")),
         (n, _) => format!("{} loading the model", count(n, "process")),
     }

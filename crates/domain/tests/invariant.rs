@@ -46,6 +46,8 @@ fn deployment(name: &str) -> Deployment {
         last_exit: None,
         terminating: Vec::new(),
         failure: None,
+        compute: Default::default(),
+        waiting: None,
         truss_hash: None,
         truss_signature: None,
         live: None,

@@ -3,10 +3,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Change, Clock, Memory, ModelId, ModelRoutes, Moment, Runtime, Traffic, Wake};
+use domain::{Change, Clock, Host, Memory, ModelId, ModelRoutes, Moment, Runtime, Traffic, Wake};
 use store::{Store, Vault};
 
 use crate::history::{Record, Waiting};
+use crate::room::WaitingRoom;
 use crate::usage::Meter;
 use crate::{Builds, Wakes};
 
@@ -23,6 +24,8 @@ pub trait Publisher: Send + Sync {
 pub struct Parts {
     pub store: Store,
     pub runtime: Arc<dyn Runtime>,
+    /// What models may use of the machine.
+    pub host: Arc<Host>,
     pub traffic: Arc<dyn Traffic>,
     pub publisher: Arc<dyn Publisher>,
     pub clock: Arc<dyn Clock>,
@@ -53,6 +56,7 @@ pub struct Engine {
     pub(crate) models: BTreeMap<ModelId, Known>,
     pub(crate) builds: Builds,
     pub(crate) meter: Meter,
+    pub(crate) room: WaitingRoom,
     pub(crate) waiting: Waiting,
     /// When every model is looked at whether or not it is due.
     sweep_at: i64,
@@ -72,6 +76,7 @@ impl Engine {
             models: BTreeMap::new(),
             builds,
             meter,
+            room: WaitingRoom::default(),
             waiting: Waiting::default(),
             sweep_at: i64::MIN,
         }

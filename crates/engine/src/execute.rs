@@ -35,7 +35,8 @@ impl Engine {
                 return Ok(());
             };
             let memory = self.models.get(model).map(|known| known.memory.clone()).unwrap_or_default();
-            let plan = plan(&snapshot, &memory, at);
+            let mut plan = plan(&snapshot, &memory, at);
+            self.admit(&snapshot, &mut plan, at);
             if let Some(saved) = self.save(&snapshot, &plan, at).await? {
                 self.carry_out(&snapshot, plan, at, saved).await?;
                 return Ok(());
@@ -46,6 +47,7 @@ impl Engine {
     }
 
     fn forget_model(&mut self, model: &ModelId) {
+        self.leave_room(model);
         if self.models.remove(model).is_some() {
             self.parts.publisher.forget(model);
             self.tell(model, 0);
@@ -139,6 +141,10 @@ impl Engine {
         for replica in &plan.forget {
             self.parts.runtime.forget(replica).await;
         }
+        if !plan.forget.is_empty() {
+            // What they held is free.
+            self.wake_waiting(&model);
+        }
         for deployment in &plan.purge {
             self.purge(snapshot, deployment).await?;
         }
@@ -182,6 +188,7 @@ impl Engine {
                 artifact: deployment.artifact.clone(),
                 config: deployment.config.clone(),
                 environment: start.environment.clone(),
+                reserved: deployment.compute.reserved,
                 secrets: secrets.clone(),
             };
             match self.parts.runtime.start(&spec).await {
@@ -263,7 +270,19 @@ impl Engine {
         }
         let mut tx = self.parts.store.begin().await?;
         tx.mark_purged(&deployment.id).await?;
+        let mut unused = Vec::new();
+        for (artifact, _) in deployment.sources() {
+            // Copies run from the same archive; who deletes the last of them has it removed.
+            if tx.users_of_artifact(&deployment.model, artifact.as_str()).await? == 0 {
+                unused.push(artifact);
+            }
+        }
         tx.commit().await?;
+        for artifact in unused {
+            if let Err(error) = self.parts.runtime.discard(artifact).await {
+                tracing::warn!(deployment = %id, %error, "could not remove what was pushed; upkeep tries again");
+            }
+        }
         Ok(())
     }
 

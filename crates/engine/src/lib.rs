@@ -9,6 +9,7 @@ mod engine;
 mod execute;
 mod history;
 mod observe;
+mod room;
 mod secrets;
 #[cfg(feature = "simulation")]
 pub mod simulation;

@@ -96,6 +96,8 @@ impl Engine {
                 deployment_name: deployment.name.to_string(),
                 model_name: name.to_string(),
                 environment: deployment.environment.as_ref().map(ToString::to_string),
+                instance_type: Some(self.parts.host.type_name(&deployment.compute)),
+                price: self.parts.host.find(&deployment.compute.type_id).and_then(|known| known.price),
                 day: at.now.millis().div_euclid(DAY),
                 replica_millis,
                 requests,

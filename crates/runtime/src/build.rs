@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use domain::{BuildFailure, BuildSpec, LogLevel, LogSource};
+use domain::{BuildFailure, BuildSpec, Clock, LogLevel, LogSource};
 use rustix::fs::{FlockOperation, flock};
 use truss::requirements::ServerNeeds;
 use truss::{Config, InstallPlan, Wheel};
 
+use crate::envs::claim;
 use crate::external;
 use crate::files::{Files, make_private};
 use crate::logs::Logs;
@@ -20,6 +21,7 @@ pub(crate) struct Builder<'a> {
     pub files: &'a Files,
     pub logs: &'a Logs,
     pub tools: &'a Tools,
+    pub clock: &'a dyn Clock,
 }
 
 impl Builder<'_> {
@@ -64,14 +66,24 @@ impl Builder<'_> {
         let wheel = self.tools.wheel(lines).await?;
         let plan = plan(&config, &truss, &wheel)?;
         let env = self.files.env(&plan.key);
-        if !env.join(COMPLETE).is_file() {
+        let whole = self.claim(&env).await?;
+        if !whole {
             step(&format!("looking for Python {}", plan.python));
             let python = self.tools.python(&uv, &plan.python).await?;
             self.make_env(&plan, &truss, &env, &uv, &python, step, lines).await?;
+            self.claim(&env).await?;
         } else {
             step("reusing an environment with the same requirements");
         }
         external::fetch(&config, self.files, &env.join("bin/python"), step, lines).await
+    }
+
+    /// Notes that an environment is used, so that it stays; says whether it is whole.
+    async fn claim(&self, env: &Path) -> Told<bool> {
+        let (path, now) = (env.to_owned(), self.clock.now());
+        let claimed =
+            tokio::task::spawn_blocking(move || claim(&path, now).map_err(|error| disk(&path, &error)));
+        claimed.await.map_err(|error| error.to_string())?
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one build")]

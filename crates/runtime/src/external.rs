@@ -1,11 +1,15 @@
 //! External data: files that a Truss names by their address, fetched once and shared by all who name the same.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
+use domain::Timestamp;
+use serde_json::Value;
 use truss::Config;
 use truss::layout::{APP, DATA};
 
@@ -60,6 +64,34 @@ pub(crate) fn place(config: &Config, files: &Files, replica: &Path) -> io::Resul
         fs::hard_link(&source, &target).or_else(|_| fs::copy(&source, &target).map(drop))?;
     }
     Ok(())
+}
+
+/// Removes files that none of these configurations names and that were fetched before `before`; answers their bytes.
+pub(crate) fn remove_unused<'a>(
+    files: &Files,
+    configs: impl Iterator<Item = &'a Value>,
+    before: Timestamp,
+) -> u64 {
+    let named: BTreeSet<String> = configs
+        .filter_map(|config| Config::from_json(config).ok())
+        .flat_map(|config| config.external_data.iter().map(|item| key(&item.url)).collect::<Vec<_>>())
+        .collect();
+    let Ok(entries) = fs::read_dir(files.external()) else { return 0 };
+    let mut bytes = 0;
+    for entry in entries.flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        let fetched = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let old = fetched.is_some_and(|at| (at.as_millis() as i64) < before.millis());
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !old || named.contains(&name) || name.ends_with(".py") {
+            continue;
+        }
+        match fs::remove_file(entry.path()) {
+            Ok(()) => bytes += meta.len(),
+            Err(error) => tracing::warn!(file = name, %error, "could not remove unused external data"),
+        }
+    }
+    bytes
 }
 
 fn key(url: &str) -> String {

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use crate::cgroup::Groups;
 use crate::files::Files;
 use crate::tools::{find_uv, pythons};
 
@@ -23,4 +24,9 @@ pub async fn host_facts(data_dir: &Path) -> HostFacts {
     };
     let wheel = Files::new(data_dir).is_ok_and(|files| truss::Wheel::open(files.wheel()).is_ok());
     HostFacts { uv, pythons, wheel }
+}
+
+/// Whether replicas can be held to the memory they were given on this host; `Err` says why not.
+pub fn memory_limits() -> Result<(), String> {
+    Groups::find().map(drop)
 }

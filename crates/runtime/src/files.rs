@@ -1,5 +1,6 @@
 //! Where everything is in the data folder.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,15 @@ impl Files {
 
     pub fn artifact(&self, id: &ArtifactId) -> PathBuf {
         self.root.join("artifacts").join(id.as_str())
+    }
+
+    /// The archive that an artifact was unpacked from, kept for downloads.
+    pub fn archive(&self, id: &str) -> PathBuf {
+        self.root.join("artifacts").join(format!("{id}.tar"))
+    }
+
+    pub fn envs(&self) -> PathBuf {
+        self.root.join("envs")
     }
 
     /// A virtual environment, shared by all whose requirements are the same.
@@ -58,6 +68,29 @@ impl Files {
 /// A folder nobody but this user may enter.
 pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The names of what was pushed, as far as it is on this machine.
+pub(crate) fn artifact_names(files: &Files) -> BTreeSet<String> {
+    let Ok(entries) = std::fs::read_dir(files.root.join("artifacts")) else { return BTreeSet::new() };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.map(|name| name.strip_suffix(".tar").map(str::to_owned).unwrap_or(name)).collect()
+}
+
+/// Bytes of what was pushed, unpacked and as an archive.
+pub(crate) fn artifact_size(files: &Files, name: &str) -> u64 {
+    let archive = std::fs::metadata(files.archive(name)).map_or(0, |meta| meta.len());
+    archive + size(&files.artifact(&ArtifactId::new(name)))
+}
+
+/// Removes what was pushed. Gone already is fine.
+pub(crate) fn remove_artifact(files: &Files, name: &str) -> io::Result<()> {
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    gone(std::fs::remove_file(files.archive(name)))?;
+    gone(std::fs::remove_dir_all(files.artifact(&ArtifactId::new(name))))
 }
 
 /// Bytes of a folder's files; what can't be read counts nothing.

@@ -2,6 +2,8 @@
 
 mod bell;
 mod build;
+mod cgroup;
+mod envs;
 mod exposure;
 mod external;
 mod facts;
@@ -18,12 +20,16 @@ mod process;
 mod registry;
 mod reload;
 mod search;
+mod sizes;
+mod slots;
 mod spawn;
 mod strays;
 mod supervise;
+mod tidy;
 mod tools;
 mod usage;
 
-pub use facts::{HostFacts, host_facts};
+pub use facts::{HostFacts, host_facts, memory_limits};
 pub use local::{LocalConfig, LocalRuntime};
+pub use tidy::{Retention, Tidied};
 pub use tools::TRUSS_VERSION;

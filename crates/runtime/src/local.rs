@@ -1,20 +1,21 @@
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    ArtifactId, BuildFailure, BuildSpec, Clock, DeploymentId, LogLevel, LogLine, LogQuery, LogSource,
-    ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, ReplicaUse, Runtime, RuntimeError, Seen,
-    StopReason, StorageUse, Wake,
+    ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, Holding, LogLevel, LogLine,
+    LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, ReplicaUse, Runtime,
+    RuntimeError, Seen, StopReason, StorageUse, Wake,
 };
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::build::Builder;
-use crate::files::{Files, size};
+use crate::cgroup::{Group, Groups};
+use crate::files::{Files, remove_artifact};
 use crate::logs::Logs;
 use crate::manifest::Manifest;
 use crate::parse::Parsed;
@@ -22,9 +23,11 @@ use crate::probe::{Health, probe};
 use crate::process::Identity;
 use crate::registry::{Entry, Order, Registry};
 use crate::reload::Reload;
-use crate::spawn::spawn;
+use crate::sizes::Sizes;
+use crate::spawn::{Share, spawn};
 use crate::strays::stop_strays;
 use crate::supervise::Supervisor;
+use crate::tidy::Unclaimed;
 use crate::tools::Tools;
 use crate::usage::used_by;
 
@@ -34,16 +37,24 @@ pub struct LocalConfig {
     pub data_dir: PathBuf,
     pub clock: Arc<dyn Clock>,
     pub wake: Arc<dyn Wake>,
+    /// Graphics cards of this machine; replicas are given them by number, from 0.
+    pub gpus: u32,
 }
 
 /// Runs replicas as processes of this machine.
 pub struct LocalRuntime {
-    files: Files,
-    logs: Arc<Logs>,
+    pub(crate) files: Files,
+    pub(crate) logs: Arc<Logs>,
     tools: Tools,
     registry: Registry,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     wake: Arc<dyn Wake>,
+    gpus: u32,
+    /// Where replicas are held to their memory; looked for when the first one has a limit.
+    groups: OnceLock<Result<Groups, String>>,
+    pub(crate) unclaimed: Unclaimed,
+    building: Mutex<Vec<ArtifactId>>,
+    sizes: Sizes,
 }
 
 impl LocalRuntime {
@@ -62,6 +73,11 @@ impl LocalRuntime {
             files,
             clock: config.clock,
             wake: config.wake,
+            gpus: config.gpus,
+            groups: OnceLock::new(),
+            unclaimed: Unclaimed::default(),
+            building: Mutex::default(),
+            sizes: Sizes::default(),
         });
         runtime.adopt_all().await;
         Ok(runtime)
@@ -120,6 +136,7 @@ impl LocalRuntime {
             tracing::warn!(strays, "stopped processes that a former server had left");
         }
         for folder in gone {
+            self.leave_group(&folder);
             if let Err(error) = std::fs::remove_dir_all(&folder) {
                 tracing::warn!(folder = %folder.display(), %error, "could not remove what a replica left");
             }
@@ -129,6 +146,60 @@ impl LocalRuntime {
                 self.adopt(manifest, folder, health);
             }
         }
+    }
+
+    /// Removes the control group of a replica that ended while no server watched.
+    fn leave_group(&self, folder: &Path) {
+        let written = Manifest::read(folder).map(|manifest| manifest.group);
+        let group = match (written, folder.file_name().and_then(|name| name.to_str())) {
+            (Ok(group), _) => group,
+            // It was never written down.
+            (Err(_), Some(name)) => Groups::find().ok().map(|groups| groups.left_by(name)),
+            (Err(_), None) => None,
+        };
+        if let Some(group) = group {
+            group.end();
+        }
+    }
+
+    /// Makes a group that holds a replica to its memory, if it has a limit and the host permits.
+    fn group(&self, spec: &ReplicaSpec) -> Option<Group> {
+        if spec.reserved.memory == 0 {
+            return None;
+        }
+        let groups = self.groups.get_or_init(|| {
+            Groups::find().inspect_err(|reason| {
+                tracing::warn!(%reason, "this host does not let replicas be held to the memory they were given");
+            })
+        });
+        let made = groups.as_ref().ok()?.make(&spec.id, spec.reserved.memory);
+        made.inspect_err(|error| {
+            tracing::warn!(replica = %spec.id, %error, "a replica is not held to its memory");
+        })
+        .ok()
+    }
+
+    /// Whether a process is in its group, as it should be.
+    fn is_held(&self, spec: &ReplicaSpec, group: &Group, pid: u32) -> bool {
+        let inside = group.has(pid);
+        if !inside {
+            tracing::warn!(replica = %spec.id, "a replica is not held to its memory: it could not enter its control group");
+            group.end();
+        }
+        inside
+    }
+
+    /// The artifacts that are being built now.
+    pub(crate) fn building(&self) -> Vec<String> {
+        let building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        building.iter().map(ToString::to_string).collect()
+    }
+
+    /// The keys of the environments that living replicas run in.
+    pub(crate) fn environments_in_use(&self) -> BTreeSet<String> {
+        let state = self.registry.lock();
+        let alive = state.replicas.values().filter(|entry| entry.seen.is_alive());
+        alive.filter_map(|entry| entry.env.clone()).collect()
     }
 
     /// One that was ready and does not answer now may only be busy: it is watched like any other that is unready.
@@ -168,8 +239,17 @@ impl LocalRuntime {
             artifact: manifest.artifact.clone(),
             refused: None,
         };
-        let entry = Entry { seen, order };
-        self.registry.lock().replicas.insert(manifest.id.clone(), entry);
+        let entry = Entry {
+            seen,
+            reserved: manifest.reserved,
+            cards: manifest.cards.clone(),
+            env: manifest.env.clone(),
+            order,
+        };
+        let mut registered = self.registry.lock();
+        registered.coming.remove(&manifest.id);
+        registered.replicas.insert(manifest.id.clone(), entry);
+        drop(registered);
         let supervisor = Supervisor {
             manifest,
             folder,
@@ -204,27 +284,37 @@ impl Runtime for LocalRuntime {
         spec: &BuildSpec,
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<(), BuildFailure> {
-        let builder = Builder { files: &self.files, logs: &self.logs, tools: &self.tools };
+        let _building = Building::begin(&self.building, &spec.artifact);
+        let builder =
+            Builder { files: &self.files, logs: &self.logs, tools: &self.tools, clock: self.clock.as_ref() };
         builder.build(spec, progress).await
     }
 
     async fn start(&self, spec: &ReplicaSpec) -> Result<(), RuntimeError> {
-        let port = {
+        let (port, cards) = {
             let mut state = self.registry.lock();
             if state.replicas.contains_key(&spec.id) {
                 return Ok(());
             }
-            state.ports.take()
+            let Some(cards) = state.take_cards(&spec.id, self.gpus, spec.reserved.gpus) else {
+                return Err(RuntimeError::Retryable("the graphics cards it needs are in use".into()));
+            };
+            (state.ports.take(), cards)
         };
-        let port =
-            port.ok_or_else(|| RuntimeError::Retryable("every port from 20000 to 29999 is taken".into()))?;
+        let port = port.ok_or_else(|| {
+            self.registry.lock().coming.remove(&spec.id);
+            RuntimeError::Retryable("every port from 20000 to 29999 is taken".into())
+        })?;
+        let group = self.group(spec);
         let token = format!("{}-{port}-{}", spec.id, self.clock.now().millis());
         let (files, copy, secret) = (self.files.clone(), spec.clone(), token.clone());
         let spawned = tokio::task::spawn_blocking({
             let handle = tokio::runtime::Handle::current();
+            let (given, group) = ((self.gpus > 0).then(|| cards.clone()), group.clone());
             move || {
                 let _entered = handle.enter();
-                spawn(&files, &copy, port, &secret)
+                let share = Share { cards: given.as_deref(), group: group.as_ref() };
+                spawn(&files, &copy, port, &secret, &share)
             }
         });
         let spawned = spawned.await.map_err(|error| RuntimeError::Retryable(error.to_string())).flatten();
@@ -246,6 +336,10 @@ impl Runtime for LocalRuntime {
                 loaded_at: None,
                 ready_at: None,
                 endpoints: spawned.endpoints,
+                reserved: spec.reserved,
+                cards,
+                group: group.clone().filter(|group| self.is_held(spec, group, pid)),
+                env: Some(spawned.env),
                 artifact: Some(spec.artifact.clone()),
             };
             if let Err(error) = manifest.write(&folder) {
@@ -267,7 +361,13 @@ impl Runtime for LocalRuntime {
                 Ok(())
             }
             Err(error) => {
-                self.registry.lock().ports.give_back(port);
+                let mut state = self.registry.lock();
+                state.ports.give_back(port);
+                state.coming.remove(&spec.id);
+                drop(state);
+                if let Some(group) = group {
+                    group.end();
+                }
                 let _ = std::fs::remove_dir_all(&folder);
                 Err(error)
             }
@@ -308,6 +408,10 @@ impl Runtime for LocalRuntime {
         Seen::Known(self.registry.of_model(model))
     }
 
+    fn held(&self) -> Seen<Vec<Holding>> {
+        Seen::Known(self.registry.held())
+    }
+
     async fn forget(&self, replica: &ReplicaId) {
         let mut state = self.registry.lock();
         if let Some(entry) = state.replicas.get(replica)
@@ -331,6 +435,13 @@ impl Runtime for LocalRuntime {
         }
     }
 
+    async fn discard(&self, artifact: &ArtifactId) -> Result<(), RuntimeError> {
+        let (files, name) = (self.files.clone(), artifact.to_string());
+        let removed = tokio::task::spawn_blocking(move || remove_artifact(&files, &name)).await;
+        let removed = removed.map_err(|error| RuntimeError::Retryable(error.to_string()))?;
+        removed.map_err(|error| RuntimeError::Retryable(format!("its files could not be removed: {error}")))
+    }
+
     async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, RuntimeError> {
         let (logs, deployment, query) = (self.logs.clone(), deployment.clone(), query.clone());
         tokio::task::spawn_blocking(move || logs.read(&deployment, &query).map_err(RuntimeError::Refused))
@@ -348,8 +459,10 @@ impl Runtime for LocalRuntime {
         found.unwrap_or_default()
     }
 
-    async fn storage(&self, deployment: &DeploymentId) -> StorageUse {
-        StorageUse { artifact: 0, logs: size(&self.files.logs(deployment)) }
+    async fn storage(&self, deployment: &Deployment) -> StorageUse {
+        let (files, sizes, deployment) = (self.files.clone(), self.sizes.clone(), deployment.clone());
+        let measured = tokio::task::spawn_blocking(move || sizes.measure(&files, &deployment)).await;
+        measured.unwrap_or_default()
     }
 
     async fn uses(&self, replica: &ReplicaId) -> Option<ReplicaUse> {
@@ -359,5 +472,27 @@ impl Runtime for LocalRuntime {
             entry.seen.pid?
         };
         tokio::task::spawn_blocking(move || used_by(pid)).await.ok().flatten()
+    }
+}
+
+/// Names what is being built, as long as it is.
+struct Building<'a> {
+    all: &'a Mutex<Vec<ArtifactId>>,
+    artifact: ArtifactId,
+}
+
+impl<'a> Building<'a> {
+    fn begin(all: &'a Mutex<Vec<ArtifactId>>, artifact: &ArtifactId) -> Self {
+        all.lock().unwrap_or_else(PoisonError::into_inner).push(artifact.clone());
+        Self { all, artifact: artifact.clone() }
+    }
+}
+
+impl Drop for Building<'_> {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = all.iter().position(|building| building == &self.artifact) {
+            all.swap_remove(index);
+        }
     }
 }

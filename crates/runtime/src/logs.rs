@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{Clock, DeploymentId, LogLine, LogQuery, LogSource};
+use domain::{Clock, DeploymentId, LogLine, LogQuery, LogSource, Timestamp};
 
 use crate::files::{Files, make_private};
 use crate::parse::Parsed;
@@ -63,6 +63,16 @@ impl Logs {
         Ok(log)
     }
 
+    /// Removes segments whose newest line is older than `before`. A deployment without a log is fine.
+    pub fn expire(&self, deployment: &DeploymentId, before: Timestamp) -> io::Result<()> {
+        if !self.files.logs(deployment).is_dir() {
+            return Ok(());
+        }
+        let log = self.log(deployment)?;
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.expire(before.millis().saturating_mul(1_000_000))
+    }
+
     pub fn forget(&self, deployment: &DeploymentId) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(deployment);
     }
@@ -99,9 +109,7 @@ impl Log {
     fn open(folder: PathBuf) -> io::Result<Self> {
         make_private(&folder)?;
         let (number, path) = segments(&folder)?.pop().unwrap_or_else(|| (0, folder.join(name(0))));
-        let newest = LogQuery { limit: 1, ..LogQuery::default() };
-        let last = search(std::slice::from_ref(&path), &newest, |_| true).unwrap_or_default();
-        let last_nanos = last.first().map_or(0, |line| line.nanos);
+        let last_nanos = newest(&path);
         let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
         let mut size = file.metadata()?.len();
         if size > 0 && !ends_whole(&path)? {
@@ -139,6 +147,18 @@ impl Log {
         Ok(())
     }
 
+    fn expire(&mut self, before: i64) -> io::Result<()> {
+        if self.size > 0 && self.last_nanos < before {
+            self.rotate()?;
+        }
+        for (number, path) in segments(&self.folder)? {
+            if number < self.number && newest(&path) < before {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn rotate(&mut self) -> io::Result<()> {
         self.number += 1;
         self.file = OpenOptions::new().create(true).append(true).open(self.folder.join(name(self.number)))?;
@@ -149,6 +169,13 @@ impl Log {
         }
         Ok(())
     }
+}
+
+/// The moment of a segment's newest line; 0 if it has none.
+fn newest(path: &PathBuf) -> i64 {
+    let last = LogQuery { limit: 1, ..LogQuery::default() };
+    let found = search(std::slice::from_ref(path), &last, |_| true).unwrap_or_default();
+    found.first().map_or(0, |line| line.nanos)
 }
 
 /// Whether a file's last line has its end.
@@ -180,7 +207,7 @@ fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 
 #[cfg(test)]
 mod tests {
-    use domain::{LogLevel, ManualClock, Timestamp};
+    use domain::{LogLevel, ManualClock};
 
     use super::*;
 
@@ -256,5 +283,25 @@ mod tests {
         let size = crate::files::size(&folder.path().join("logs"));
         assert!(size <= SEGMENT * (SEGMENTS as u64 + 1), "{size}");
         assert_eq!(logs.read(&id, &LogQuery::default()).unwrap().len(), 500);
+    }
+
+    #[test]
+    fn lines_go_when_they_are_too_old() {
+        let temp = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
+        let logs = Logs::new(Files::new(temp.path()).unwrap(), clock.clone());
+        let id = DeploymentId::new("d1");
+        logs.expire(&id, Timestamp::from_millis(9_000)).unwrap();
+        assert!(!temp.path().join("logs/d1").exists(), "a question makes no log");
+        logs.append(&id, [line("old")]);
+        logs.expire(&id, Timestamp::from_millis(1_000)).unwrap();
+        let all = || logs.read(&id, &LogQuery { ascending: true, ..LogQuery::default() }).unwrap();
+        assert_eq!(messages(&all()), ["old"], "as old as that is not older");
+        clock.set(Timestamp::from_millis(5_000));
+        logs.expire(&id, Timestamp::from_millis(2_000)).unwrap();
+        logs.append(&id, [line("new")]);
+        assert_eq!(messages(&all()), ["new"]);
+        logs.expire(&id, Timestamp::from_millis(2_000)).unwrap();
+        assert_eq!(messages(&all()), ["new"]);
     }
 }

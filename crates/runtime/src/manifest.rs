@@ -3,9 +3,10 @@
 use std::io;
 use std::path::Path;
 
-use domain::{ArtifactId, DeploymentId, Endpoints, ModelId, ReplicaId, Timestamp};
+use domain::{ArtifactId, DeploymentId, Endpoints, ModelId, ReplicaId, Reserved, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Group;
 use crate::process::Identity;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,18 @@ pub(crate) struct Manifest {
     pub loaded_at: Option<Timestamp>,
     pub ready_at: Option<Timestamp>,
     pub endpoints: Endpoints,
+    /// What it holds of the machine.
+    #[serde(default)]
+    pub reserved: Reserved,
+    /// The numbers of its graphics cards.
+    #[serde(default)]
+    pub cards: Vec<u32>,
+    /// What holds it to its memory, where the host permits.
+    #[serde(default)]
+    pub group: Option<Group>,
+    /// The key of the environment it runs in.
+    #[serde(default)]
+    pub env: Option<String>,
     /// What it was started from, or reloaded to; `None` if a former version wrote this.
     #[serde(default)]
     pub artifact: Option<ArtifactId>,

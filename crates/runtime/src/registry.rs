@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{ModelId, ObservedReplica, ReplicaId};
+use domain::{Holding, ModelId, ObservedReplica, ReplicaId, Reserved};
 use tokio::sync::watch;
 
 use crate::ports::Ports;
+use crate::slots::choose;
 
 /// How a replica was asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,11 @@ pub(crate) enum Order {
 
 pub(crate) struct Entry {
     pub seen: ObservedReplica,
+    pub reserved: Reserved,
+    /// The numbers of its graphics cards.
+    pub cards: Vec<u32>,
+    /// The key of the environment it runs in.
+    pub env: Option<String>,
     pub order: watch::Sender<Order>,
 }
 
@@ -29,6 +35,19 @@ pub(crate) struct Entry {
 pub(crate) struct State {
     pub replicas: BTreeMap<ReplicaId, Entry>,
     pub ports: Ports,
+    /// Graphics cards of those that are being started.
+    pub coming: BTreeMap<ReplicaId, Vec<u32>>,
+}
+
+impl State {
+    /// Chooses cards for a replica that is about to start, and keeps them for it; `None` if too few are free.
+    pub fn take_cards(&mut self, id: &ReplicaId, cards: u32, wanted: u32) -> Option<Vec<u32>> {
+        let alive = self.replicas.values().filter(|entry| entry.seen.is_alive());
+        let taken = alive.flat_map(|entry| &entry.cards).chain(self.coming.values().flatten());
+        let chosen = choose(cards, &taken.copied().collect(), wanted)?;
+        self.coming.insert(id.clone(), chosen.clone());
+        Some(chosen)
+    }
 }
 
 #[derive(Clone, Default)]
@@ -48,6 +67,15 @@ impl Registry {
             }
             None => false,
         }
+    }
+
+    /// What every living replica holds.
+    pub fn held(&self) -> Vec<Holding> {
+        let state = self.lock();
+        let alive = state.replicas.values().filter(|entry| entry.seen.is_alive());
+        alive
+            .map(|entry| Holding { deployment: entry.seen.deployment.clone(), reserved: entry.reserved })
+            .collect()
     }
 
     pub fn of_model(&self, model: &ModelId) -> Vec<ObservedReplica> {

@@ -13,14 +13,26 @@ use truss::{Config, Serves, Wheel, lay_out};
 
 use crate::bell;
 use crate::build::{COMPLETE, plan};
+use crate::cgroup::{Group, enter};
 use crate::external;
 use crate::files::{Files, make_private};
 use crate::follow::OUTPUTS;
+use crate::slots::visible;
 
 /// A process that was just started.
 pub(crate) struct Spawned {
     pub child: Child,
     pub endpoints: Endpoints,
+    /// The key of the environment it runs in.
+    pub env: String,
+}
+
+/// What a process is given of the machine.
+pub(crate) struct Share<'a> {
+    /// The numbers of its graphics cards; `None` on a machine without any.
+    pub cards: Option<&'a [u32]>,
+    /// What holds it to its memory.
+    pub group: Option<&'a Group>,
 }
 
 /// Lays out the replica's folder and starts its process there.
@@ -29,6 +41,7 @@ pub(crate) fn spawn(
     spec: &ReplicaSpec,
     port: u16,
     token: &str,
+    share: &Share<'_>,
 ) -> Result<Spawned, RuntimeError> {
     let config = Config::from_json(&spec.config)
         .map_err(|error| RuntimeError::Refused(format!("the configuration can't be read: {error}")))?;
@@ -36,7 +49,8 @@ pub(crate) fn spawn(
         .map_err(|error| RuntimeError::Retryable(format!("the Truss server code is not whole: {error}")))?;
     let truss = files.artifact(&spec.artifact);
     // By its content and not by its deployment: a copy of a deployment has no build of its own.
-    let env = files.env(&plan(&config, &truss, &wheel).map_err(RuntimeError::Refused)?.key);
+    let key = plan(&config, &truss, &wheel).map_err(RuntimeError::Refused)?.key;
+    let env = files.env(&key);
     if !env.join(COMPLETE).is_file() {
         let text = "its environment is gone; retry the deployment to build it again";
         return Err(RuntimeError::Refused(text.into()));
@@ -82,10 +96,15 @@ pub(crate) fn spawn(
         }
     };
     let (out, err) = (open(&folder, OUTPUTS[0]).map_err(busy)?, open(&folder, OUTPUTS[1]).map_err(busy)?);
+    let cards = share.cards.map(|cards| ("CUDA_VISIBLE_DEVICES", visible(cards)));
+    if let Some(group) = share.group {
+        enter_group(&mut command, group).map_err(busy)?;
+    }
     let child = command
         .current_dir(folder.join(truss::layout::APP))
         .env_clear()
         .envs(environment(&config, spec, &folder, &env, port, token))
+        .envs(cards)
         .stdin(Stdio::null())
         .stdout(out)
         .stderr(err)
@@ -93,7 +112,21 @@ pub(crate) fn spawn(
         .process_group(0)
         .spawn()
         .map_err(|error| RuntimeError::Retryable(format!("its process could not be started: {error}")))?;
-    Ok(Spawned { child, endpoints })
+    Ok(Spawned { child, endpoints, env: key })
+}
+
+/// Lets the process enter its group before it becomes its program, so that nothing it uses goes uncounted.
+fn enter_group(command: &mut Command, group: &Group) -> io::Result<()> {
+    let door = group.door()?;
+    // SAFETY: between fork and exec it makes one write to an open file, which is safe there, and allocates nothing.
+    unsafe {
+        // One that may not enter runs without a limit, which its starter notices.
+        command.pre_exec(move || {
+            let _ = enter(&door);
+            Ok(())
+        });
+    }
+    Ok(())
 }
 
 /// Opened for appending, so that whoever reads it may empty it meanwhile.

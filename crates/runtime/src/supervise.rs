@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Clock, LogLevel, LogSource, ReplicaState, Timestamp, Wake};
+use domain::{Clock, LogLevel, LogSource, ReplicaState, Timestamp, Wake, memory_text};
 use rustix::process::Signal;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -195,7 +195,8 @@ impl Supervisor {
         self.log(follower.read(true));
         let last: Vec<String> = follower.last.into_iter().collect();
         let asked = matches!(*self.orders.borrow(), Order::Stop { .. });
-        let reason = why.unwrap_or_else(|| self.reason(&exit, &last, asked, killed));
+        let overran = self.leave_group(asked).await;
+        let reason = why.or(overran).unwrap_or_else(|| self.reason(&exit, &last, asked, killed));
         let level = if asked { LogLevel::Info } else { LogLevel::Error };
         let line = Parsed::plain(LogSource::Platform, Some(level), &format!("replica {id} ended: {reason}"));
         self.logs.append(&self.manifest.deployment, [line]);
@@ -204,6 +205,18 @@ impl Supervisor {
             entry.seen.pid = None;
         });
         self.wake.wake(&self.manifest.model);
+    }
+
+    /// Removes its control group; says so if the kernel ended it for using more memory than it has.
+    async fn leave_group(&self, asked: bool) -> Option<String> {
+        let group = self.manifest.group.clone()?;
+        let limit = memory_text(group.limit);
+        let overran = group.overran() && !asked;
+        let removed = tokio::task::spawn_blocking(move || group.end()).await;
+        if let Err(error) = removed {
+            tracing::warn!(replica = %self.manifest.id, %error, "could not remove a control group");
+        }
+        overran.then(|| format!("it used more than its {limit} of memory and was killed"))
     }
 
     /// Asks how it is; while it is not `known` to be itself that answers, looks at the same time at who listens there.

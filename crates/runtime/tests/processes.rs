@@ -42,8 +42,12 @@ struct Host {
 }
 
 async fn open(data: &Path, woken: &Arc<Woken>) -> Arc<LocalRuntime> {
-    let config =
-        LocalConfig { data_dir: data.to_owned(), clock: Arc::new(MachineClock), wake: woken.clone() };
+    let config = LocalConfig {
+        data_dir: data.to_owned(),
+        clock: Arc::new(MachineClock),
+        wake: woken.clone(),
+        gpus: 0,
+    };
     LocalRuntime::open(config).await.unwrap()
 }
 
@@ -92,6 +96,7 @@ impl Host {
             artifact: ArtifactId::new(name),
             config: config.clone(),
             environment: Some(EnvironmentName::production()),
+            reserved: Default::default(),
             secrets: Default::default(),
         }
     }

@@ -20,6 +20,15 @@ impl Store {
             .fetch_optional(connection).await)?;
         row.map(parse).transpose()
     }
+
+    /// Every deployment that was not deleted, of all models.
+    pub async fn live_deployments(&self) -> Result<Vec<Deployment>, Error> {
+        let mut tx = self.read().await?;
+        let rows = on!(&mut tx, connection => sqlx::query_as::<_, (String, i64)>(
+                "SELECT document, version FROM deployment WHERE deleted_at IS NULL ORDER BY created_at, id")
+            .fetch_all(connection).await)?;
+        rows.into_iter().map(parse).collect()
+    }
 }
 
 impl Tx {
@@ -70,6 +79,7 @@ impl Tx {
     /// How many live deployments use an unpacked archive.
     pub async fn users_of_artifact(&mut self, model: &ModelId, artifact: &str) -> Result<usize, Error> {
         let all = self.unpurged_deployments(model).await?;
-        Ok(all.iter().filter(|d| d.deleted_at.is_none() && d.artifact.as_str() == artifact).count())
+        let uses = |d: &Deployment| d.sources().iter().any(|(source, _)| source.as_str() == artifact);
+        Ok(all.iter().filter(|d| d.deleted_at.is_none() && uses(d)).count())
     }
 }

@@ -1,6 +1,6 @@
 //! What was used, by deployment and day. Rows outlive what they tell of.
 
-use domain::{DeploymentId, ModelId};
+use domain::{DeploymentId, ModelId, Price};
 
 use crate::pool::on;
 use crate::{Error, Store};
@@ -13,6 +13,10 @@ pub struct UsageDelta {
     pub deployment_name: String,
     pub model_name: String,
     pub environment: Option<String>,
+    /// The name of its instance type.
+    pub instance_type: Option<String>,
+    /// What a minute of one of its replicas costs, where that is configured.
+    pub price: Option<Price>,
     /// Days since 1970-01-01 UTC.
     pub day: i64,
     /// Milliseconds of running replicas together.
@@ -27,6 +31,9 @@ pub struct UsageRow {
     pub deployment_name: String,
     pub model_name: String,
     pub environment: Option<String>,
+    pub instance_type: Option<String>,
+    /// The day's last price.
+    pub price: Option<Price>,
     pub day: i64,
     pub replica_millis: i64,
     pub requests: i64,
@@ -34,7 +41,7 @@ pub struct UsageRow {
     pub is_deleted: bool,
 }
 
-type Raw = (String, i64, String, String, String, Option<String>, i64, i64, i64);
+type Raw = (String, i64, String, String, String, Option<String>, Option<String>, Option<i64>, i64, i64, i64);
 
 impl Store {
     /// Adds up; one transaction for all.
@@ -46,17 +53,20 @@ impl Store {
         for delta in deltas {
             on!(&mut tx, connection => sqlx::query(
                     "INSERT INTO usage_day (deployment, day, model, model_name, deployment_name, environment,
-                                            replica_millis, requests)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                                            instance_type, price, replica_millis, requests)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                      ON CONFLICT (deployment, day) DO UPDATE SET
                          model_name = excluded.model_name,
                          deployment_name = excluded.deployment_name,
                          environment = excluded.environment,
+                         instance_type = excluded.instance_type,
+                         price = excluded.price,
                          replica_millis = usage_day.replica_millis + excluded.replica_millis,
                          requests = usage_day.requests + excluded.requests")
                 .bind(delta.deployment.as_str()).bind(delta.day).bind(delta.model.as_str())
                 .bind(delta.model_name.as_str()).bind(delta.deployment_name.as_str())
-                .bind(delta.environment.as_deref()).bind(delta.replica_millis).bind(delta.requests)
+                .bind(delta.environment.as_deref()).bind(delta.instance_type.as_deref())
+                .bind(delta.price.map(|price| price.0)).bind(delta.replica_millis).bind(delta.requests)
                 .execute(connection).await.map(drop))?;
         }
         tx.commit().await
@@ -67,7 +77,7 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = on!(&mut tx, connection => sqlx::query_as::<_, Raw>(
                 "SELECT u.deployment, u.day, u.model, u.model_name, u.deployment_name, u.environment,
-                        u.replica_millis, u.requests,
+                        u.instance_type, u.price, u.replica_millis, u.requests,
                         CASE WHEN d.id IS NULL OR d.deleted_at IS NOT NULL THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END
                  FROM usage_day u LEFT JOIN deployment d ON d.id = u.deployment
                  WHERE u.day >= $1 AND u.day <= $2
@@ -84,6 +94,8 @@ impl Store {
                     model_name,
                     deployment_name,
                     environment,
+                    instance_type,
+                    price,
                     millis,
                     requests,
                     gone,
@@ -94,6 +106,8 @@ impl Store {
                         deployment_name,
                         model_name,
                         environment,
+                        instance_type,
+                        price: price.map(Price),
                         day,
                         replica_millis: millis,
                         requests,

@@ -44,6 +44,8 @@ fn deployment(model: &Model, name: &str) -> Deployment {
         last_exit: None,
         terminating: Vec::new(),
         failure: None,
+        compute: Default::default(),
+        waiting: None,
         truss_hash: None,
         truss_signature: None,
         live: None,
@@ -387,6 +389,8 @@ mod checks {
             deployment_name: "one".into(),
             model_name: "iris".into(),
             environment: None,
+            instance_type: Some("2x8".into()),
+            price: Some(domain::Price(580_000)),
             day: 20_454,
             replica_millis: 60_000,
             requests: 5,
@@ -395,12 +399,19 @@ mod checks {
         store.add_usage(std::slice::from_ref(&delta)).await.unwrap();
         let rows = store.usage(20_454, 20_454).await.unwrap();
         assert_eq!((rows[0].replica_millis, rows[0].requests, rows[0].is_deleted), (120_000, 10, false));
+        assert_eq!(
+            (rows[0].instance_type.as_deref(), rows[0].price),
+            (Some("2x8"), Some(domain::Price(580_000)))
+        );
+        let live: Vec<_> = store.live_deployments().await.unwrap().into_iter().map(|live| live.id).collect();
+        assert_eq!(live, [one.id.clone()]);
         one.deleted_at = Some(NOW);
         let mut tx = store.begin().await.unwrap();
         assert!(tx.save_deployment(&mut one).await.unwrap());
         tx.commit().await.unwrap();
         assert!(store.usage(20_454, 20_454).await.unwrap()[0].is_deleted);
         assert!(store.usage(20_455, 20_460).await.unwrap().is_empty());
+        assert!(store.live_deployments().await.unwrap().is_empty());
     }
 
     pub async fn uploads_are_taken_once(scratch: Scratch) {

@@ -10,6 +10,7 @@ use std::ops::Deref;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+pub use quantity::{memory_bytes, milli_cpu};
 pub use settings::{
     Accelerator, BaseImage, Build, DockerServer, ExternalData, HealthChecks, Resources, Runtime, Settings,
     Transport,

@@ -101,14 +101,19 @@ pub fn of_text(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
+/// The hex blake3 of a file's content.
+pub fn of_file(path: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 fn content_hash(path: &Path) -> Result<Option<String>, HashError> {
     let read_error = |source| HashError::Read { path: path.to_owned(), source };
     if !path.is_file() {
         return Ok(None);
     }
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path).map_err(read_error)?).map_err(read_error)?;
-    Ok(Some(hasher.finalize().to_hex().to_string()))
+    of_file(path).map(Some).map_err(read_error)
 }
 
 fn hash(contents: &Contents) -> String {

@@ -86,6 +86,9 @@ impl Dashboard {
         let copies = self.copies(&picture, deployment).await;
         let mut page = pages::deployment_page(&picture, deployment, logs, copies);
         page.making = self.making(actor, &picture, deployment).await;
+        page.instance_type = self.api.host.type_name(&deployment.compute);
+        let stored = self.api.control.storage_of(actor, deployment).await.map_err(told)?;
+        page.holds = pages::holds(&stored);
         Ok(page)
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Error;
+use super::machine::{KeepTable, MachineTable, TypeTable};
 
 /// What the file may say. Keys are the only thing left out: secrets don't belong in files that are shared.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -19,6 +20,9 @@ pub struct File {
     pub insecure_http: Option<bool>,
     pub gateway_threads: Option<usize>,
     pub log: Option<String>,
+    pub machine: Option<MachineTable>,
+    pub instance_types: Option<Vec<TypeTable>>,
+    pub keep: Option<KeepTable>,
 }
 
 impl File {

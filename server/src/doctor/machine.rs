@@ -2,12 +2,13 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use domain::{Clock, Timestamp};
+use domain::{Clock, Timestamp, cores_text, memory_text};
 
 use super::Finding;
 use crate::client;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::machine::Machine;
 
 /// 2026-01-01: a clock that shows less was never set.
 const BEFORE_US: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -54,6 +55,38 @@ pub fn open_files() -> Finding {
             format!("up to {maximum}; a busy gateway needs {OPEN_FILES}"),
             format!("ulimit -Hn {OPEN_FILES}, or LimitNOFILE={OPEN_FILES} in the systemd unit"),
         ),
+    }
+}
+
+/// Whether models can be held to the memory they were given.
+pub fn memory_limits() -> Finding {
+    match runtime::memory_limits() {
+        Ok(()) => Finding::ok("memory limits", "models are held to the memory they ask for"),
+        Err(reason) => Finding::warn(
+            "memory limits",
+            format!("models are not held to the memory they ask for: {reason}"),
+            "nothing, if you trust them; else delegate a control group (with systemd: Delegate=yes, DelegateSubgroup=server)",
+        ),
+    }
+}
+
+/// What models may use, and in which sizes.
+pub fn room(config: &Config) -> Finding {
+    let host = Machine::read().host(&config.machine);
+    let types: Vec<&str> = host.types.iter().map(|known| known.id.as_str()).collect();
+    let sentence = format!(
+        "models may hold {} of memory, on {}; instance types: {}",
+        memory_text(host.memory),
+        cores_text(host.milli_cpu),
+        types.join(", ")
+    );
+    match host.types.iter().find(|known| known.memory > host.memory && !host.whole) {
+        Some(large) => Finding::warn(
+            "machine",
+            format!("{sentence}; {} is larger than that", large.id),
+            "give it less memory in slipway.toml, or raise `memory` under [machine]",
+        ),
+        None => Finding::ok("machine", sentence),
     }
 }
 

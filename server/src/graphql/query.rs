@@ -45,7 +45,7 @@ pub fn version(api: &Api, picture: &Picture, deployment: &Deployment) -> OracleV
             name: picture.model.name.to_string(),
             hostname: hostname(api, &picture.model.id),
         },
-        instance_type: InstanceTypeRef { name: api.machine.name.clone() },
+        instance_type: InstanceTypeRef { name: api.host.type_name(&deployment.compute) },
     }
 }
 
@@ -169,7 +169,7 @@ impl Query {
 
     async fn listed_instances(&self, context: &Context<'_>) -> Result<Vec<ListedInstance>> {
         let (api, _) = door(context)?;
-        Ok(vec![ListedInstance::from(&api.machine)])
+        Ok(ListedInstance::all(&api.host))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use async_graphql::{Enum, ID, InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value};
 
-use crate::machine::Machine;
 use crate::rest::contract::TEAM;
 
 /// Text that holds JSON; the client declares its variables with this name.
@@ -187,22 +186,27 @@ pub struct ListedInstance {
     pub limited_capacity: Option<bool>,
 }
 
-impl From<&Machine> for ListedInstance {
-    fn from(machine: &Machine) -> Self {
-        let whole = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        Self {
-            id: machine.id().into(),
-            name: machine.name.clone(),
-            millicpu_limit: whole(machine.cores.saturating_mul(1000)),
-            memory_limit: whole(machine.memory_mib),
-            gpu_count: whole(machine.gpus),
-            gpu_type: machine.gpu_type.clone(),
+impl ListedInstance {
+    pub fn all(host: &domain::Host) -> Vec<Self> {
+        let whole = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
+        let default = host.default_type().map(|known| &known.id);
+        let listed = host.types.iter().map(|known| Self {
+            id: known.id.as_str().into(),
+            name: known.name.clone(),
+            millicpu_limit: whole(known.milli_cpu),
+            memory_limit: whole(known.memory / domain::MIB),
+            gpu_count: whole(known.gpus.into()),
+            gpu_type: known.gpu_type.clone(),
             gpu_memory: None,
-            is_default: true,
-            display_name: format!("This machine ({})", machine.name),
+            is_default: default == Some(&known.id),
+            display_name: match host.whole {
+                true => format!("This machine ({})", known.name),
+                false => known.name.clone(),
+            },
             node_count: 1,
-            price: None,
+            price: known.price.map(domain::Price::as_per_minute),
             limited_capacity: None,
-        }
+        });
+        listed.collect()
     }
 }

@@ -3,11 +3,9 @@
 mod requests;
 mod settings;
 
-use domain::{DeploymentKind, Phase, Standing, Timestamp};
+use domain::{DeploymentKind, Host, MIB, Phase, Standing, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
-
-use crate::machine::Machine;
 
 pub use requests::{
     Backpressure as BackpressureUpdate, CreateEnvironment, EnvironmentSettingsUpdate, LogsRequest,
@@ -36,9 +34,12 @@ impl Model {
         model: &domain::Model,
         deployments: &[domain::Deployment],
         environments: &[domain::Environment],
-        machine: &Machine,
+        host: &Host,
     ) -> Self {
         let production = environments.iter().find(|environment| environment.name.is_production());
+        let serving = production.and_then(|environment| environment.current.as_ref());
+        let serving = serving.and_then(|id| deployments.iter().find(|deployment| &deployment.id == id));
+        let compute = serving.or(deployments.last()).map(|shown| shown.compute.clone()).unwrap_or_default();
         Self {
             id: model.id.to_string(),
             created_at: model.created_at.rfc3339(),
@@ -51,7 +52,7 @@ impl Model {
                 .iter()
                 .find(|deployment| deployment.is_development())
                 .map(|deployment| deployment.id.to_string()),
-            instance_type_name: machine.name.clone(),
+            instance_type_name: host.type_name(&compute),
             team_name: TEAM,
         }
     }
@@ -88,7 +89,7 @@ impl Deployment {
         deployment: &domain::Deployment,
         standing: &Standing,
         environments: &[domain::Environment],
-        machine: &Machine,
+        host: &Host,
     ) -> Self {
         let is_production = environments.iter().any(|environment| {
             environment.name.is_production() && environment.current.as_ref() == Some(&deployment.id)
@@ -105,7 +106,7 @@ impl Deployment {
             autoscaling_settings: deployment
                 .is_built()
                 .then(|| AutoscalingSettings::from(deployment.effective_autoscaling(environments))),
-            instance_type_name: Some(machine.name.clone()),
+            instance_type_name: Some(host.type_name(&deployment.compute)),
             environment: deployment.environment.as_ref().map(ToString::to_string),
             labels: deployment.labels.clone(),
             region: None,
@@ -136,7 +137,7 @@ pub struct Environment {
     pub in_progress_promotion: Option<InProgressPromotion>,
     pub autoscaling_settings: AutoscalingSettings,
     pub promotion_settings: PromotionSettings,
-    pub instance_type: InstanceType,
+    pub instance_type: Option<InstanceType>,
     pub request_backpressure_settings: Backpressure,
     pub autoscaling_schedules: Option<Value>,
     pub traffic_routing: Option<Value>,
@@ -148,7 +149,8 @@ impl Environment {
         current: Option<Deployment>,
         candidate: Option<Deployment>,
         promotion: Option<&domain::Promotion>,
-        machine: &Machine,
+        compute: &domain::Compute,
+        host: &Host,
     ) -> Self {
         Self {
             name: environment.name.to_string(),
@@ -159,7 +161,7 @@ impl Environment {
             in_progress_promotion: promotion.map(InProgressPromotion::from),
             autoscaling_settings: (&environment.autoscaling).into(),
             promotion_settings: (&environment.promotion).into(),
-            instance_type: machine.into(),
+            instance_type: host.type_of(compute).map(InstanceType::from),
             request_backpressure_settings: Backpressure::default(),
             autoscaling_schedules: None,
             traffic_routing: None,
@@ -193,7 +195,7 @@ impl From<&domain::Promotion> for InProgressPromotion {
 
 #[derive(Debug, Serialize)]
 pub struct InstanceType {
-    pub id: &'static str,
+    pub id: String,
     pub name: String,
     pub memory_limit_mib: u32,
     pub millicpu_limit: u32,
@@ -202,15 +204,16 @@ pub struct InstanceType {
     pub gpu_memory_limit_mib: Option<u32>,
 }
 
-impl From<&Machine> for InstanceType {
-    fn from(machine: &Machine) -> Self {
+impl From<&domain::InstanceType> for InstanceType {
+    fn from(known: &domain::InstanceType) -> Self {
+        let whole = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Self {
-            id: machine.id(),
-            name: machine.name.clone(),
-            memory_limit_mib: machine.memory_mib,
-            millicpu_limit: machine.cores * 1000,
-            gpu_count: machine.gpus,
-            gpu_type: machine.gpu_type.clone(),
+            id: known.id.clone(),
+            name: known.name.clone(),
+            memory_limit_mib: whole(known.memory / MIB),
+            millicpu_limit: whole(known.milli_cpu),
+            gpu_count: known.gpus,
+            gpu_type: known.gpu_type.clone(),
             gpu_memory_limit_mib: None,
         }
     }

@@ -11,7 +11,7 @@ use super::body::Json;
 use crate::picture::Picture;
 
 pub fn shape(api: &Api, picture: &Picture, deployment: &domain::Deployment) -> Deployment {
-    Deployment::new(deployment, &picture.standing(deployment), &picture.environments, &api.machine)
+    Deployment::new(deployment, &picture.standing(deployment), &picture.environments, &api.host)
 }
 
 /// The model, and the deployment that the path names.

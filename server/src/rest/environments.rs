@@ -14,12 +14,14 @@ fn shape(api: &Api, picture: &Picture, environment: &domain::Environment) -> Env
     let deployment = |id: &DeploymentId| {
         picture.deployment(id).map(|deployment| deployments::shape(api, picture, deployment))
     };
+    let serving = environment.current.as_ref().and_then(|id| picture.deployment(id));
     Environment::new(
         environment,
         environment.current.as_ref().and_then(deployment),
         promotion.and_then(|promotion| deployment(&promotion.candidate)),
         promotion,
-        &api.machine,
+        &serving.map(|deployment| deployment.compute.clone()).unwrap_or_default(),
+        &api.host,
     )
 }
 

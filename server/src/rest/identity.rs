@@ -45,11 +45,11 @@ pub fn no_team(team: &str) -> Response {
 
 #[derive(Serialize)]
 struct InstanceTypes {
-    instance_types: [InstanceType; 1],
+    instance_types: Vec<InstanceType>,
 }
 
 pub async fn instance_types(State(api): State<Arc<Api>>) -> Answer {
-    Ok(answer::ok(&InstanceTypes { instance_types: [(&api.machine).into()] }))
+    Ok(answer::ok(&InstanceTypes { instance_types: api.host.types.iter().map(InstanceType::from).collect() }))
 }
 
 #[derive(Serialize)]
@@ -60,10 +60,14 @@ struct Price {
 
 #[derive(Serialize)]
 struct Prices {
-    instance_types: [Price; 1],
+    instance_types: Vec<Price>,
 }
 
-/// The machine is yours: it costs what it costs, and nothing here.
+/// What a minute costs; nothing where no price is configured.
 pub async fn instance_type_prices(State(api): State<Arc<Api>>) -> Answer {
-    Ok(answer::ok(&Prices { instance_types: [Price { instance_type: (&api.machine).into(), price: 0.0 }] }))
+    let priced = |known: &domain::InstanceType| Price {
+        instance_type: known.into(),
+        price: known.price.map_or(0.0, domain::Price::as_per_minute),
+    };
+    Ok(answer::ok(&Prices { instance_types: api.host.types.iter().map(priced).collect() }))
 }

@@ -14,7 +14,7 @@ pub struct ByName {
 }
 
 pub fn shape(api: &Api, picture: &Picture) -> Model {
-    Model::new(&picture.model, &picture.deployments, &picture.environments, &api.machine)
+    Model::new(&picture.model, &picture.deployments, &picture.environments, &api.host)
 }
 
 pub async fn list(State(api): State<Arc<Api>>, Extension(actor): Caller, Query(by): Query<ByName>) -> Answer {

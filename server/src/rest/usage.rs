@@ -22,6 +22,8 @@ struct Summary {
 
 #[derive(Serialize)]
 struct Dedicated {
+    #[serde(flatten)]
+    cost: Cost,
     minutes: u64,
     inference_requests: u64,
     breakdown: Vec<Row>,
@@ -30,6 +32,8 @@ struct Dedicated {
 #[derive(Serialize)]
 struct Row {
     billable_resource: Resource,
+    #[serde(flatten)]
+    cost: Cost,
     minutes: u64,
     inference_requests: u64,
     daily: Vec<Daily>,
@@ -49,8 +53,32 @@ struct Resource {
 #[derive(Serialize)]
 struct Daily {
     date: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subtotal: Option<f64>,
     minutes: u64,
     inference_requests: u64,
+}
+
+/// What minutes cost, in the currency of the configured prices; left out where no instance type has a price.
+#[derive(Clone, Copy, Default, Serialize)]
+struct Cost {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subtotal: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compute_cost: Option<f64>,
+}
+
+impl Cost {
+    /// Nothing but compute costs anything here.
+    fn sum(costs: impl Iterator<Item = Option<f64>>) -> Self {
+        let sum = costs.flatten().reduce(|sum, cost| sum + cost).map(rounded);
+        Self { subtotal: sum, compute_cost: sum }
+    }
+}
+
+/// To the millionth: what is beyond comes from adding binary fractions.
+fn rounded(cost: f64) -> f64 {
+    (cost * 1e6).round() / 1e6
 }
 
 pub async fn summary(
@@ -64,9 +92,11 @@ pub async fn summary(
     let mut breakdown: Vec<Row> = Vec::new();
     for row in rows {
         let id = row.deployment.to_string();
+        let minutes = started_minutes(row.replica_millis);
         let daily = Daily {
             date: date(row.day),
-            minutes: started_minutes(row.replica_millis),
+            subtotal: row.price.map(|price| rounded(price.of(minutes))),
+            minutes,
             inference_requests: u64::try_from(row.requests).unwrap_or(0),
         };
         let index = match breakdown.iter().position(|known| known.billable_resource.id == id) {
@@ -79,9 +109,12 @@ pub async fn summary(
                         name: row.deployment_name,
                         model_name: row.model_name,
                         is_deleted: row.is_deleted,
-                        instance_type: api.machine.name.clone(),
+                        instance_type: row
+                            .instance_type
+                            .unwrap_or_else(|| api.host.type_name(&domain::Compute::default())),
                         environment_name: row.environment,
                     },
+                    cost: Cost::default(),
                     minutes: 0,
                     inference_requests: 0,
                     daily: Vec::new(),
@@ -94,8 +127,12 @@ pub async fn summary(
         known.inference_requests += daily.inference_requests;
         known.daily.push(daily);
     }
+    for row in &mut breakdown {
+        row.cost = Cost::sum(row.daily.iter().map(|daily| daily.subtotal));
+    }
     Ok(answer::ok(&Summary {
         dedicated_usage: Dedicated {
+            cost: Cost::sum(breakdown.iter().map(|row| row.cost.subtotal)),
             minutes: breakdown.iter().map(|row| row.minutes).sum(),
             inference_requests: breakdown.iter().map(|row| row.inference_requests).sum(),
             breakdown,
@@ -162,5 +199,13 @@ mod tests {
         for text in ["", "2026", "2026-13-01", "2026-02-30", "éééééééééé", "2026-02-3é"] {
             assert_eq!(day("start_date", text).unwrap_err().field, "start_date", "{text}");
         }
+    }
+
+    #[test]
+    fn costs_are_left_out_without_a_price_and_summed_with_one() {
+        let told = |cost: Cost| serde_json::to_value(cost).unwrap();
+        assert_eq!(told(Cost::sum([None, None].into_iter())), serde_json::json!({}));
+        let cost = Cost::sum([Some(0.1), None, Some(0.2)].into_iter());
+        assert_eq!(told(cost), serde_json::json!({ "subtotal": 0.3, "compute_cost": 0.3 }));
     }
 }

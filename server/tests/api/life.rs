@@ -162,3 +162,53 @@ async fn usage_is_a_file_for_whoever_may_look() {
     assert_eq!(page["by_day"].as_array().unwrap().len(), 7);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn the_development_deployment_is_published_and_scaled_within_bounds() {
+    let world = World::start().await;
+    let key = world.upload(crate::support::archive()).await;
+    let body = crate::support::client::deploy_draft("Draft", &key, &crate::support::config(""));
+    let (model, draft) = crate::support::pushed(&world.ask(body).await);
+    world.reaches(&model, "development", "ACTIVE").await;
+    let page = world.get(&format!("/api/ui/model?model_id={model}")).await.ok();
+    let actions = &page["development"]["deployment"]["actions"];
+    assert_eq!(actions["publish"], "Allowed", "{actions}");
+    assert!(actions["rename"]["Refused"].as_str().unwrap().contains("keeps its name"), "{actions}");
+
+    let fields = [("model_id", model.as_str()), ("deployment_id", draft.as_str()), ("name", "first-copy")];
+    let done = world.act("publish", &fields).await;
+    assert_eq!(done.status, 200, "{}", done.text());
+    let page = world.get(&format!("/api/ui/model?model_id={model}")).await.ok();
+    let copy = &page["deployments"][0];
+    assert_eq!((&copy["name"], &copy["actions"]["publish"]), (&json!("first-copy"), &Value::Null));
+    let taken = world.act("publish", &fields).await;
+    assert_eq!(taken.status, 400, "{}", taken.text());
+
+    let delay = [("model_id", model.as_str()), ("deployment_id", draft.as_str()), ("scale_down_delay", "60")];
+    assert_eq!(world.act("update_autoscaling", &delay).await.status, 200);
+    let max = [("model_id", model.as_str()), ("deployment_id", draft.as_str()), ("max_replica", "2")];
+    let refused = world.act("update_autoscaling", &max).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("promote it to scale it"), "{}", refused.text());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn scaling_is_explained_with_what_it_was_computed_from() {
+    let world = World::start().await;
+    let (model, deployment) = serving(&world, "Explained").await;
+    let path = format!("/api/ui/scaling?model_id={model}&deployment_id={deployment}&hours=1");
+    let page = world.until(&path, |page| page["counts"].as_array().is_some_and(|all| !all.is_empty())).await;
+    assert_eq!(page["counts"][0]["wanted"], 1, "{page}");
+    let raise = json!({ "autoscaling_settings": { "min_replica": 2, "max_replica": 2 } });
+    world.rest("PATCH", &format!("/v1/models/{model}/environments/production"), raise).await.ok();
+    let page =
+        world.until(&path, |page| page["decisions"].as_array().is_some_and(|all| !all.is_empty())).await;
+    let decision = &page["decisions"][0];
+    assert_eq!(decision["applied"], 2, "{decision}");
+    assert!(decision["inputs"].to_string().contains("the least allowed, 2"), "{decision}");
+    let refused =
+        world.get(&format!("/api/ui/scaling?model_id={model}&deployment_id={deployment}&hours=169")).await;
+    assert_eq!(refused.status, 400);
+    world.stop().await;
+}

@@ -135,6 +135,7 @@ impl Work<'_> {
             return;
         }
         let last = deployment.last_exit.as_ref().map(|exit| format!("; its last process: {exit}"));
+        let last = last.or_else(|| deployment.waiting.as_ref().map(|waiting| format!("; it was {waiting}")));
         let reason = format!(
             "no replica was ready within {} minutes{}",
             deployment.deploy_timeout_minutes,

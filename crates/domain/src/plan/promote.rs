@@ -150,7 +150,13 @@ impl Work<'_> {
         let hold = if !built {
             Some(Hold::Building)
         } else if ready < needed {
-            Some(Hold::Gate { ready, needed })
+            let candidate = self.deployment(&promotion.candidate);
+            let waiting = candidate.and_then(|candidate| candidate.waiting.clone());
+            Some(waiting.map_or(Hold::Gate { ready, needed }, |waiting| Hold::Room {
+                ready,
+                needed,
+                waiting,
+            }))
         } else {
             self.carries(&promotion.candidate, first_share, demand).err()
         };

@@ -166,5 +166,10 @@ fn random_script(chance: &mut StdRng) -> Script {
         20..32 => script.crash_after_ms = Some(chance.random_range(500..120_000)),
         _ => {}
     }
+    if chance.random_bool(0.3) {
+        // Three of the larger ones fill the machine.
+        script.needs.memory = chance.random_range(1..7) * domain::GIB;
+        script.needs.gpus = u32::from(chance.random_bool(0.3));
+    }
     script
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    ArtifactId, BuildFailure, BuildSpec, Clock, DeploymentId, LogLine, LogQuery, ManualClock, ModelId,
-    ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Runtime, RuntimeError, Seen, StopReason,
-    StorageUse, Timestamp, Wake,
+    ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, Holding, LogLine, LogQuery,
+    ManualClock, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime,
+    RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
 };
 
 use crate::Wakes;
@@ -26,6 +26,8 @@ pub struct Script {
     pub development: bool,
     /// Each process ends by itself so long after it became ready.
     pub crash_after_ms: Option<i64>,
+    /// What the deployment was given of the machine, for each process.
+    pub needs: Reserved,
     /// Each so many answers one is an error; 0 for none.
     pub fails_every: u64,
 }
@@ -35,6 +37,7 @@ const STOP_TAKES: i64 = 200;
 
 struct Process {
     seen: ObservedReplica,
+    reserved: Reserved,
     /// When it ends after having been told to stop.
     ends_at: Option<Timestamp>,
 }
@@ -228,7 +231,11 @@ impl Runtime for Machine {
             artifact: Some(spec.artifact.clone()),
             refused: None,
         };
-        state.processes.entry(spec.id.clone()).or_insert(Process { seen, ends_at: None });
+        state.processes.entry(spec.id.clone()).or_insert(Process {
+            seen,
+            reserved: spec.reserved,
+            ends_at: None,
+        });
         Ok(())
     }
 
@@ -263,11 +270,31 @@ impl Runtime for Machine {
         Seen::Known(of_model.map(|process| process.seen.clone()).collect())
     }
 
+    fn held(&self) -> Seen<Vec<Holding>> {
+        let state = self.state();
+        if state.blind {
+            return Seen::Unknown;
+        }
+        let alive = state.processes.values().filter(|process| process.seen.is_alive());
+        Seen::Known(
+            alive
+                .map(|process| Holding {
+                    deployment: process.seen.deployment.clone(),
+                    reserved: process.reserved,
+                })
+                .collect(),
+        )
+    }
+
     async fn forget(&self, replica: &ReplicaId) {
         self.state().processes.remove(replica);
     }
 
     async fn purge(&self, _: &DeploymentId) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    async fn discard(&self, _: &ArtifactId) -> Result<(), RuntimeError> {
         Ok(())
     }
 
@@ -281,7 +308,7 @@ impl Runtime for Machine {
         Vec::new()
     }
 
-    async fn storage(&self, _: &DeploymentId) -> StorageUse {
+    async fn storage(&self, _: &Deployment) -> StorageUse {
         StorageUse::default()
     }
 }

@@ -1,6 +1,7 @@
 //! Plays a scenario: a text of one command a line, whose transcript is the test's golden file.
 //!
 //! ```text
+//! deploy v1 memory 4 gpus 1         each replica holds 4 GiB and a card; the machine has 16 GiB and 2 cards
 //! deploy v1 ready-after 3s          a push arrives (also: build-fails, load-fails, never-ready, crash-after 20s,
 //!                                   fails-every 10: each tenth answer is an error)
 //! deploy dev development            the development deployment
@@ -11,6 +12,7 @@
 //! stop-on-errors off                for promotions to production that begin from now on; or: on
 //! fail v2 every 10                  each tenth answer of it is an error from now on; 0 for none
 //! traffic 5                         concurrent requests at production's address
+//! update v1                         its code is replaced in place, as a push to the development slot does
 //! crash v2                          one of its replicas dies
 //! terminate v2                      a person ends one of its replicas
 //! down v2                           all of them, and they stay down; `up v2` lets them start again
@@ -124,6 +126,10 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
             let count = count.parse().map_err(|_| format!("{count} is no number"))?;
             world.traffic(count);
         }
+        ["update", name] => {
+            let artifact = world.fresh_artifact();
+            world.change(name, |deployment| deployment.artifact = artifact.clone()).await.map_err(store)?;
+        }
         ["crash", name] => with_id(world, name).await.map(|id| world.machine.crash(&id))?,
         ["terminate", name] => {
             let id = with_id(world, name).await?;
@@ -200,6 +206,21 @@ fn script(words: &[&str]) -> Result<Script, String> {
     let mut script = Script { ready_after_ms: 3_000, ..Script::default() };
     let mut words = words.iter();
     while let Some(word) = words.next() {
+        let mut number = || {
+            let text = words.next().ok_or("a number is missing".to_owned())?;
+            text.parse::<u32>().map_err(|_| format!("{text} is no number"))
+        };
+        match *word {
+            "memory" => {
+                script.needs.memory = u64::from(number()?) * domain::GIB;
+                continue;
+            }
+            "gpus" => {
+                script.needs.gpus = number()?;
+                continue;
+            }
+            _ => {}
+        }
         let mut time =
             || words.next().ok_or("a duration is missing".to_owned()).and_then(|text| duration(text));
         match *word {

@@ -3,12 +3,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{
-    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Deployment, DeploymentId,
-    DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind, Lifecycle,
-    LiveReload, ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica, PatchPoint, Phase,
-    Position, Promotion, PromotionId, PromotionRequest, Revision, Runtime, ScaleDecision, ScalingHistory,
-    Seen, Signal, Source, Staged, Strategy, SyncState, Timestamp, Traffic, Wake, begin, check_decision,
-    check_invariant, standing,
+    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Compute, Deployment,
+    DeploymentId, DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind,
+    GIB, Host, Lifecycle, LiveReload, ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica,
+    PatchPoint, Phase, Position, Promotion, PromotionId, PromotionRequest, Revision, Runtime, ScaleDecision,
+    ScalingHistory, Seen, Signal, Source, Staged, Strategy, SyncState, Timestamp, Traffic, Wake, begin,
+    check_decision, check_invariant, standing,
 };
 
 use store::{ModelState, Store};
@@ -116,6 +116,7 @@ impl World {
     /// A push arrives.
     pub async fn deploy(&mut self, name: &str, script: Script) -> Result<DeploymentId, store::Error> {
         let id = DeploymentId::from_random(bytes(&self.random));
+        let compute = Compute { reserved: script.needs, ..Compute::default() };
         let development = script.development;
         let pushed = PatchPoint { hash: "pushed".into(), signature: "{}".into() };
         self.load.fail(&id, script.fails_every);
@@ -144,6 +145,8 @@ impl World {
             last_exit: None,
             terminating: Vec::new(),
             failure: None,
+            compute,
+            waiting: None,
             truss_hash: None,
             truss_signature: None,
             live: development.then(|| LiveReload::as_pushed(pushed)),
@@ -157,6 +160,11 @@ impl World {
         tx.commit().await?;
         self.wakes.wake(&self.model);
         Ok(id)
+    }
+
+    /// An artifact that nothing runs yet.
+    pub fn fresh_artifact(&self) -> ArtifactId {
+        ArtifactId::from_random(bytes(&self.random))
     }
 
     /// Changes a deployment's row as a use case would.
@@ -405,6 +413,7 @@ impl World {
         else {
             return Ok(());
         };
+        self.check_room();
         let seen = (routes, replicas, demand);
         if self.checked.as_ref() == Some(&seen) {
             return Ok(());
@@ -422,6 +431,18 @@ impl World {
         let at = self.elapsed();
         self.violations.extend(broken.into_iter().map(|violation| format!("{at} ms: {}", violation.0)));
         Ok(())
+    }
+
+    /// Nothing of the machine is held twice.
+    fn check_room(&mut self) {
+        let (Seen::Known(held), host) = (self.machine.held(), host()) else { return };
+        let memory: u64 = held.iter().map(|holding| holding.reserved.memory).sum();
+        let gpus: u32 = held.iter().map(|holding| holding.reserved.gpus).sum();
+        if memory > host.memory || gpus > host.gpus {
+            let at = self.elapsed();
+            self.violations
+                .push(format!("{at} ms: replicas hold {memory} bytes and {gpus} cards of {host:?}"));
+        }
     }
 
     /// Each deployment with its status and sentence.
@@ -482,6 +503,11 @@ impl World {
     }
 }
 
+/// The machine of every simulation.
+fn host() -> Host {
+    Host { milli_cpu: 8000, memory: 16 * GIB, gpus: 2, gpu_type: None, types: Vec::new(), whole: true }
+}
+
 fn parts(
     store: &Store,
     runtime: &Arc<Machine>,
@@ -494,6 +520,7 @@ fn parts(
     Parts {
         store: store.clone(),
         runtime: runtime.clone(),
+        host: Arc::new(host()),
         traffic: load.clone(),
         publisher: table.clone(),
         clock: clock.clone(),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    ArtifactId, BuildSpec, DeploymentId, LogQuery, ManualClock, ModelId, ObservedReplica, ReplicaId,
-    ReplicaSpec, ReplicaState, Runtime, SecretValue, Seen, Timestamp, Wake,
+    ArtifactId, BuildSpec, Deployment, DeploymentId, LogQuery, ManualClock, ModelId, ObservedReplica,
+    ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime, SecretValue, Seen, Timestamp, Wake,
 };
 use runtime::{LocalConfig, LocalRuntime};
 use serde_json::{Value, json};
@@ -110,16 +110,54 @@ pub fn truss(data: &Path, text: &str) -> Value {
     truss::Config::from_yaml(config).unwrap().full()
 }
 
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_790_000_000_000)))
+}
+
+/// The deployment as it is stored.
+pub fn row(config: &Value) -> Deployment {
+    serde_json::from_value(json!({
+        "id": deployment(),
+        "model": model(),
+        "name": "deployment-1",
+        "kind": "published",
+        "created_at": 0,
+        "created_by": "someone",
+        "artifact": "art1",
+        "config": config,
+        "build": { "state": "queued" },
+        "lifecycle": "active",
+        "autoscaling": domain::AutoscalingSettings::default(),
+        "target": 1,
+        "deploy_timeout_minutes": 30,
+        "failed_starts": 0,
+        "version": 0,
+    }))
+    .unwrap()
+}
+
 impl Life {
     pub async fn begin(data: &Path) -> Self {
+        Self::begin_with_cards(data, 0).await
+    }
+
+    /// On a machine with so many graphics cards.
+    pub async fn begin_with_cards(data: &Path, gpus: u32) -> Self {
+        Self::begin_on(data, gpus, clock()).await
+    }
+
+    /// With a clock that the test sets.
+    pub async fn begin_at(data: &Path) -> (Self, Arc<ManualClock>) {
+        let clock = clock();
+        (Self::begin_on(data, 0, clock.clone()).await, clock)
+    }
+
+    async fn begin_on(data: &Path, gpus: u32, clock: Arc<ManualClock>) -> Self {
         let bell = Arc::new(Bell::default());
-        let runtime = LocalRuntime::open(LocalConfig {
-            data_dir: data.to_owned(),
-            clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_790_000_000_000))),
-            wake: bell.clone(),
-        })
-        .await
-        .unwrap();
+        let runtime =
+            LocalRuntime::open(LocalConfig { data_dir: data.to_owned(), clock, wake: bell.clone(), gpus })
+                .await
+                .unwrap();
         Self { runtime, bell }
     }
 
@@ -139,6 +177,17 @@ impl Life {
 
     /// Starts a replica with these secrets at hand.
     pub async fn start_with(&self, id: &str, config: &Value, secrets: &[(&str, &str)]) -> ReplicaId {
+        self.start_holding(id, config, secrets, Reserved::default()).await.unwrap()
+    }
+
+    /// Starts a replica that holds something of the machine.
+    pub async fn start_holding(
+        &self,
+        id: &str,
+        config: &Value,
+        secrets: &[(&str, &str)],
+        reserved: Reserved,
+    ) -> Result<ReplicaId, domain::RuntimeError> {
         let value = |text: &str| SecretValue::new(text).unwrap();
         let spec = ReplicaSpec {
             id: ReplicaId::new(id),
@@ -147,10 +196,11 @@ impl Life {
             artifact: ArtifactId::new("art1"),
             config: config.clone(),
             environment: Some(domain::EnvironmentName::production()),
+            reserved,
             secrets: secrets.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect(),
         };
-        self.runtime.start(&spec).await.unwrap();
-        spec.id
+        self.runtime.start(&spec).await?;
+        Ok(spec.id)
     }
 
     pub fn replica(&self, id: &ReplicaId) -> Option<ObservedReplica> {

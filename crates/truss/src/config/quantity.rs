@@ -21,17 +21,27 @@ const UNITS: [(&str, f64); 13] = [
 impl Resources {
     /// Cores in thousandths: 500 for `500m`, 2000 for `2`. `None` when `cpu` is no amount above 0.
     pub fn milli_cpu(&self) -> Option<u64> {
-        match self.cpu.strip_suffix('m') {
-            Some(thousandths) => amount(thousandths, 1.0),
-            None => amount(&self.cpu, 1000.0),
-        }
+        milli_cpu(&self.cpu)
     }
 
     /// Bytes: 536870912 for `512Mi`. `None` when `memory` is no amount above 0.
     pub fn memory_bytes(&self) -> Option<u64> {
-        let found = UNITS.iter().find_map(|(unit, bytes)| Some((self.memory.strip_suffix(unit)?, *bytes)));
-        found.and_then(|(digits, bytes)| amount(digits, bytes))
+        memory_bytes(&self.memory)
     }
+}
+
+/// Cores in thousandths: 500 for `500m`, 2000 for `2`. `None` for what is no amount above 0.
+pub fn milli_cpu(text: &str) -> Option<u64> {
+    match text.strip_suffix('m') {
+        Some(thousandths) => amount(thousandths, 1.0),
+        None => amount(text, 1000.0),
+    }
+}
+
+/// Bytes: 536870912 for `512Mi`. `None` for what is no amount above 0.
+pub fn memory_bytes(text: &str) -> Option<u64> {
+    let found = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    found.and_then(|(digits, bytes)| amount(digits, bytes))
 }
 
 fn amount(digits: &str, scale: f64) -> Option<u64> {

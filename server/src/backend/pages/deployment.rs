@@ -53,6 +53,8 @@ pub fn deployment_page(
             .is_built()
             .then(|| deployment.effective_autoscaling(&picture.environments).clone()),
         may_change_autoscaling,
+        instance_type: String::new(),
+        holds: String::new(),
     }
 }
 

@@ -85,10 +85,12 @@ impl EnvironmentSettingsUpdate {
             self.autoscaling_schedule_settings.is_some(),
         )?;
         match self.instance_type_id.as_deref() {
-            None | Some("local") => Ok(()),
+            None | Some(domain::LOCAL) => Ok(()),
             Some(other) => {
-                let problem =
-                    format!("`{other}` does not exist; this machine is the only instance type, `local`");
+                let problem = format!(
+                    "`{other}` can't be set here: a deployment has the instance type that `resources` in its \
+                     config.yaml asks for; push it with another"
+                );
                 Err(Invalid::new("environment_settings_update.instance_type_id", problem))
             }
         }

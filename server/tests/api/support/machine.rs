@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{any, get};
 use domain::{
-    ArtifactId, BuildFailure, BuildSpec, DeploymentId, LogLine, LogQuery, LogSource, ModelId,
-    ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Runtime, RuntimeError, Seen, StopReason,
-    StorageUse, Timestamp, Wake,
+    ArtifactId, BuildFailure, BuildSpec, Deployment, DeploymentId, EnvironmentUse, Holding, LogLine,
+    LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime,
+    RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
 };
 use tokio::task::AbortHandle;
 
@@ -18,12 +18,18 @@ use tokio::task::AbortHandle;
 pub struct Machine {
     wakes: Arc<engine::Wakes>,
     replicas: Mutex<BTreeMap<ReplicaId, (ObservedReplica, AbortHandle)>>,
+    reserved: Mutex<BTreeMap<ReplicaId, Reserved>>,
     lines: Mutex<BTreeMap<DeploymentId, Vec<LogLine>>>,
 }
 
 impl Machine {
     pub fn new(wakes: Arc<engine::Wakes>) -> Arc<Self> {
-        Arc::new(Self { wakes, replicas: Mutex::default(), lines: Mutex::default() })
+        Arc::new(Self {
+            wakes,
+            replicas: Mutex::default(),
+            reserved: Mutex::default(),
+            lines: Mutex::default(),
+        })
     }
 
     fn write(&self, deployment: &DeploymentId, source: LogSource, message: &str) {
@@ -91,6 +97,7 @@ impl Runtime for Machine {
             artifact: Some(spec.artifact.clone()),
             refused: None,
         };
+        self.reserved.lock().unwrap().insert(spec.id.clone(), spec.reserved);
         self.replicas.lock().unwrap().insert(spec.id.clone(), (observed, task.abort_handle()));
         self.wakes.wake(&spec.model);
         Ok(())
@@ -118,12 +125,29 @@ impl Runtime for Machine {
         )
     }
 
+    fn held(&self) -> Seen<Vec<Holding>> {
+        let (replicas, reserved) = (self.replicas.lock().unwrap(), self.reserved.lock().unwrap());
+        let alive = replicas.values().filter(|(seen, _)| seen.is_alive());
+        Seen::Known(
+            alive
+                .map(|(seen, _)| Holding {
+                    deployment: seen.deployment.clone(),
+                    reserved: reserved[&seen.id],
+                })
+                .collect(),
+        )
+    }
+
     async fn forget(&self, replica: &ReplicaId) {
         self.replicas.lock().unwrap().remove(replica);
     }
 
     async fn purge(&self, deployment: &DeploymentId) -> Result<(), RuntimeError> {
         self.lines.lock().unwrap().remove(deployment);
+        Ok(())
+    }
+
+    async fn discard(&self, _: &ArtifactId) -> Result<(), RuntimeError> {
         Ok(())
     }
 
@@ -146,7 +170,9 @@ impl Runtime for Machine {
         Vec::new()
     }
 
-    async fn storage(&self, _: &DeploymentId) -> StorageUse {
-        StorageUse::default()
+    async fn storage(&self, deployment: &Deployment) -> StorageUse {
+        let environment = EnvironmentUse { key: "one for all".into(), bytes: 1000 };
+        let logs = self.lines.lock().unwrap().get(&deployment.id).map_or(0, |lines| lines.len() as u64);
+        StorageUse { artifact: 100, logs, environment: Some(environment) }
     }
 }

@@ -28,7 +28,7 @@ static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 pub struct World {
     server: Option<Server>,
     pub address: SocketAddr,
-    data: tempfile::TempDir,
+    pub data: tempfile::TempDir,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
@@ -39,6 +39,21 @@ impl World {
     }
 
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::begin(change, async |config| {
+            boot::start_on(config, |wakes| machine::Machine::new(wakes) as _).await
+        })
+        .await
+    }
+
+    /// Starts a server whose models are processes of this machine, as outside of tests.
+    pub async fn start_here() -> Self {
+        Self::begin(|_| {}, boot::start).await
+    }
+
+    async fn begin(
+        change: impl FnOnce(&mut Config),
+        start: impl AsyncFnOnce(Config) -> anyhow::Result<Server>,
+    ) -> Self {
         let turn = TURN.lock().await;
         let data = tempfile::tempdir().unwrap();
         let mut config = Config {
@@ -53,9 +68,11 @@ impl World {
             keep_replicas: false,
             gateway_threads: 1,
             log: "warn".into(),
+            machine: Default::default(),
+            keep: runtime::Retention { environments: 0, logs: 0 },
         };
         change(&mut config);
-        let server = boot::start_on(config, |wakes| machine::Machine::new(wakes) as _).await.unwrap();
+        let server = start(config).await.unwrap();
         Self { address: server.address(), server: Some(server), data, _turn: turn }
     }
 
@@ -130,11 +147,23 @@ impl World {
 
     /// Pushes a model whose configuration has this beside the usual.
     pub async fn push_with(&self, name: &str, more: Value) -> (String, String) {
+        pushed(&self.try_push_with(name, more).await)
+    }
+
+    pub async fn try_push_with(&self, name: &str, more: Value) -> Value {
         let key = self.upload(archive()).await;
-        let mut config: Value = serde_json::from_slice(&STANDARD.decode(config("")).unwrap()).unwrap();
-        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let config = STANDARD.encode(config.to_string());
-        pushed(&self.ask(client::create_model(name, &key, &config, "")).await)
+        self.ask(client::create_model(name, &key, &config_with(more), "")).await
+    }
+
+    /// Pushes a further deployment of a model.
+    pub async fn version_with(&self, model: &str, more: Value) -> (String, String) {
+        let key = self.upload(archive()).await;
+        pushed(&self.ask(client::create_version(model, &key, &config_with(more), "")).await)
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// What was recorded, newest first.
@@ -204,6 +233,13 @@ pub fn pushed(answer: &Value) -> (String, String) {
     (version["oracle"]["id"].as_str().unwrap().into(), version["id"].as_str().unwrap().into())
 }
 
+/// The usual configuration with this beside it.
+pub fn config_with(more: Value) -> String {
+    let mut config: Value = serde_json::from_slice(&STANDARD.decode(config("")).unwrap()).unwrap();
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    STANDARD.encode(config.to_string())
+}
+
 /// A configuration as the client sends it.
 pub fn config(description: &str) -> String {
     let config = json!({
@@ -221,12 +257,16 @@ pub fn config(description: &str) -> String {
 
 /// A Truss as the client packs it: a plain tar of files.
 pub fn archive() -> Bytes {
-    let mut builder = tar::Builder::new(Vec::new());
-    for (name, text) in [
+    archive_of(&[
         ("config.yaml", "model_name: Echo\npython_version: py311\n"),
         ("model/__init__.py", ""),
         ("model/model.py", "class Model:\n    def predict(self, request):\n        return request\n"),
-    ] {
+    ])
+}
+
+pub fn archive_of(files: &[(&str, &str)]) -> Bytes {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, text) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);

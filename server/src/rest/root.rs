@@ -1,0 +1,76 @@
+//! What this server is, and what its deployments hold of the machine.
+
+use super::*;
+use control::Stored;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Root {
+    name: &'static str,
+    version: &'static str,
+    memory: Room<u64>,
+    gpus: Room<u32>,
+    disk: Disk,
+}
+
+/// What models may hold together, and what they hold; null while that can't be seen.
+#[derive(Serialize)]
+struct Room<T> {
+    total: T,
+    held: Option<T>,
+}
+
+/// Bytes. What deployments share counts once here, and in the row of each that shares it.
+#[derive(Serialize)]
+struct Disk {
+    artifact_bytes: u64,
+    log_bytes: u64,
+    environment_bytes: u64,
+    total_bytes: u64,
+    deployments: Vec<Held>,
+}
+
+#[derive(Serialize)]
+struct Held {
+    model_id: String,
+    deployment_id: String,
+    name: String,
+    artifact_bytes: u64,
+    log_bytes: u64,
+    /// Null until it is made.
+    environment_bytes: Option<u64>,
+    environment_shared_by: usize,
+}
+
+impl From<Stored> for Held {
+    fn from(stored: Stored) -> Self {
+        Self {
+            model_id: stored.deployment.model.to_string(),
+            deployment_id: stored.deployment.id.to_string(),
+            name: stored.deployment.name.to_string(),
+            artifact_bytes: stored.held.artifact,
+            log_bytes: stored.held.logs,
+            environment_bytes: stored.held.environment.map(|environment| environment.bytes),
+            environment_shared_by: stored.environment_shared_by,
+        }
+    }
+}
+
+pub async fn read(State(api): State<Arc<Api>>, Extension(actor): Caller) -> Answer {
+    let held = api.control.held(&actor).map_err(|error| failure(&error))?;
+    let (deployments, total) = api.control.storage(&actor).await.map_err(|error| failure(&error))?;
+    let host = api.control.host();
+    Ok(answer::ok(&Root {
+        name: "slipway",
+        version: env!("CARGO_PKG_VERSION"),
+        memory: Room { total: host.memory, held: held.map(|held| held.memory) },
+        gpus: Room { total: host.gpus, held: held.map(|held| held.gpus) },
+        disk: Disk {
+            artifact_bytes: total.artifacts,
+            log_bytes: total.logs,
+            environment_bytes: total.environments,
+            total_bytes: total.artifacts + total.logs + total.environments,
+            deployments: deployments.into_iter().map(Held::from).collect(),
+        },
+    }))
+}

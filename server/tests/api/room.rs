@@ -1,0 +1,185 @@
+//! What deployments get of the machine: sizes, room, prices, the disk.
+
+use domain::{InstanceType, Price};
+use serde_json::{Value, json};
+use server::config::Config;
+
+use crate::support::http::Call;
+use crate::support::{World, client, with_key};
+
+const GIB: u64 = 1 << 30;
+
+fn size(id: &str, cores: u64, gib: u64, price: Option<f64>) -> InstanceType {
+    InstanceType {
+        id: id.into(),
+        name: id.to_uppercase(),
+        milli_cpu: cores * 1000,
+        memory: gib * GIB,
+        gpus: 0,
+        gpu_type: None,
+        price: price.and_then(Price::per_minute),
+    }
+}
+
+/// A machine on which models may hold 8 GiB.
+async fn world(types: Vec<InstanceType>) -> World {
+    World::start_with(|config: &mut Config| {
+        config.machine.memory = Some(8 * GIB);
+        config.machine.types = types;
+    })
+    .await
+}
+
+fn asks(memory: &str) -> Value {
+    json!({ "resources": { "cpu": "1", "memory": memory, "use_gpu": false, "accelerator": null } })
+}
+
+#[tokio::test]
+async fn a_push_that_asks_for_more_than_there_is_is_refused_with_both_numbers() {
+    let world = world(Vec::new()).await;
+    let told = |answer: &Value| answer["errors"][0]["message"].as_str().unwrap_or_default().to_owned();
+    for (resources, words) in [
+        (json!({ "cpu": "1", "memory": "64Gi" }), ["resources.memory", "64 GiB", "8 GiB"]),
+        (json!({ "cpu": "4000", "memory": "2Gi" }), ["resources.cpu", "4000 cores", "this machine has"]),
+        (
+            json!({ "cpu": "1", "memory": "2Gi", "accelerator": "H100:8" }),
+            ["resources.accelerator", "8 × H100", "this machine has"],
+        ),
+        (
+            json!({ "cpu": "1", "memory": "2Gi", "instance_type": "huge" }),
+            ["resources.instance_type: huge", "local", "write one of"],
+        ),
+    ] {
+        let answer = world.try_push_with("Large", json!({ "resources": resources })).await;
+        for word in words {
+            assert!(told(&answer).contains(word), "{word} in {answer}");
+        }
+        let verdict = world
+            .ask(client::validation(&crate::support::config_with(json!({ "resources": resources }))))
+            .await;
+        let verdict = &verdict["data"]["truss_validation"];
+        assert_eq!(verdict["success"], false);
+        assert!(verdict["details"].as_str().unwrap().contains(words[0]), "{verdict}");
+    }
+    assert_eq!(world.get("/v1/models").await.ok()["models"], json!([]), "nothing of it is kept");
+    // What the client fills in is no demand, and any machine takes it.
+    let (model, deployment) = world.push_with("Plain", asks("2Gi")).await;
+    assert_eq!(
+        world.reaches(&model, &deployment, "ACTIVE").await["instance_type_name"],
+        machine_name(&world).await
+    );
+    world.stop().await;
+}
+
+async fn machine_name(world: &World) -> Value {
+    world.get("/v1/instance_types").await.ok()["instance_types"][0]["name"].clone()
+}
+
+#[tokio::test]
+async fn a_deployment_waits_for_room_with_a_sentence_and_starts_when_another_leaves() {
+    let world = world(Vec::new()).await;
+    let (first, one) = world.push_with("First", asks("6Gi")).await;
+    world.reaches(&first, &one, "ACTIVE").await;
+    let (second, two) = world.push_with("Second", asks("4Gi")).await;
+    let path = format!("/v1/models/{second}/deployments/{two}");
+    let sentence = "waiting for 4 GiB: 1 deployment holds it";
+    let seen = world.until(&path, |seen| seen["status_reason"] == sentence).await;
+    assert_eq!(seen["status"], "DEPLOYING");
+    let root = world.get("/v1").await.ok();
+    assert_eq!((&root["memory"]["total"], &root["memory"]["held"]), (&json!(8 * GIB), &json!(6 * GIB)));
+    let page = world.send(with_key(Call::new("GET", format!("/models/{second}")))).await;
+    assert!(page.status == 200 || page.status == 303, "{}", page.status);
+
+    world.rest("DELETE", &format!("/v1/models/{first}"), json!({})).await.ok();
+    world.reaches(&second, &two, "ACTIVE").await;
+    let root = world.get("/v1").await.ok();
+    assert_eq!(root["memory"]["held"], json!(4 * GIB));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_promotion_that_could_never_fit_is_refused_with_both_numbers() {
+    let world = world(Vec::new()).await;
+    let (model, first) = world.push_with("Big", asks("5Gi")).await;
+    world.reaches(&model, &first, "ACTIVE").await;
+    let (_, second) = world.version_with(&model, asks("4Gi")).await;
+    let promote = format!("/v1/models/{model}/environments/production/promote");
+    let refused = world.rest("POST", &promote, json!({ "deployment_id": second })).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    let message = refused.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("9 GiB") && message.contains("8 GiB"), "{message}");
+    // With the current one switched off there is room for the other.
+    let off = format!("/v1/models/{model}/deployments/{first}/deactivate");
+    world.rest("POST", &off, json!({})).await.ok();
+    world.rest("POST", &promote, json!({ "deployment_id": second })).await.ok();
+    let production = format!("/v1/models/{model}/environments/production");
+    world.until(&production, |seen| seen["current_deployment"]["id"] == second.as_str()).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn sizes_are_chosen_shown_and_charged() {
+    let world = world(vec![size("large", 2, 6, Some(0.25)), size("small", 1, 2, Some(0.01))]).await;
+    let types = world.get("/v1/instance_types").await.ok();
+    assert_eq!(types["instance_types"][0]["id"], "large");
+    assert_eq!(types["instance_types"][1]["memory_limit_mib"], 2048);
+    let prices = world.get("/v1/instance_type_prices").await.ok();
+    assert_eq!(
+        (&prices["instance_types"][0]["price"], &prices["instance_types"][1]["price"]),
+        (&json!(0.25), &json!(0.01))
+    );
+    let listed = world.ask(client::query(client::INSTANCES)).await;
+    assert_eq!(listed["data"]["listedInstances"][1]["name"], "SMALL", "{listed}");
+
+    let (model, small) = world.push_with("Sized", asks("512Mi")).await;
+    assert_eq!(world.reaches(&model, &small, "ACTIVE").await["instance_type_name"], "SMALL");
+    let named = json!({ "resources": { "cpu": "1", "memory": "2Gi", "instance_type": "large" } });
+    let (_, large) = world.version_with(&model, named).await;
+    assert_eq!(world.reaches(&model, &large, "ACTIVE").await["instance_type_name"], "LARGE");
+    let root = world.get("/v1").await.ok();
+    assert_eq!(root["memory"]["held"], json!(6 * GIB + (512 << 20)), "a named size is had whole");
+
+    world.rest("DELETE", &format!("/v1/models/{model}"), json!({})).await.ok();
+    let usage = world
+        .until("/v1/billing/usage_summary", |usage| {
+            usage["dedicated_usage"]["breakdown"].as_array().is_some_and(|rows| rows.len() == 2)
+        })
+        .await;
+    let total = &usage["dedicated_usage"];
+    let rows = total["breakdown"].as_array().unwrap();
+    let mut sum = 0.0;
+    for (name, price) in [("LARGE", 0.25), ("SMALL", 0.01)] {
+        let row = rows.iter().find(|row| row["billable_resource"]["instance_type"] == name).unwrap();
+        let minutes = row["minutes"].as_f64().unwrap();
+        assert!(minutes >= 1.0, "a started minute counts whole: {row}");
+        assert!((row["subtotal"].as_f64().unwrap() - minutes * price).abs() < 1e-9, "{row}");
+        assert_eq!(row["subtotal"], row["compute_cost"]);
+        assert_eq!(row["billable_resource"]["is_deleted"], true);
+        assert_eq!(row["daily"][0]["subtotal"], row["subtotal"]);
+        sum += minutes * price;
+    }
+    assert!((total["subtotal"].as_f64().unwrap() - sum).abs() < 1e-9, "{total}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_disk_is_told_per_deployment_and_what_is_shared_counts_once() {
+    let world = world(Vec::new()).await;
+    let (model, first) = world.push(Ok("Disk"), "").await;
+    world.reaches(&model, &first, "ACTIVE").await;
+    let (_, second) = world.push(Err(&model), "").await;
+    world.reaches(&model, &second, "ACTIVE").await;
+    let root = world.get("/v1").await.ok();
+    assert_eq!(root["name"], "slipway");
+    assert!(root["version"].as_str().is_some_and(|version| version.contains('.')), "{root}");
+    let disk = &root["disk"];
+    assert_eq!((&disk["artifact_bytes"], &disk["environment_bytes"]), (&json!(200), &json!(1000)));
+    let rows = disk["deployments"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert_eq!((&row["artifact_bytes"], &row["environment_bytes"]), (&json!(100), &json!(1000)));
+        assert_eq!((&row["environment_shared_by"], &row["model_id"]), (&json!(1), &json!(model)));
+        assert!(row["log_bytes"].as_u64().unwrap() > 0, "{row}");
+    }
+    world.stop().await;
+}
