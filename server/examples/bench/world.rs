@@ -46,7 +46,6 @@ impl Publisher for Published {
 /// Everything between a request and a process.
 pub struct World {
     pub address: SocketAddr,
-    pub gateway: Arc<Gateway>,
     runtime: Arc<LocalRuntime>,
     store: Store,
     wakes: Arc<Wakes>,
@@ -97,7 +96,7 @@ impl World {
         });
         let ended = stop.clone();
         let engine = tokio::spawn(engine.run(async move { ended.cancelled().await }));
-        Self { address, gateway, runtime, store, wakes, stop, serving, engine, data }
+        Self { address, runtime, store, wakes, stop, serving, engine, data }
     }
 
     /// Pushes a Truss of these files and waits until it is active.
