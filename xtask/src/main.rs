@@ -41,7 +41,7 @@ enum Command {
     Check(check::Check),
     /// Play simulated histories of rollouts and check that no promise is broken.
     Simulate(simulate::Simulate),
-    /// Measure what has a bound: canary, idle, pages, push, step, wake.
+    /// Measure what has a bound: canary, idle, pages, push, step, wake, watch.
     Bench(bench::Bench),
     /// Run every check and every test there is.
     Test(test::Test),

@@ -26,6 +26,11 @@ pub fn micros() -> i64 {
     since.as_micros() as i64
 }
 
+/// Room for everything: what is measured is not placement.
+fn host() -> Host {
+    Host { milli_cpu: 64_000, memory: 64 << 30, gpus: 0, gpu_type: None, types: Vec::new(), whole: true }
+}
+
 struct Published(Arc<Gateway>);
 
 impl Publisher for Published {
@@ -41,7 +46,6 @@ impl Publisher for Published {
 /// Everything between a request and a process.
 pub struct World {
     pub address: SocketAddr,
-    pub gateway: Arc<Gateway>,
     runtime: Arc<LocalRuntime>,
     store: Store,
     wakes: Arc<Wakes>,
@@ -63,8 +67,12 @@ impl World {
         let store = Store::open(&data.path().join("bench.db").display().to_string()).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let wakes = Arc::new(Wakes::default());
-        let config =
-            LocalConfig { data_dir: data.path().to_owned(), clock: clock.clone(), wake: wakes.clone() };
+        let config = LocalConfig {
+            data_dir: data.path().to_owned(),
+            clock: clock.clone(),
+            wake: wakes.clone(),
+            gpus: 0,
+        };
         let runtime = LocalRuntime::open(config).await.unwrap();
         let gateway = Gateway::new(GatewayConfig::default(), wakes.clone(), clock.clone());
         let grant = KeyGrant { role: Role::Invoker, models: None };
@@ -77,6 +85,7 @@ impl World {
         let engine = Engine::new(Parts {
             store: store.clone(),
             runtime: runtime.clone(),
+            host: Arc::new(host()),
             traffic: gateway.clone(),
             publisher: Arc::new(Published(gateway.clone())),
             clock,
@@ -87,7 +96,7 @@ impl World {
         });
         let ended = stop.clone();
         let engine = tokio::spawn(engine.run(async move { ended.cancelled().await }));
-        Self { address, gateway, runtime, store, wakes, stop, serving, engine, data }
+        Self { address, runtime, store, wakes, stop, serving, engine, data }
     }
 
     /// Pushes a Truss of these files and waits until it is active.
@@ -138,6 +147,8 @@ impl World {
             retry_at: None,
             last_exit: None,
             failure: None,
+            compute: Default::default(),
+            waiting: None,
             truss_hash: None,
             truss_signature: None,
             deleted_at: None,
