@@ -10,7 +10,8 @@ fn main() -> ExitCode {
         value.and_then(|text| text.parse().ok()).unwrap_or(otherwise)
     };
     let (histories, first) = (number("--histories", 1_000), number("--seed", 1));
-    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    // Two for each core: a history waits for its database's thread half of the time.
+    let threads = 2 * std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let workers: Vec<_> = (0..threads)
         .map(|worker| std::thread::spawn(move || work(first, histories, worker, threads)))
         .collect();
