@@ -4,23 +4,13 @@ use crate::error::{read, write};
 use crate::pool::on;
 use crate::{Error, Tx};
 
-impl Tx {
-    /// Production first, then by age.
-    pub(crate) async fn environments(&mut self, model: &ModelId) -> Result<Vec<Environment>, Error> {
-        let rows = on!(self, connection => sqlx::query_as::<_, (String, i64)>(
-                "SELECT document, version FROM environment WHERE model = $1
-                 ORDER BY CASE WHEN name = 'production' THEN 0 ELSE 1 END, created_at, name")
-            .bind(model.as_str())
-            .fetch_all(connection).await)?;
-        rows.into_iter()
-            .map(|(document, version)| {
-                let mut environment: Environment = read("environment", &document)?;
-                environment.version = version.max(0) as u64;
-                Ok(environment)
-            })
-            .collect()
-    }
+pub(crate) fn parse((document, version): (String, i64)) -> Result<Environment, Error> {
+    let mut environment: Environment = read("environment", &document)?;
+    environment.version = version.max(0) as u64;
+    Ok(environment)
+}
 
+impl Tx {
     pub async fn insert_environment(&mut self, environment: &Environment) -> Result<(), Error> {
         let document = write("environment", environment)?;
         on!(self, connection => sqlx::query(

@@ -2,7 +2,7 @@ use domain::{Deployment, Environment, Model, ModelId, ModelName, Promotion, Time
 
 use crate::error::{read, write};
 use crate::pool::on;
-use crate::{Error, Store, Tx};
+use crate::{Error, Store, Tx, deployments, environments, promotions};
 
 /// Everything stored about one model, of one moment.
 #[derive(Debug, Clone)]
@@ -65,25 +65,48 @@ pub(crate) fn parse(document: &str, generation: i64) -> Result<Model, Error> {
     Ok(model)
 }
 
+/// Part, document, version or generation, when deleted, when made, name.
+type Row = (i64, String, i64, Option<i64>, i64, String);
+
+/// The parts of one model, in their order; production comes before the other environments.
+const MODEL: i64 = 0;
+const DEPLOYMENT: i64 = 1;
+const PROMOTION: i64 = 4;
+
 impl Tx {
     pub async fn load_model(&mut self, id: &ModelId) -> Result<Option<ModelState>, Error> {
-        let row: Option<(String, i64, Option<i64>)> = on!(&mut *self, connection => sqlx::query_as(
-                "SELECT document, generation, deleted_at FROM model WHERE id = $1")
+        // One statement for all of it: each one is a hand-over to the database's thread, or a trip to its server.
+        let rows = on!(self, connection => sqlx::query_as::<_, Row>(
+                "SELECT CAST(0 AS BIGINT) AS part, document, generation AS number, deleted_at AS gone,
+                        CAST(0 AS BIGINT) AS made, id AS name
+                     FROM model WHERE id = $1
+                 UNION ALL SELECT 1, document, version, CAST(NULL AS BIGINT), created_at, id
+                     FROM deployment WHERE model = $1 AND purged = 0
+                 UNION ALL SELECT CASE WHEN name = 'production' THEN 2 ELSE 3 END, document, version,
+                        CAST(NULL AS BIGINT), created_at, name
+                     FROM environment WHERE model = $1
+                 UNION ALL SELECT 4, document, version, CAST(NULL AS BIGINT), started_at, id
+                     FROM promotion WHERE model = $1 AND running = 1
+                 ORDER BY part, made, name")
             .bind(id.as_str())
-            .fetch_optional(connection).await)?;
-        let Some((document, generation, deleted_at)) = row else { return Ok(None) };
-        let model = parse(&document, generation)?;
-        let deployments = self.unpurged_deployments(id).await?;
-        if deleted_at.is_some() && deployments.is_empty() {
-            return Ok(None);
+            .fetch_all(connection).await)?;
+        let mut rows = rows.into_iter();
+        let Some((MODEL, document, generation, gone, ..)) = rows.next() else { return Ok(None) };
+        let mut state = ModelState {
+            model: parse(&document, generation)?,
+            deleted: gone.is_some(),
+            deployments: Vec::new(),
+            environments: Vec::new(),
+            promotions: Vec::new(),
+        };
+        for (part, document, version, ..) in rows {
+            match part {
+                DEPLOYMENT => state.deployments.push(deployments::parse((document, version))?),
+                PROMOTION => state.promotions.push(promotions::parse((document, version))?),
+                _ => state.environments.push(environments::parse((document, version))?),
+            }
         }
-        Ok(Some(ModelState {
-            model,
-            deleted: deleted_at.is_some(),
-            deployments,
-            environments: self.environments(id).await?,
-            promotions: self.running_promotions(id).await?,
-        }))
+        Ok((!state.deleted || !state.deployments.is_empty()).then_some(state))
     }
 
     pub async fn insert_model(&mut self, model: &Model) -> Result<(), Error> {

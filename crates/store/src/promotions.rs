@@ -38,14 +38,6 @@ impl Store {
 }
 
 impl Tx {
-    pub(crate) async fn running_promotions(&mut self, model: &ModelId) -> Result<Vec<Promotion>, Error> {
-        let rows = on!(self, connection => sqlx::query_as::<_, (String, i64)>(
-                "SELECT document, version FROM promotion WHERE model = $1 AND running = 1 ORDER BY started_at, id")
-            .bind(model.as_str())
-            .fetch_all(connection).await)?;
-        rows.into_iter().map(parse).collect()
-    }
-
     /// Fails with [`Error::Taken`] if one runs in the environment already.
     pub async fn insert_promotion(&mut self, promotion: &Promotion) -> Result<(), Error> {
         let document = write("promotion", promotion)?;
