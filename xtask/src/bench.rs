@@ -34,7 +34,7 @@ impl Bench {
         setup::for_building()?;
         setup::for_testing()?;
         Site { release: true, check_budget: false }.run()?;
-        build::server(build::SERVED)?;
+        build::server(build::SERVED, true)?;
         let mut words = vec!["npx", "playwright", "test", "--project=bench"];
         let files: Vec<String> = outside.iter().map(|name| format!("bench/{name}.spec.ts")).collect();
         words.extend(files.iter().map(String::as_str));

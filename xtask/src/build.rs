@@ -20,16 +20,19 @@ impl Build {
     pub fn run(&self) -> Result<()> {
         setup::for_building()?;
         Site { release: true, check_budget: false }.run()?;
-        let binary = server(if self.release { "release" } else { SERVED })?;
+        let binary = server(if self.release { "release" } else { SERVED }, true)?;
         shell::say(format!("built {}", binary.display()));
         Ok(())
     }
 }
 
-/// Builds the server around the site in target/site, and answers where its binary is.
-pub fn server(profile: &str) -> Result<PathBuf> {
+/// Builds the server and answers where its binary is. With `embed`, the site in target/site is inside.
+pub fn server(profile: &str, embed: bool) -> Result<PathBuf> {
     let mut cargo = shell::cargo();
-    cargo.args(["build", "--package", "server", "--features", "embed", "--profile", profile]);
+    cargo.args(["build", "--package", "server", "--profile", profile]);
+    if embed {
+        cargo.args(["--features", "embed"]);
+    }
     shell::run(&mut cargo)?;
     Ok(shell::target().join(profile).join("slipway"))
 }

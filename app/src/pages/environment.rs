@@ -224,7 +224,7 @@ fn RolloutView(page: Page, model_id: String, name: String) -> impl IntoView {
         let finish = move || {
             let at = rollout.with(|rollout| rollout.finishes_at)?;
             (now.get(domain::Timestamp::default()) > domain::Timestamp::default())
-                .then(|| format!("Done at {} if nothing holds it.", local_time(at)))
+                .then(|| format!(". Done at {} if nothing holds it.", local_time(at)))
         };
         view! {
             <section class="rollout" class:running=running aria-labelledby="rollout">
@@ -245,7 +245,6 @@ fn RolloutView(page: Page, model_id: String, name: String) -> impl IntoView {
                 </header>
                 <p class="rollout-sentence" role="status">
                     <Sentence text=Signal::derive(move || rollout.with(|rollout| rollout.sentence.clone())) />
-                    " "
                     {finish}
                 </p>
                 {move || canary.get().then(|| view! { <Ladder rollout=rollout as_of=as_of /> })}

@@ -57,7 +57,7 @@ pub use log::{LogLevel, LogLine, LogQuery, LogSource};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
 pub use place::{Holding, PlaceRequest, Placement, Refusal, could_hold, free, place};
-pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, plan};
+pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, Tell, plan};
 pub use preview::{Preview, preview};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};

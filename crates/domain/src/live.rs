@@ -90,7 +90,7 @@ impl LiveReload {
                 "a change was received and waits to be put into service".into()
             }
             (None, Some(_)) => "the last change runs".into(),
-            (None, None) => "runs as it was pushed; `truss watch` brings changes in place".into(),
+            (None, None) => "runs as it was pushed; truss watch brings changes in place".into(),
         }
     }
 }

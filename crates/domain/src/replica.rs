@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactId, DeploymentId, ModelId, ReplicaId, Timestamp};
+use crate::{ArtifactId, DeploymentId, EnvironmentName, ModelId, ReplicaId, Timestamp};
 
 /// What asking the machine gave: an answer, or the knowledge that there is none.
 ///
@@ -53,6 +53,9 @@ pub struct ObservedReplica {
     /// Code that could not be swapped into it, and why; its former code runs on.
     #[serde(default)]
     pub refused: Option<(ArtifactId, String)>,
+    /// The environment that its code was told it serves.
+    #[serde(default)]
+    pub environment: Option<EnvironmentName>,
 }
 
 impl ObservedReplica {

@@ -45,7 +45,7 @@ pub struct ReplicaSpec {
     pub deployment: DeploymentId,
     pub artifact: ArtifactId,
     pub config: serde_json::Value,
-    /// The environment it serves when it starts, told to the model's code where the host permits.
+    /// The environment it serves when it starts, told to the model's code.
     pub environment: Option<EnvironmentName>,
     /// What it holds of the machine as long as it lives; there is room for it.
     pub reserved: Reserved,
@@ -139,6 +139,14 @@ pub trait Runtime: Send + Sync {
     /// Swaps the code of a running replica for another revision's, without a new start. Returns at once; what comes of it
     /// is in [`ObservedReplica::artifact`] or [`ObservedReplica::refused`], and the model is woken. Idempotent.
     async fn reload(&self, replica: &ReplicaId, artifact: &ArtifactId);
+
+    /// Tells the code of a running replica which environment it serves from now on, without a new start. It is in
+    /// [`ObservedReplica::environment`] when this returns. Idempotent; unknown ids are fine.
+    async fn tell(
+        &self,
+        replica: &ReplicaId,
+        environment: Option<&EnvironmentName>,
+    ) -> Result<(), RuntimeError>;
 
     /// Asks a replica to stop: TERM, then KILL after `grace`. Unknown ids are fine.
     async fn stop(&self, replica: &ReplicaId, grace: Duration, reason: StopReason);

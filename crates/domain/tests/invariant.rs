@@ -72,6 +72,7 @@ fn replica(name: &str, deployment: &str) -> ObservedReplica {
         unready_since: None,
         artifact: None,
         refused: None,
+        environment: Some(EnvironmentName::production()),
     }
 }
 

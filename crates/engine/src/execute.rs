@@ -128,6 +128,13 @@ impl Engine {
         for reload in &plan.reload {
             self.parts.runtime.reload(&reload.replica, &reload.artifact).await;
         }
+        for told in &plan.tell {
+            if let Err(error) = self.parts.runtime.tell(&told.replica, told.environment.as_ref()).await {
+                tracing::warn!(replica = %told.replica, %error, "could not tell a replica which environment it serves; trying again");
+                let soon = at.monotonic + AFTER_FAILURE;
+                look_at = Some(look_at.map_or(soon, |at: i64| at.min(soon)));
+            }
+        }
         self.hear_first_answers(&model);
         // An unanswered question publishes nothing new.
         if matches!(snapshot.replicas, Seen::Known(_)) && snapshot.published.as_ref() != Some(&plan.routes) {

@@ -71,12 +71,15 @@ async def startup(self, *args, **kwargs):
 uvicorn.Server.startup = startup
 
 try:
+    import model_wrapper
     from model_wrapper import ModelWrapper
 except ImportError:
     # The server's own code says what is missing, in its log.
     ModelWrapper = None
 
 if ModelWrapper is not None:
+    # How often, in seconds, a model with `setup_environment` looks which environment it serves.
+    model_wrapper.POLL_FOR_ENVIRONMENT_UPDATES_TIMEOUT_SECS = 1
     plain_load = ModelWrapper.load
 
     def load(self, *args, **kwargs):

@@ -26,6 +26,7 @@ mod spawn;
 mod strays;
 mod supervise;
 mod tidy;
+mod told;
 mod tools;
 mod usage;
 

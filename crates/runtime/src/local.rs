@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, Holding, LogLevel, LogLine,
-    LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, ReplicaUse, Runtime,
-    RuntimeError, Seen, StopReason, StorageUse, Wake,
+    ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, EnvironmentName, Holding, LogLevel,
+    LogLine, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, ReplicaUse,
+    Runtime, RuntimeError, Seen, StopReason, StorageUse, Wake,
 };
 use rustix::process::Signal;
 use tokio::sync::watch;
@@ -28,6 +28,7 @@ use crate::spawn::{Share, spawn};
 use crate::strays::stop_strays;
 use crate::supervise::Supervisor;
 use crate::tidy::Unclaimed;
+use crate::told;
 use crate::tools::Tools;
 use crate::usage::used_by;
 
@@ -238,6 +239,7 @@ impl LocalRuntime {
             ready_at: manifest.ready_at,
             artifact: manifest.artifact.clone(),
             refused: None,
+            environment: told::read(&folder),
         };
         let entry = Entry {
             seen,
@@ -387,6 +389,29 @@ impl Runtime for LocalRuntime {
             artifact: artifact.clone(),
         };
         tokio::spawn(reload.run());
+    }
+
+    async fn tell(
+        &self,
+        replica: &ReplicaId,
+        environment: Option<&EnvironmentName>,
+    ) -> Result<(), RuntimeError> {
+        let alive = |entry: &&Entry| entry.seen.is_alive();
+        let deployment =
+            self.registry.lock().replicas.get(replica).filter(alive).map(|e| e.seen.deployment.clone());
+        let Some(deployment) = deployment else { return Ok(()) };
+        let (folder, name) = (self.files.replica(replica), environment.cloned());
+        let told = tokio::task::spawn_blocking(move || told::write(&folder, name.as_ref())).await;
+        let told = told.map_err(|error| RuntimeError::Retryable(error.to_string()))?;
+        told.map_err(|error| RuntimeError::Retryable(format!("it could not be written down: {error}")))?;
+        self.registry.change(replica, |entry| entry.seen.environment = environment.cloned());
+        let serves = environment.map_or_else(|| "no environment".to_owned(), ToString::to_string);
+        self.platform(
+            &deployment,
+            LogLevel::Info,
+            &format!("replica {replica} is told that it serves {serves}"),
+        );
+        Ok(())
     }
 
     async fn stop(&self, replica: &ReplicaId, grace: Duration, reason: StopReason) {

@@ -18,6 +18,7 @@ use crate::external;
 use crate::files::{Files, make_private};
 use crate::follow::OUTPUTS;
 use crate::slots::visible;
+use crate::told;
 
 /// A process that was just started.
 pub(crate) struct Spawned {
@@ -58,7 +59,7 @@ pub(crate) fn spawn(
     let folder = files.replica(&spec.id);
     let busy =
         |error: io::Error| RuntimeError::Retryable(format!("its folder could not be laid out: {error}"));
-    for name in ["home", "tmp", "dynamic_config"] {
+    for name in ["home", "tmp", told::FOLDER] {
         make_private(&folder.join(name)).map_err(busy)?;
     }
     lay_out(&config, &truss, &wheel.templates(), &folder).map_err(|error| {
@@ -69,10 +70,7 @@ pub(crate) fn spawn(
             "its external data is gone; retry the deployment to fetch it again: {error}"
         ))
     })?;
-    if let Some(environment) = &spec.environment {
-        let text = serde_json::json!({ "name": environment }).to_string();
-        std::fs::write(folder.join("dynamic_config/environment"), text).map_err(busy)?;
-    }
+    told::write(&folder, spec.environment.as_ref()).map_err(busy)?;
     let (mut command, endpoints) = match config.serves() {
         Serves::TrussServer => {
             let launcher = folder.join("launch.py");
@@ -168,7 +166,7 @@ fn environment(
     set("HOSTNAME", spec.id.as_str().into());
     set("PORT", port.to_string().into());
     set("INFERENCE_SERVER_PORT", port.to_string().into());
-    set("SLIPWAY_DYNAMIC_CONFIG", below("dynamic_config"));
+    set("SLIPWAY_DYNAMIC_CONFIG", below(told::FOLDER));
     set("SLIPWAY_REPLICA", token.into());
     // Programs that change their title keep their environment readable, by which the next server knows them.
     set("SPT_NOENV", "1".into());

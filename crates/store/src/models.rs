@@ -1,7 +1,7 @@
 use domain::{Deployment, Environment, Model, ModelId, ModelName, Promotion, Timestamp};
 
 use crate::error::{read, write};
-use crate::pool::on;
+use crate::pool::{Pool, on};
 use crate::{Error, Store, Tx, deployments, environments, promotions};
 
 /// Everything stored about one model, of one moment.
@@ -20,8 +20,15 @@ pub struct ModelState {
 impl Store {
     /// Everything about a model; `None` if there never was one or nothing is left of it.
     pub async fn load_model(&self, id: &ModelId) -> Result<Option<ModelState>, Error> {
-        let mut tx = self.read().await?;
-        tx.load_model(id).await
+        // Without a transaction around it: one statement is of one moment by itself, and beginning and ending one would
+        // be two more trips. The engine reads so at each look.
+        let rows: Vec<Row> = match self.pool() {
+            Pool::Sqlite { readers, .. } => {
+                sqlx::query_as(WHOLE).bind(id.as_str()).fetch_all(readers).await?
+            }
+            Pool::Postgres(pool) => sqlx::query_as(WHOLE).bind(id.as_str()).fetch_all(pool).await?,
+        };
+        assemble(rows)
     }
 
     /// Every model of which something is left, deleted ones included.
@@ -73,40 +80,45 @@ const MODEL: i64 = 0;
 const DEPLOYMENT: i64 = 1;
 const PROMOTION: i64 = 4;
 
+/// All of one model. One statement: each one is a hand-over to the database's thread, or a trip to its server.
+const WHOLE: &str = "SELECT CAST(0 AS BIGINT) AS part, document, generation AS number, deleted_at AS gone,
+        CAST(0 AS BIGINT) AS made, id AS name
+     FROM model WHERE id = $1
+ UNION ALL SELECT 1, document, version, CAST(NULL AS BIGINT), created_at, id
+     FROM deployment WHERE model = $1 AND purged = 0
+ UNION ALL SELECT CASE WHEN name = 'production' THEN 2 ELSE 3 END, document, version,
+        CAST(NULL AS BIGINT), created_at, name
+     FROM environment WHERE model = $1
+ UNION ALL SELECT 4, document, version, CAST(NULL AS BIGINT), started_at, id
+     FROM promotion WHERE model = $1 AND running = 1
+ ORDER BY part, made, name";
+
+fn assemble(rows: Vec<Row>) -> Result<Option<ModelState>, Error> {
+    let mut rows = rows.into_iter();
+    let Some((MODEL, document, generation, gone, ..)) = rows.next() else { return Ok(None) };
+    let mut state = ModelState {
+        model: parse(&document, generation)?,
+        deleted: gone.is_some(),
+        deployments: Vec::new(),
+        environments: Vec::new(),
+        promotions: Vec::new(),
+    };
+    for (part, document, version, ..) in rows {
+        match part {
+            DEPLOYMENT => state.deployments.push(deployments::parse((document, version))?),
+            PROMOTION => state.promotions.push(promotions::parse((document, version))?),
+            _ => state.environments.push(environments::parse((document, version))?),
+        }
+    }
+    Ok((!state.deleted || !state.deployments.is_empty()).then_some(state))
+}
+
 impl Tx {
     pub async fn load_model(&mut self, id: &ModelId) -> Result<Option<ModelState>, Error> {
-        // One statement for all of it: each one is a hand-over to the database's thread, or a trip to its server.
-        let rows = on!(self, connection => sqlx::query_as::<_, Row>(
-                "SELECT CAST(0 AS BIGINT) AS part, document, generation AS number, deleted_at AS gone,
-                        CAST(0 AS BIGINT) AS made, id AS name
-                     FROM model WHERE id = $1
-                 UNION ALL SELECT 1, document, version, CAST(NULL AS BIGINT), created_at, id
-                     FROM deployment WHERE model = $1 AND purged = 0
-                 UNION ALL SELECT CASE WHEN name = 'production' THEN 2 ELSE 3 END, document, version,
-                        CAST(NULL AS BIGINT), created_at, name
-                     FROM environment WHERE model = $1
-                 UNION ALL SELECT 4, document, version, CAST(NULL AS BIGINT), started_at, id
-                     FROM promotion WHERE model = $1 AND running = 1
-                 ORDER BY part, made, name")
+        let rows = on!(self, connection => sqlx::query_as::<_, Row>(WHOLE)
             .bind(id.as_str())
             .fetch_all(connection).await)?;
-        let mut rows = rows.into_iter();
-        let Some((MODEL, document, generation, gone, ..)) = rows.next() else { return Ok(None) };
-        let mut state = ModelState {
-            model: parse(&document, generation)?,
-            deleted: gone.is_some(),
-            deployments: Vec::new(),
-            environments: Vec::new(),
-            promotions: Vec::new(),
-        };
-        for (part, document, version, ..) in rows {
-            match part {
-                DEPLOYMENT => state.deployments.push(deployments::parse((document, version))?),
-                PROMOTION => state.promotions.push(promotions::parse((document, version))?),
-                _ => state.environments.push(environments::parse((document, version))?),
-            }
-        }
-        Ok((!state.deleted || !state.deployments.is_empty()).then_some(state))
+        assemble(rows)
     }
 
     pub async fn insert_model(&mut self, model: &Model) -> Result<(), Error> {

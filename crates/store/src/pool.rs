@@ -13,7 +13,7 @@ use crate::Error;
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 #[derive(Debug, Clone)]
-enum Pool {
+pub(crate) enum Pool {
     /// One writer, so that nobody waits inside a transaction for another; readers see the last commit.
     Sqlite {
         writer: SqlitePool,
@@ -84,7 +84,12 @@ impl Store {
             .busy_timeout(Duration::from_secs(10))
             .synchronous(synchronous);
         let pool = |count: u32| {
-            SqlitePoolOptions::new().max_connections(count).idle_timeout(None).max_lifetime(None)
+            SqlitePoolOptions::new()
+                .max_connections(count)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                // A file does not hang up: asking each time whether it is there would double the trips.
+                .test_before_acquire(false)
         };
         let writer = pool(1).connect_with(options.clone()).await?;
         MIGRATIONS.run(&writer).await?;
@@ -98,6 +103,10 @@ impl Store {
             Pool::Sqlite { .. } => "SQLite",
             Pool::Postgres(_) => "Postgres",
         }
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Begins to write.

@@ -28,7 +28,7 @@ impl Dashboard {
             as_of: picture.now,
             model_id: model.to_string(),
             sentence: live.map_or_else(
-                || "push it again with `truss push --watch` to bring changes in place".to_owned(),
+                || "push it again with truss push --watch to bring changes in place".to_owned(),
                 domain::LiveReload::sentence,
             ),
             failure,

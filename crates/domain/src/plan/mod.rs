@@ -93,6 +93,13 @@ pub struct Reload {
     pub artifact: ArtifactId,
 }
 
+/// The environment that the code of a running process is told it serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tell {
+    pub replica: ReplicaId,
+    pub environment: Option<EnvironmentName>,
+}
+
 /// Something the engine did by itself, to be recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedEvent {
@@ -115,6 +122,7 @@ pub struct Plan {
     pub builds: Vec<DeploymentId>,
     pub start: Vec<Start>,
     pub reload: Vec<Reload>,
+    pub tell: Vec<Tell>,
     pub routes: ModelRoutes,
     pub stop: Vec<Stop>,
     /// Exited replicas that are accounted for.
@@ -172,6 +180,7 @@ pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
     work.move_promotions();
     work.autoscale();
     let start = work.adjust_replicas();
+    let tell = work.told_of_their_environment();
     let routes = work.routes();
     let builds = work.builds();
     let purge = work.purgeable();
@@ -183,6 +192,7 @@ pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
         builds,
         start,
         reload: work.reloads,
+        tell,
         routes,
         stop: work.stop,
         forget: work.forget,
@@ -215,6 +225,7 @@ fn wait_and_see(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
         builds: Vec::new(),
         start: Vec::new(),
         reload: Vec::new(),
+        tell: Vec::new(),
         routes,
         stop: Vec::new(),
         forget: Vec::new(),

@@ -1,6 +1,6 @@
 //! Which processes to start and stop. Capacity leaves after traffic does, never with it.
 
-use super::{Start, Stop, Work};
+use super::{Start, Stop, Tell, Work};
 use crate::{Deployment, Lifecycle, ObservedReplica, ReplicaId, ReplicaState, StopReason};
 
 /// A replica out of the routes that still serves requests is stopped after this long, in milliseconds.
@@ -92,6 +92,22 @@ impl Work<'_> {
                     && replica.runs(&deployment.artifact)
                     && !self.memory.draining.contains_key(&replica.id)
                     && !self.memory.stopping.contains(&replica.id)
+            })
+            .collect()
+    }
+
+    /// Replicas whose deployment serves another environment than their code knows of (semantics: Environments).
+    pub(super) fn told_of_their_environment(&self) -> Vec<Tell> {
+        let environment_of =
+            |replica: &ObservedReplica| Some(&self.deployment(&replica.deployment)?.environment);
+        self.replicas
+            .iter()
+            .filter(|replica| replica.is_serving_or_coming())
+            .filter_map(|replica| Some((replica, environment_of(replica)?)))
+            .filter(|(replica, environment)| &replica.environment != *environment)
+            .map(|(replica, environment)| Tell {
+                replica: replica.id.clone(),
+                environment: environment.clone(),
             })
             .collect()
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, Holding, LogLine, LogQuery,
-    ManualClock, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime,
+    ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, EnvironmentName, Holding, LogLine,
+    LogQuery, ManualClock, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime,
     RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
 };
 
@@ -230,6 +230,7 @@ impl Runtime for Machine {
             unready_since: None,
             artifact: Some(spec.artifact.clone()),
             refused: None,
+            environment: spec.environment.clone(),
         };
         state.processes.entry(spec.id.clone()).or_insert(Process {
             seen,
@@ -249,6 +250,17 @@ impl Runtime for Machine {
             }
             self.wakes.wake(&process.seen.model);
         }
+    }
+
+    async fn tell(
+        &self,
+        replica: &ReplicaId,
+        environment: Option<&EnvironmentName>,
+    ) -> Result<(), RuntimeError> {
+        if let Some(process) = self.state().processes.get_mut(replica) {
+            process.seen.environment = environment.cloned();
+        }
+        Ok(())
     }
 
     async fn stop(&self, replica: &ReplicaId, _grace: Duration, _reason: StopReason) {

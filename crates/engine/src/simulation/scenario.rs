@@ -21,13 +21,16 @@
 //! blind / see                       the machine stops, starts answering
 //! run 30s
 //! show routes / promotion / status / events
+//! show told                         which environment the code of each replica was told it serves
 //! show demand                       requests in flight and held
 //! show scaling v1                   its counts of replicas, and how long each start took
 //! ```
 
 use std::fmt::Write;
 
-use domain::{AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, STAGES, Strategy, Traffic};
+use domain::{
+    AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, Runtime, STAGES, Seen, Strategy, Traffic,
+};
 
 use super::{Script, World};
 
@@ -184,6 +187,7 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
             }
             *shown = events.len();
         }
+        ["show", "told"] => show_told(world, out).await.map_err(store)?,
         ["show", "demand"] => show_demand(world, out).await.map_err(store)?,
         ["show", "scaling", name] => show_scaling(world, name, out).await?,
         _ => return Err("no such command".into()),
@@ -288,6 +292,18 @@ async fn show_code(world: &World, out: &mut String) -> Result<(), store::Error> 
         })
         .collect();
     let _ = writeln!(out, "  {}; serving: {}", live.sentence(), serving.join(", "));
+    Ok(())
+}
+
+/// Which environment the code of each living replica was told it serves.
+async fn show_told(world: &World, out: &mut String) -> Result<(), store::Error> {
+    let Seen::Known(replicas) = world.machine.observe(&world.model) else { return Ok(()) };
+    for deployment in world.state().await?.deployments {
+        for replica in replicas.iter().filter(|one| one.deployment == deployment.id && one.is_alive()) {
+            let told = replica.environment.as_ref().map_or("nothing", |name| name.as_str());
+            let _ = writeln!(out, "  {}: {told}", deployment.name);
+        }
+    }
     Ok(())
 }
 

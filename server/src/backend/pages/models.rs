@@ -64,7 +64,7 @@ pub fn model_page(picture: &Picture) -> ModelPage {
             deployment: picture.row(deployment),
             address: picture.deployment_address(deployment),
             live_reload: deployment.live.as_ref().map_or_else(
-                || "push it again with `truss push --watch` to bring changes in place".to_owned(),
+                || "push it again with truss push --watch to bring changes in place".to_owned(),
                 domain::LiveReload::sentence,
             ),
             patched_at: deployment.live.as_ref().and_then(|live| live.patched_at),

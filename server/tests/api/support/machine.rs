@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{any, get};
 use domain::{
-    ArtifactId, BuildFailure, BuildSpec, Deployment, DeploymentId, EnvironmentUse, Holding, LogLine,
-    LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime,
-    RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
+    ArtifactId, BuildFailure, BuildSpec, Deployment, DeploymentId, EnvironmentName, EnvironmentUse, Holding,
+    LogLine, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Reserved,
+    Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
 };
 use tokio::task::AbortHandle;
 
@@ -96,6 +96,7 @@ impl Runtime for Machine {
             unready_since: None,
             artifact: Some(spec.artifact.clone()),
             refused: None,
+            environment: spec.environment.clone(),
         };
         self.reserved.lock().unwrap().insert(spec.id.clone(), spec.reserved);
         self.replicas.lock().unwrap().insert(spec.id.clone(), (observed, task.abort_handle()));
@@ -108,6 +109,17 @@ impl Runtime for Machine {
             observed.artifact = Some(artifact.clone());
             self.wakes.wake(&observed.model);
         }
+    }
+
+    async fn tell(
+        &self,
+        replica: &ReplicaId,
+        environment: Option<&EnvironmentName>,
+    ) -> Result<(), RuntimeError> {
+        if let Some((observed, _)) = self.replicas.lock().unwrap().get_mut(replica) {
+            observed.environment = environment.cloned();
+        }
+        Ok(())
     }
 
     async fn stop(&self, replica: &ReplicaId, _: Duration, _: StopReason) {
