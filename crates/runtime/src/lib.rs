@@ -1,5 +1,6 @@
 //! The only starter of things: replicas as processes of this machine.
 
+mod adopt;
 mod bell;
 mod build;
 mod cgroup;

@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use domain::{
 };
 use rustix::process::Signal;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::build::Builder;
 use crate::cgroup::{Group, Groups};
@@ -19,13 +18,11 @@ use crate::files::{Files, remove_artifact};
 use crate::logs::Logs;
 use crate::manifest::Manifest;
 use crate::parse::Parsed;
-use crate::probe::{Health, probe};
 use crate::process::Identity;
 use crate::registry::{Entry, Order, Registry};
 use crate::reload::Reload;
 use crate::sizes::Sizes;
 use crate::spawn::{Share, spawn};
-use crate::strays::stop_strays;
 use crate::supervise::Supervisor;
 use crate::tidy::Unclaimed;
 use crate::told;
@@ -47,7 +44,7 @@ pub struct LocalRuntime {
     pub(crate) files: Files,
     pub(crate) logs: Arc<Logs>,
     tools: Tools,
-    registry: Registry,
+    pub(crate) registry: Registry,
     pub(crate) clock: Arc<dyn Clock>,
     wake: Arc<dyn Wake>,
     gpus: u32,
@@ -119,50 +116,6 @@ impl LocalRuntime {
         }
     }
 
-    async fn adopt_all(self: &Arc<Self>) {
-        let Ok(folders) = std::fs::read_dir(self.files.replicas()) else { return };
-        let (mut kept, mut tokens, mut gone) = (JoinSet::new(), BTreeSet::new(), Vec::new());
-        for folder in folders.flatten().map(|entry| entry.path()) {
-            match Manifest::read(&folder) {
-                Ok(manifest) if manifest.identity.is_alive() => {
-                    tokens.insert(manifest.identity.token.clone());
-                    kept.spawn(asked(manifest, folder));
-                }
-                // Ended, or never written down: nothing of it may be left.
-                _ => gone.push(folder),
-            }
-        }
-        let strays = stop_strays(&self.files.replicas(), &tokens).await;
-        if strays > 0 {
-            tracing::warn!(strays, "stopped processes that a former server had left");
-        }
-        for folder in gone {
-            self.leave_group(&folder);
-            if let Err(error) = std::fs::remove_dir_all(&folder) {
-                tracing::warn!(folder = %folder.display(), %error, "could not remove what a replica left");
-            }
-        }
-        while let Some(asked) = kept.join_next().await {
-            if let Ok((manifest, folder, health)) = asked {
-                self.adopt(manifest, folder, health);
-            }
-        }
-    }
-
-    /// Removes the control group of a replica that ended while no server watched.
-    fn leave_group(&self, folder: &Path) {
-        let written = Manifest::read(folder).map(|manifest| manifest.group);
-        let group = match (written, folder.file_name().and_then(|name| name.to_str())) {
-            (Ok(group), _) => group,
-            // It was never written down.
-            (Err(_), Some(name)) => Groups::find().ok().map(|groups| groups.left_by(name)),
-            (Err(_), None) => None,
-        };
-        if let Some(group) = group {
-            group.end();
-        }
-    }
-
     /// Makes a group that holds a replica to its memory, if it has a limit and the host permits.
     fn group(&self, spec: &ReplicaSpec) -> Option<Group> {
         if spec.reserved.memory == 0 {
@@ -203,21 +156,8 @@ impl LocalRuntime {
         alive.filter_map(|entry| entry.env.clone()).collect()
     }
 
-    /// One that was ready and does not answer now may only be busy: it is watched like any other that is unready.
-    fn adopt(&self, manifest: Manifest, folder: PathBuf, health: Health) {
-        let state = match (health, manifest.ready_at) {
-            (Health::Ready, Some(_)) => ReplicaState::Ready,
-            (_, Some(_)) => ReplicaState::Unready,
-            _ => ReplicaState::Loading,
-        };
-        let text = format!("replica {} was left running by a former server and is adopted", manifest.id);
-        self.platform(&manifest.deployment, LogLevel::Info, &text);
-        self.registry.lock().ports.mark(manifest.port);
-        self.watch_over(manifest, folder, state, None);
-    }
-
     /// Registers a running process and follows it to its end.
-    fn watch_over(
+    pub(crate) fn watch_over(
         &self,
         manifest: Manifest,
         folder: PathBuf,
@@ -265,18 +205,9 @@ impl LocalRuntime {
         tokio::spawn(supervisor.run());
     }
 
-    fn platform(&self, deployment: &DeploymentId, level: LogLevel, text: &str) {
+    pub(crate) fn platform(&self, deployment: &DeploymentId, level: LogLevel, text: &str) {
         self.logs.append(deployment, [Parsed::plain(LogSource::Platform, Some(level), text)]);
     }
-}
-
-/// Asks one that was ready how it is.
-async fn asked(manifest: Manifest, folder: PathBuf) -> (Manifest, PathBuf, Health) {
-    let health = match manifest.ready_at {
-        Some(_) => probe(manifest.port, &manifest.endpoints.readiness, Duration::from_secs(2)).await,
-        None => Health::NotReady,
-    };
-    (manifest, folder, health)
 }
 
 #[async_trait]

@@ -1,0 +1,84 @@
+//! Taking over the replicas that a former server left running.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{LogLevel, ReplicaState};
+use tokio::task::JoinSet;
+
+use crate::LocalRuntime;
+use crate::cgroup::Groups;
+use crate::manifest::Manifest;
+use crate::probe::{Health, probe};
+use crate::strays::stop_strays;
+
+impl LocalRuntime {
+    /// Adopts what lives, and removes what the others left.
+    pub(crate) async fn adopt_all(self: &Arc<Self>) {
+        let Ok(folders) = std::fs::read_dir(self.files.replicas()) else { return };
+        let (mut kept, mut tokens, mut gone) = (JoinSet::new(), BTreeSet::new(), Vec::new());
+        for folder in folders.flatten().map(|entry| entry.path()) {
+            match Manifest::read(&folder) {
+                Ok(manifest) if manifest.identity.is_alive() => {
+                    tokens.insert(manifest.identity.token.clone());
+                    kept.spawn(asked(manifest, folder));
+                }
+                // Ended, or never written down: nothing of it may be left.
+                _ => gone.push(folder),
+            }
+        }
+        let strays = stop_strays(&self.files.replicas(), &tokens).await;
+        if strays > 0 {
+            tracing::warn!(strays, "stopped processes that a former server had left");
+        }
+        for folder in gone {
+            self.leave_group(&folder);
+            if let Err(error) = std::fs::remove_dir_all(&folder) {
+                tracing::warn!(folder = %folder.display(), %error, "could not remove what a replica left");
+            }
+        }
+        while let Some(asked) = kept.join_next().await {
+            if let Ok((manifest, folder, health)) = asked {
+                self.adopt(manifest, folder, health);
+            }
+        }
+    }
+
+    /// Removes the control group of a replica that ended while no server watched.
+    fn leave_group(&self, folder: &Path) {
+        let written = Manifest::read(folder).map(|manifest| manifest.group);
+        let group = match (written, folder.file_name().and_then(|name| name.to_str())) {
+            (Ok(group), _) => group,
+            // It was never written down.
+            (Err(_), Some(name)) => Groups::find().ok().map(|groups| groups.left_by(name)),
+            (Err(_), None) => None,
+        };
+        if let Some(group) = group {
+            group.end();
+        }
+    }
+
+    /// One that was ready and does not answer now may only be busy: it is watched like any other that is unready.
+    fn adopt(&self, manifest: Manifest, folder: PathBuf, health: Health) {
+        let state = match (health, manifest.ready_at) {
+            (Health::Ready, Some(_)) => ReplicaState::Ready,
+            (_, Some(_)) => ReplicaState::Unready,
+            _ => ReplicaState::Loading,
+        };
+        let text = format!("replica {} was left running by a former server and is adopted", manifest.id);
+        self.platform(&manifest.deployment, LogLevel::Info, &text);
+        self.registry.lock().ports.mark(manifest.port);
+        self.watch_over(manifest, folder, state, None);
+    }
+}
+
+/// Asks one that was ready how it is.
+async fn asked(manifest: Manifest, folder: PathBuf) -> (Manifest, PathBuf, Health) {
+    let health = match manifest.ready_at {
+        Some(_) => probe(manifest.port, &manifest.endpoints.readiness, Duration::from_secs(2)).await,
+        None => Health::NotReady,
+    };
+    (manifest, folder, health)
+}
