@@ -8,6 +8,7 @@ mod error;
 mod identity;
 mod keys;
 mod logs;
+mod metrics;
 mod models;
 mod patches;
 mod promotions;
@@ -58,6 +59,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(&path(deployment, "/patches/state"), get(patches::state))
         .route(&path(deployment, "/patches/sync"), post(patches::sync))
         .route(&path(deployment, "/logs"), get(logs::by_query).post(logs::by_body))
+        .route(&path(deployment, "/metrics"), get(metrics::of_deployment))
         .route(&path(model, "/environments"), get(environments::list).post(environments::create))
         .route(environment, get(environments::read).patch(environments::update).delete(environments::delete))
         .route(&path(environment, "/promote"), post(promotions::promote_to_environment))
@@ -66,6 +68,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(&path(environment, "/activate"), post(environments::activate))
         .route(&path(environment, "/deactivate"), post(environments::deactivate))
         .route(&path(environment, "/logs"), get(logs::of_environment))
+        .route(&path(environment, "/metrics"), get(metrics::of_environment))
         .route("/users/me", get(identity::me))
         .route("/organizations/me", get(identity::organization))
         .route("/teams", get(identity::teams))

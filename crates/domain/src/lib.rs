@@ -8,6 +8,7 @@ mod analysis;
 mod autoscaling;
 mod check_decision;
 mod deployment;
+mod durations;
 mod environment;
 mod error;
 mod event;
@@ -17,6 +18,7 @@ mod id;
 mod invariant;
 mod live;
 mod log;
+mod metrics;
 mod model;
 mod name;
 mod place;
@@ -43,6 +45,7 @@ pub use check_decision::check_decision;
 pub use deployment::{
     Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_publish, may_rename,
 };
+pub use durations::{Durations, SIZES, middle_of, size_of};
 pub use environment::{
     CleanupStrategy, Environment, PromotionPatch, PromotionSettings, RollingConfig, may_delete_environment,
 };
@@ -54,6 +57,7 @@ pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId,
 pub use invariant::{Violation, check as check_invariant};
 pub use live::{LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch};
 pub use log::{LogLevel, LogLine, LogQuery, LogSource};
+pub use metrics::{Counted, Counters, KEPT, KEPT_FINE, Measured, Outcome, Outcomes, Period};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
 pub use place::{Holding, PlaceRequest, Placement, Refusal, could_hold, free, place};

@@ -7,6 +7,7 @@ mod dashboard;
 mod doors;
 mod life;
 mod management;
+mod metrics;
 mod purge;
 mod push;
 mod room;

@@ -104,7 +104,8 @@ impl Work<'_> {
         if share_of(demand, weight) <= u64::from(self.capacity(id)) || self.at_maximum(id) {
             return Ok(());
         }
-        Err(Hold::Capacity { ready, needed: self.replicas_for_share(id, weight, demand) })
+        let waiting = self.deployment(id).and_then(|deployment| deployment.waiting.clone());
+        Err(Hold::Capacity { ready, needed: self.replicas_for_share(id, weight, demand), waiting })
     }
 
     fn candidate_broken(&self, promotion: &Promotion) -> Option<String> {
