@@ -63,7 +63,7 @@ async fn create_key(
     body: Json<NewKey>,
 ) -> Result<Response, Response> {
     door.check(&headers)?;
-    let owner = Actor { name: "command line".into(), ..Actor::system() };
+    let owner = Actor { name: "command line".into(), door: domain::Door::Other, ..Actor::system() };
     let created = door.api.control.create_key(&owner, &body.name, body.role, None).await;
     let created = created.map_err(|error| rest::failure(&error))?;
     Ok(answer::ok(&serde_json::json!({ "api_key": created.key })))

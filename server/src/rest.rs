@@ -1,5 +1,6 @@
 //! The management API under `/v1`, on any host name of this server.
 
+mod audit;
 mod body;
 pub mod contract;
 mod deployments;
@@ -82,6 +83,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/teams/{team}/secrets", get(secrets::list_of_team).post(secrets::set_of_team))
         .route("/teams/{team}/secrets/{name}", delete(secrets::delete_of_team))
         .route("/billing/usage_summary", get(usage::summary))
+        .route("/audit_logs", get(audit::of_workspace))
+        .route(&path(model, "/audit_logs"), get(audit::of_model))
         .fallback(not_served)
         .method_not_allowed_fallback(not_served)
         .layer(middleware::from_fn_with_state(api.clone(), authenticate))

@@ -159,11 +159,12 @@ impl ControlPlane {
             deployment: None,
             environment: None,
             sentence: format!("API key {prefix} ({name}) was created"),
-            data: json!({ "prefix": prefix, "role": role }),
+            data: json!({ "prefix": prefix, "name": name, "role": role, "models": row.models }),
         };
         tx.append(&self.event(actor, now, 0, about)).await?;
         tx.commit().await?;
         self.reload_keys().await?;
+        self.tell_workspace();
         Ok(NewKey { key: key.to_owned(), prefix })
     }
 
@@ -200,20 +201,22 @@ impl ControlPlane {
     pub async fn revoke_key(&self, actor: &Actor, prefix: &str) -> Result<(), Error> {
         self.may(actor, Action::Administer)?;
         let now = self.now();
+        let known = self.parts.store.keys().await?.into_iter().find(|row| row.prefix == prefix);
         let mut tx = self.parts.store.begin().await?;
-        if !tx.revoke_key(prefix, now).await? {
+        let (Some(known), true) = (known, tx.revoke_key(prefix, now).await?) else {
             return Err(Error::NotFound(format!("there is no API key with the prefix `{prefix}`")));
-        }
+        };
         let about = About {
             kind: EventKind::ApiKeyDeleted,
             model: None,
             deployment: None,
             environment: None,
-            sentence: format!("API key {prefix} was revoked"),
-            data: json!({ "prefix": prefix }),
+            sentence: format!("API key {prefix} ({}) was revoked", known.name),
+            data: json!({ "prefix": prefix, "name": known.name, "role": known.role, "models": known.models }),
         };
         tx.append(&self.event(actor, now, 0, about)).await?;
         tx.commit().await?;
+        self.tell_workspace();
         self.reload_keys().await
     }
 

@@ -23,6 +23,7 @@ mod sessions;
 mod switch;
 mod uploads;
 
+pub use activity::{ActivityPage, ActivityQuery};
 pub use changes::{ChangeSet, Received, Synced, WatchState};
 pub use diff::{CopyDiff, DiffLine, FileChange, FileDiff, LineTag};
 pub use error::Error;

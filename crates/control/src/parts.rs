@@ -111,6 +111,12 @@ impl ControlPlane {
         let _ = self.parts.changes.send(change);
     }
 
+    /// Tells everybody that something of the workspace has changed that belongs to no model.
+    pub(crate) fn tell_workspace(&self) {
+        let _ =
+            self.parts.changes.send(Change { kind: ChangeKind::Models, id: String::new(), generation: 0 });
+    }
+
     /// Waits, within bounds, until requests meet what was recorded.
     pub(crate) async fn moved(&self, done: &Done) -> bool {
         self.parts.applied.wait_applied(&done.model, done.generation, MOVED_WITHIN).await
@@ -124,6 +130,8 @@ impl ControlPlane {
             model: about.model.cloned(),
             deployment: about.deployment.cloned(),
             environment: about.environment.cloned(),
+            model_name: None,
+            deployment_name: None,
             actor: actor.clone(),
             sentence: about.sentence,
             data: about.data,
@@ -185,9 +193,20 @@ impl Held {
         self.state.promotions.iter().find(|promotion| &promotion.environment == name)
     }
 
+    /// Adds a deployment.
+    pub async fn insert_deployment(&mut self, deployment: domain::Deployment) -> Result<(), Error> {
+        self.tx.insert_deployment(&deployment).await?;
+        self.state.deployments.push(deployment);
+        Ok(())
+    }
+
     /// Writes a deployment over what was read.
     pub async fn save_deployment(&mut self, mut deployment: domain::Deployment) -> Result<(), Error> {
-        written(self.tx.save_deployment(&mut deployment).await?)
+        written(self.tx.save_deployment(&mut deployment).await?)?;
+        if let Some(known) = self.state.deployments.iter_mut().find(|known| known.id == deployment.id) {
+            *known = deployment;
+        }
+        Ok(())
     }
 
     pub async fn save_environment(&mut self, mut environment: domain::Environment) -> Result<(), Error> {
@@ -198,7 +217,7 @@ impl Held {
         written(self.tx.save_promotion(&mut promotion).await?)
     }
 
-    /// Records what was done.
+    /// Records what was done, under the names that are in force afterwards.
     pub async fn record(
         &mut self,
         plane: &ControlPlane,
@@ -211,7 +230,10 @@ impl Held {
     ) -> Result<(), Error> {
         let model = self.state.model.id.clone();
         let about = About { kind, model: Some(&model), deployment, environment, sentence, data };
-        let event = plane.event(actor, self.now, self.events, about);
+        let mut event = plane.event(actor, self.now, self.events, about);
+        event.model_name = Some(self.state.model.name.to_string());
+        let named = self.state.deployments.iter().find(|known| Some(&known.id) == deployment);
+        event.deployment_name = named.map(|known| known.name.to_string());
         self.events += 1;
         self.tx.append(&event).await?;
         Ok(())

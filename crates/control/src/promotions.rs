@@ -38,7 +38,8 @@ impl ControlPlane {
         Ok(id)
     }
 
-    /// Records a promotion inside a use case that holds the model. `fresh` marks a candidate whose row is not written yet.
+    /// Records a promotion inside a use case that holds the model. `fresh` marks a candidate whose row is not written yet:
+    /// its push is what people read of, so the promotion has no row of its own in the activity.
     pub(crate) async fn begin_promotion(
         &self,
         held: &mut Held,
@@ -98,13 +99,21 @@ impl ControlPlane {
         let id = candidate.id.clone();
         let candidate_name = candidate.name.clone();
         if copy || fresh {
-            held.tx.insert_deployment(&candidate).await?;
+            held.insert_deployment(candidate).await?;
         } else {
             held.save_deployment(candidate).await?;
         }
         held.tx.insert_promotion(&promotion).await?;
+        if fresh {
+            return Ok(id);
+        }
         let sentence = format!("promotion of {candidate_name} to {name} began");
-        let data = json!({ "promotion": promotion.id, "strategy": strategy, "copy": copy });
+        let data = json!({
+            "promotion": promotion.id,
+            "strategy": strategy,
+            "copy": copy,
+            "strategy_override": request.strategy.is_some(),
+        });
         held.record(self, actor, EventKind::ModelDeploymentPromoted, Some(&id), Some(name), sentence, data)
             .await?;
         Ok(id)

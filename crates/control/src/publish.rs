@@ -50,9 +50,9 @@ impl ControlPlane {
         };
         let copy = self.copy(&held, &source, name, actor);
         let (copy_id, copy_name) = (copy.id.clone(), copy.name.clone());
-        held.tx.insert_deployment(&copy).await?;
+        held.insert_deployment(copy).await?;
         let sentence = format!("{copy_name} was published from the development deployment");
-        let data = json!({ "copied_from": source.id });
+        let data = json!({ "copied_from": source.id, "publish": true });
         held.record(self, actor, EventKind::ModelDeployed, Some(&copy_id), None, sentence, data).await?;
         self.finish(held).await?;
         Ok(copy_id)

@@ -196,9 +196,11 @@ impl ControlPlane {
     }
 
     async fn try_record(&self, actor: &Actor, push: &Push, checked: &Checked) -> Result<Pushed, Error> {
-        let mut held = self.hold_target(actor, push).await?;
+        let mut held = self.hold_target(push).await?;
         let deployment = match push.target {
-            PushTarget::Development { .. } => self.record_development(&mut held, actor, checked).await?,
+            PushTarget::Development { .. } => {
+                self.record_development(&mut held, actor, push, checked).await?
+            }
             _ => self.record_published(&mut held, actor, push, checked).await?,
         };
         let done = self.finish(held).await?;
@@ -206,7 +208,7 @@ impl ControlPlane {
     }
 
     /// The model a push is for, made now if it is new.
-    async fn hold_target(&self, actor: &Actor, push: &Push) -> Result<Held, Error> {
+    async fn hold_target(&self, push: &Push) -> Result<Held, Error> {
         let (name, may_exist) = match &push.target {
             PushTarget::Version { model } => return self.hold(model).await,
             PushTarget::NewModel { name } => (name, false),
@@ -238,10 +240,7 @@ impl ControlPlane {
         }
         tx.insert_environment(&production).await?;
         let state = tx.load_model(&model.id).await?.ok_or_else(|| crate::parts::no_model(&model.id))?;
-        let mut held = Held::new(tx, state, model.generation, now);
-        let sentence = format!("model {} was created", model.name);
-        held.record(self, actor, EventKind::ModelCreated, None, None, sentence, json!({})).await?;
-        Ok(held)
+        Ok(Held::new(tx, state, model.generation, now))
     }
 
     async fn record_published(
@@ -276,8 +275,8 @@ impl ControlPlane {
         let id = deployment.id.clone();
         let pushed_name = deployment.name.clone();
         let Some(environment) = &checked.environment else {
-            held.tx.insert_deployment(&deployment).await?;
-            self.record_push(held, actor, &id, None, format!("{pushed_name} was pushed")).await?;
+            held.insert_deployment(deployment).await?;
+            self.record_push(held, actor, push, &id, None, format!("{pushed_name} was pushed")).await?;
             return Ok(id);
         };
         if let Some(running) = held.running(environment) {
@@ -285,26 +284,38 @@ impl ControlPlane {
                 "{pushed_name} was pushed and left unpromoted: {environment} has a promotion in progress ({} %)",
                 running.percent()
             );
-            held.tx.insert_deployment(&deployment).await?;
-            self.record_push(held, actor, &id, None, sentence).await?;
+            held.insert_deployment(deployment).await?;
+            self.record_push(held, actor, push, &id, None, sentence).await?;
             return Ok(id);
         }
         let request = PromotionRequest { strategy: None, scale_down_previous: push.scale_down_previous };
         self.begin_promotion(held, actor, deployment, environment, &request, true).await?;
         let sentence = format!("{pushed_name} was pushed to {environment}");
-        self.record_push(held, actor, &id, Some(environment), sentence).await?;
+        self.record_push(held, actor, push, &id, Some(environment), sentence).await?;
         Ok(id)
     }
 
+    /// A push leaves one row, whatever it makes: a model, a deployment, a promotion.
     async fn record_push(
         &self,
         held: &mut Held,
         actor: &Actor,
+        push: &Push,
         id: &DeploymentId,
         environment: Option<&EnvironmentName>,
         sentence: String,
     ) -> Result<(), Error> {
-        held.record(self, actor, EventKind::ModelDeployed, Some(id), environment, sentence, json!({})).await
+        let new_model = held.state.deployments.len() == 1 && held.generation == 1;
+        let sentence = match new_model {
+            true => format!("{sentence}, the first of the new model {}", held.state.model.name),
+            false => sentence,
+        };
+        let data = json!({
+            "publish": !matches!(push.target, PushTarget::Development { .. }),
+            "scale_previous_to_zero": environment.is_some() && push.scale_down_previous,
+            "new_model": new_model,
+        });
+        held.record(self, actor, EventKind::ModelDeployed, Some(id), environment, sentence, data).await
     }
 
     /// Fills the one development slot, in place if there is one.
@@ -312,6 +323,7 @@ impl ControlPlane {
         &self,
         held: &mut Held,
         actor: &Actor,
+        push: &Push,
         checked: &Checked,
     ) -> Result<DeploymentId, Error> {
         let existing =
@@ -320,8 +332,9 @@ impl ControlPlane {
         let mut fresh = self.new_deployment(held, actor, checked, name, DeploymentKind::Development);
         let id = match existing {
             None => {
-                held.tx.insert_deployment(&fresh).await?;
-                fresh.id
+                let id = fresh.id.clone();
+                held.insert_deployment(fresh).await?;
+                id
             }
             Some(slot) => {
                 fresh.id = slot.id.clone();
@@ -332,7 +345,8 @@ impl ControlPlane {
                 slot.id
             }
         };
-        self.record_push(held, actor, &id, None, "the development deployment was pushed".into()).await?;
+        let sentence = "the development deployment was pushed".into();
+        self.record_push(held, actor, push, &id, None, sentence).await?;
         Ok(id)
     }
 

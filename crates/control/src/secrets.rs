@@ -43,6 +43,7 @@ impl ControlPlane {
         );
         tx.append(&self.event(actor, now, 0, about)).await?;
         tx.commit().await?;
+        self.tell_workspace();
         Ok(stored)
     }
 
@@ -57,6 +58,7 @@ impl ControlPlane {
         let about = about(EventKind::SecretDeleted, &id, name, "was deleted");
         tx.append(&self.event(actor, now, 0, about)).await?;
         tx.commit().await?;
+        self.tell_workspace();
         Ok(())
     }
 

@@ -46,6 +46,22 @@ pub enum Door {
     Api,
     /// Slipway itself.
     System,
+    /// The command line of the machine that Slipway runs on.
+    Other,
+}
+
+impl Door {
+    pub const ALL: [Self; 4] = [Self::Ui, Self::Api, Self::System, Self::Other];
+
+    /// Its name in queries and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ui => "UI",
+            Self::Api => "API",
+            Self::System => "SYSTEM",
+            Self::Other => "OTHER",
+        }
+    }
 }
 
 /// Somebody who asks.
@@ -63,5 +79,10 @@ impl Actor {
     /// Slipway acting by itself.
     pub fn system() -> Self {
         Self { name: "Slipway".into(), key_prefix: None, role: Role::Admin, door: Door::System }
+    }
+
+    /// What tells one from another: the key's prefix, or the name of who has no key.
+    pub fn id(&self) -> &str {
+        self.key_prefix.as_deref().unwrap_or(&self.name)
     }
 }

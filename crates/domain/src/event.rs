@@ -48,6 +48,12 @@ pub struct Event {
     pub model: Option<ModelId>,
     pub deployment: Option<DeploymentId>,
     pub environment: Option<EnvironmentName>,
+    /// What the model was called then; unknown for old rows.
+    #[serde(default)]
+    pub model_name: Option<String>,
+    /// What the deployment was called then; unknown for old rows.
+    #[serde(default)]
+    pub deployment_name: Option<String>,
     pub actor: Actor,
     /// What happened, as one sentence.
     pub sentence: String,

@@ -3,6 +3,7 @@
 //! The product's rules are told in `docs/semantics.md`; docstrings cite its sections.
 
 mod access;
+mod activity;
 mod amount;
 mod analysis;
 mod autoscaling;
@@ -36,6 +37,7 @@ mod traffic;
 mod usage;
 
 pub use access::{Action, Actor, Door, Role};
+pub use activity::EventGroup;
 pub use amount::{GIB, MIB, cores_text, memory_text};
 pub use analysis::{ENOUGH, Evidence, Judgement, SideCounts, chance_of, judge};
 pub use autoscaling::{

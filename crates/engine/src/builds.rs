@@ -151,6 +151,8 @@ impl OneBuild {
                 model: Some(deployment.model.clone()),
                 deployment: Some(deployment.id.clone()),
                 environment: deployment.environment.clone(),
+                model_name: None,
+                deployment_name: Some(deployment.name.to_string()),
                 actor: Actor::system(),
                 sentence: format!("{what} {} failed: {reason}", deployment.name),
                 data: serde_json::json!({ "reason": reason }),

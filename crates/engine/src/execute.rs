@@ -78,6 +78,10 @@ impl Engine {
             tx.rollback().await?;
             return Ok(None);
         }
+        let name = |id: &domain::DeploymentId| {
+            let known = snapshot.deployments.iter().find(|deployment| &deployment.id == id)?;
+            Some(known.name.to_string())
+        };
         for (order, planned) in plan.events.iter().enumerate() {
             tx.append(&Event {
                 id: EventId::ordered(at.now, order as u16, self.random_bytes()),
@@ -86,6 +90,8 @@ impl Engine {
                 model: Some(snapshot.model.id.clone()),
                 deployment: planned.deployment.clone(),
                 environment: planned.environment.clone(),
+                model_name: Some(snapshot.model.name.to_string()),
+                deployment_name: planned.deployment.as_ref().and_then(name),
                 actor: Actor::system(),
                 sentence: planned.sentence.clone(),
                 data: planned.data.clone(),
@@ -236,6 +242,8 @@ impl Engine {
                 model: Some(failed.model.clone()),
                 deployment: Some(failed.id.clone()),
                 environment: failed.environment.clone(),
+                model_name: Some(state.model.name.to_string()),
+                deployment_name: Some(failed.name.to_string()),
                 actor: Actor::system(),
                 sentence: format!("{} failed: {reason}", failed.name),
                 data: serde_json::json!({ "reason": reason }),

@@ -3,6 +3,7 @@
 //! Rows hold a domain type as a JSON document beside the columns that are searched by. Whatever changes is written only
 //! over the version that was read.
 
+mod activity;
 mod deployments;
 mod environments;
 mod error;
@@ -22,6 +23,7 @@ mod uploads;
 mod usage;
 mod vault;
 
+pub use activity::ActivityFilter;
 pub use error::Error;
 pub use events::EventFilter;
 pub use keys::{KeyRow, LinkRow, SessionRow};

@@ -1,5 +1,6 @@
 //! The shapes of the management API, as its clients know them.
 
+mod audit;
 mod metrics;
 mod requests;
 mod settings;
@@ -8,6 +9,7 @@ use domain::{DeploymentKind, Host, MIB, Phase, Standing, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
+pub use audit::{AuditLog, Pagination};
 pub use metrics::{Metrics, MetricsRequest};
 pub use requests::{
     Backpressure as BackpressureUpdate, CreateEnvironment, EnvironmentSettingsUpdate, LogsRequest,

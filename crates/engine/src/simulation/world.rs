@@ -309,6 +309,8 @@ impl World {
             model: Some(self.model.clone()),
             deployment: Some(candidate.id.clone()),
             environment: Some(environment.name.clone()),
+            model_name: None,
+            deployment_name: Some(name.to_string()),
             actor: Actor::system(),
             sentence: format!("promotion of {name} to production began"),
             data: serde_json::json!({}),

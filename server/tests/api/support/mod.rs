@@ -111,9 +111,17 @@ impl World {
 
     /// A one-time link, as the command line gets it.
     pub async fn sign_in_link(&self) -> String {
+        self.local().sign_in_link().await.unwrap()
+    }
+
+    /// A new key, as the command line makes it.
+    pub async fn create_key(&self, name: &str, role: &str) -> String {
+        self.local().create_key(name, role).await.unwrap()
+    }
+
+    fn local(&self) -> server::client::Local {
         let text = std::fs::read_to_string(self.data.path().join("local.json")).unwrap();
-        let local: server::client::Local = serde_json::from_str(&text).unwrap();
-        local.sign_in_link().await.unwrap()
+        serde_json::from_str(&text).unwrap()
     }
 
     pub async fn credentials(&self) -> Credentials {

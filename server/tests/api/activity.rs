@@ -1,0 +1,574 @@
+//! What is recorded of whom, and how it is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{Door, Event, EventKind};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Call, World, archive, client, config, pushed};
+
+/// Reads what was recorded of people, step by step.
+struct Ledger<'a> {
+    world: &'a World,
+    seen: BTreeSet<String>,
+}
+
+impl<'a> Ledger<'a> {
+    async fn open(world: &'a World) -> Self {
+        let mut ledger = Self { world, seen: BTreeSet::new() };
+        ledger.news().await;
+        ledger
+    }
+
+    /// What people did since the last look.
+    async fn news(&mut self) -> Vec<Event> {
+        let events = self.world.events().await.into_iter().filter(|event| event.actor.door != Door::System);
+        events.filter(|event| self.seen.insert(event.id.to_string())).collect()
+    }
+
+    /// One thing was done since the last look, and it left one row.
+    async fn one(&mut self, kind: EventKind, door: Door, answer: Answer) -> Event {
+        assert_eq!(answer.status, 200, "{kind:?} by {door:?}: {}", answer.text());
+        self.row(kind, door).await
+    }
+
+    async fn row(&mut self, kind: EventKind, door: Door) -> Event {
+        let mut news = self.news().await;
+        assert_eq!(news.len(), 1, "{kind:?} by {door:?} leaves one row: {news:#?}");
+        let event = news.remove(0);
+        assert_eq!((event.kind, event.actor.door), (kind, door), "{event:?}");
+        let name = if door == Door::Other { "command line" } else { "admin" };
+        assert_eq!(event.actor.name, name, "{event:?}");
+        if event.model.is_some() {
+            assert!(event.model_name.is_some(), "{event:?}");
+        }
+        assert_eq!(event.deployment.is_some(), event.deployment_name.is_some(), "{event:?}");
+        event
+    }
+
+    async fn none(&mut self, what: &str, answer: Answer) {
+        assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+        let news = self.news().await;
+        assert!(news.is_empty(), "{what} changes nothing: {news:?}");
+    }
+}
+
+fn push_of(name: &str, description: &str, key: &str) -> Value {
+    client::create_model(name, key, &config(description), "")
+}
+
+#[tokio::test]
+async fn each_change_by_each_door_leaves_one_row() {
+    use EventKind as K;
+    let world = World::start().await;
+    let mut ledger = Ledger::open(&world).await;
+    let rest = async |method: &str, path: String, body: Value| world.rest(method, &path, body).await;
+
+    // Pushes: the permission to upload is no change, and one push is one row whatever it makes.
+    let key = world.upload(archive()).await;
+    assert!(ledger.news().await.is_empty(), "an upload changes nothing");
+    let (model, first) = pushed(&world.ask(push_of("Recorded", "", &key)).await);
+    let event = ledger.row(K::ModelDeployed, Door::Api).await;
+    assert!(event.sentence.contains("the first of the new model Recorded"), "{event:?}");
+    assert_eq!(event.deployment_name.as_deref(), Some("deployment-1"));
+    world.reaches(&model, &first, "ACTIVE").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    world.until(&production, |seen| seen["current_deployment"]["id"] == first.as_str()).await;
+    let (_, second) = world.push(Err(&model), "").await;
+    ledger.row(K::ModelDeployed, Door::Api).await;
+    world.reaches(&model, &second, "ACTIVE").await;
+
+    // Environments and their settings.
+    let environments = format!("/v1/models/{model}/environments");
+    ledger
+        .one(
+            K::EnvironmentCreated,
+            Door::Api,
+            rest("POST", environments.clone(), json!({ "name": "staging" })).await,
+        )
+        .await;
+    let fields = [("model_id", model.as_str()), ("name", "other")];
+    ledger.one(K::EnvironmentCreated, Door::Ui, world.act("create_environment", &fields).await).await;
+    let scaling = |max: u32| json!({ "autoscaling_settings": { "max_replica": max } });
+    let staging = format!("{environments}/staging");
+    let event =
+        ledger.one(K::EnvironmentUpdated, Door::Api, rest("PATCH", staging.clone(), scaling(3)).await).await;
+    assert_eq!(event.data["previous_settings"]["autoscaling"]["max_replica"], 1);
+    ledger.none("the same settings", rest("PATCH", staging, scaling(3)).await).await;
+    let of_staging = [("model_id", model.as_str()), ("environment", "staging")];
+    let fields = [of_staging[0], of_staging[1], ("concurrency_target", "5")];
+    let event = ledger
+        .one(K::EnvironmentUpdated, Door::Ui, world.act("update_environment_autoscaling", &fields).await)
+        .await;
+    assert_eq!(event.data["previous_settings"]["autoscaling"]["concurrency_target"], 1);
+    let fields = [
+        of_staging[0],
+        of_staging[1],
+        ("ramp_up_while_promoting", "true"),
+        ("ramp_up_duration", "90s"),
+        ("promotion_cleanup_strategy", "KEEP"),
+        ("stop_on_errors", "true"),
+    ];
+    let event = ledger
+        .one(K::EnvironmentUpdated, Door::Ui, world.act("update_promotion_settings", &fields).await)
+        .await;
+    assert_eq!(event.data["previous_settings"]["promotion"]["promotion_cleanup_strategy"], "SCALE_TO_ZERO");
+
+    // Deployments: names, scaling.
+    let path = |id: &str| format!("/v1/models/{model}/deployments/{id}");
+    let event = ledger
+        .one(
+            K::ModelDeploymentRenamed,
+            Door::Api,
+            rest("PATCH", path(&second), json!({ "name": "two" })).await,
+        )
+        .await;
+    assert_eq!(
+        (event.deployment_name.as_deref(), &event.data["previous_name"]),
+        (Some("two"), &json!("deployment-2"))
+    );
+    let of_second = [("model_id", model.as_str()), ("deployment_id", second.as_str())];
+    let fields = [of_second[0], of_second[1], ("name", "second")];
+    ledger.one(K::ModelDeploymentRenamed, Door::Ui, world.act("rename", &fields).await).await;
+    ledger.none("the same name", world.act("rename", &fields).await).await;
+    let settings = format!("{}/autoscaling_settings", path(&second));
+    let kind = K::ModelDeploymentAutoscalingSettingsChanged;
+    let event = ledger.one(kind, Door::Api, rest("PATCH", settings, json!({ "max_replica": 4 })).await).await;
+    assert_eq!(
+        (&event.data["settings"]["max_replica"], &event.data["previous_settings"]["max_replica"]),
+        (&json!(4), &json!(1))
+    );
+    let fields = [of_second[0], of_second[1], ("max_replica", "2")];
+    ledger.one(kind, Door::Ui, world.act("update_autoscaling", &fields).await).await;
+    let event = ledger
+        .one(
+            K::ModelRenamed,
+            Door::Api,
+            rest("PATCH", format!("/v1/models/{model}"), json!({ "name": "Renamed" })).await,
+        )
+        .await;
+    assert_eq!(event.model_name.as_deref(), Some("Renamed"));
+
+    // On and off, by the deployment and by the environment.
+    ledger
+        .one(
+            K::ModelDeploymentDeactivated,
+            Door::Api,
+            rest("POST", format!("{}/deactivate", path(&second)), json!({})).await,
+        )
+        .await;
+    ledger
+        .none("what is off already", rest("POST", format!("{}/deactivate", path(&second)), json!({})).await)
+        .await;
+    ledger
+        .one(
+            K::ModelDeploymentActivated,
+            Door::Api,
+            rest("POST", format!("{}/activate", path(&second)), json!({})).await,
+        )
+        .await;
+    ledger.one(K::ModelDeploymentDeactivated, Door::Ui, world.act("deactivate", &of_second).await).await;
+    ledger.one(K::ModelDeploymentActivated, Door::Ui, world.act("activate", &of_second).await).await;
+    ledger
+        .one(
+            K::ModelDeploymentDeactivated,
+            Door::Api,
+            rest("POST", format!("{production}/deactivate"), json!({})).await,
+        )
+        .await;
+    ledger
+        .one(
+            K::ModelDeploymentActivated,
+            Door::Api,
+            rest("POST", format!("{production}/activate"), json!({})).await,
+        )
+        .await;
+    let of_production = [("model_id", model.as_str()), ("environment", "production")];
+    ledger
+        .one(
+            K::ModelDeploymentDeactivated,
+            Door::Ui,
+            world.act("deactivate_environment", &of_production).await,
+        )
+        .await;
+    ledger
+        .one(K::ModelDeploymentActivated, Door::Ui, world.act("activate_environment", &of_production).await)
+        .await;
+    world.reaches(&model, &first, "ACTIVE").await;
+    world.reaches(&model, &second, "ACTIVE").await;
+
+    // Replicas.
+    let replicas = format!("/api/ui/replicas?model_id={model}&deployment_id={first}");
+    let mut ended = String::new();
+    for door in [Door::Api, Door::Ui] {
+        let another = |seen: &Value| {
+            seen["copies"].as_array().is_some_and(|all| all.len() == 1 && all[0]["id"] != ended.as_str())
+        };
+        let seen = world.until(&replicas, another).await;
+        let replica = seen["copies"][0]["id"].as_str().unwrap().to_owned();
+        let answer = match door {
+            Door::Api => rest("DELETE", format!("{}/replicas/{replica}", path(&first)), json!({})).await,
+            _ => {
+                world
+                    .act(
+                        "terminate_replica",
+                        &[("model_id", &model), ("deployment_id", &first), ("replica_id", &replica)],
+                    )
+                    .await
+            }
+        };
+        let event = ledger.one(K::ReplicaTerminated, door, answer).await;
+        assert_eq!(event.data["replica"], replica);
+        ended = replica;
+    }
+
+    // Promotions and their cancelling; a canary of hours does not end by itself.
+    let canary = [
+        of_second[0],
+        of_second[1],
+        ("environment", "production"),
+        ("strategy", "canary"),
+        ("window", "10h"),
+    ];
+    let idle = |seen: &Value| seen["in_progress_promotion"].is_null();
+    ledger.one(K::ModelDeploymentPromoted, Door::Ui, world.act("promote", &canary).await).await;
+    let event = ledger
+        .one(
+            K::ModelPromotionControlAction,
+            Door::Api,
+            rest("POST", format!("{production}/force_cancel_promotion"), json!({})).await,
+        )
+        .await;
+    assert_eq!(event.data["action"], "FORCE_CANCEL");
+    world.until(&production, idle).await;
+    ledger.one(K::ModelDeploymentPromoted, Door::Ui, world.act("promote", &canary).await).await;
+    ledger
+        .one(K::ModelPromotionControlAction, Door::Ui, world.act("cancel_promotion", &of_production).await)
+        .await;
+    world.until(&production, idle).await;
+    let body = json!({ "deployment_id": second });
+    ledger
+        .one(
+            K::ModelDeploymentPromoted,
+            Door::Api,
+            rest("POST", format!("{environments}/other/promote"), body).await,
+        )
+        .await;
+    let (_, third) = world.push(Err(&model), "environment_name: \"staging\"").await;
+    let event = ledger.row(K::ModelDeployed, Door::Api).await;
+    assert_eq!(event.environment.as_ref().map(|name| name.as_str()), Some("staging"), "{event:?}");
+    world.reaches(&model, &third, "ACTIVE").await;
+
+    // A failed build.
+    let key = world.upload(archive()).await;
+    let (broken, failed) = pushed(&world.ask(push_of("Broken", "broken", &key)).await);
+    ledger.row(K::ModelDeployed, Door::Api).await;
+    world.reaches(&broken, &failed, "BUILD_FAILED").await;
+    let retry = format!("/v1/models/{broken}/deployments/{failed}/retry");
+    ledger.one(K::ModelDeploymentRetried, Door::Api, rest("POST", retry, json!({})).await).await;
+    world.reaches(&broken, &failed, "BUILD_FAILED").await;
+    let of_failed = [("model_id", broken.as_str()), ("deployment_id", failed.as_str())];
+    ledger.one(K::ModelDeploymentRetried, Door::Ui, world.act("retry", &of_failed).await).await;
+
+    // The development deployment, its changes in place and its copy.
+    let key = world.upload(archive()).await;
+    let (_, draft) = pushed(&world.ask(client::deploy_draft("Renamed", &key, &config(""))).await);
+    ledger.row(K::ModelDeployed, Door::Api).await;
+    world.reaches(&model, &draft, "ACTIVE").await;
+    let state =
+        world.get(&format!("{}/patches/state", path(&draft))).await.ok()["running_patch_point"].clone();
+    let op = json!({"type": "model_code", "action": "UPDATE", "path": "model.py", "content": "class Model:\n    pass\n"});
+    let mut next = state.clone();
+    next["content_hashes"]["model/model.py"] = Value::Null;
+    next.as_object_mut().unwrap().remove("hash");
+    let body = json!({"prev_patch_hash": state["hash"], "next_patch_point": next, "patch_ops": [op]});
+    ledger
+        .one(
+            K::ModelDeploymentPatched,
+            Door::Api,
+            rest("POST", format!("{}/patches", path(&draft)), body).await,
+        )
+        .await;
+    let synced = rest("POST", format!("{}/patches/sync", path(&draft)), json!({})).await;
+    ledger.none("waiting for a change that was sent", synced).await;
+    let of_draft = [("model_id", model.as_str()), ("deployment_id", draft.as_str())];
+    ledger.one(K::ModelDeployed, Door::Ui, world.act("publish", &of_draft).await).await;
+
+    // Secrets and keys.
+    let secret = json!({ "name": "token", "value": "do-not-tell-anybody" });
+    ledger.one(K::SecretUpdated, Door::Api, rest("POST", "/v1/secrets".into(), secret.clone()).await).await;
+    ledger.one(K::SecretUpdated, Door::Api, rest("POST", "/v1/secrets".into(), secret).await).await;
+    ledger
+        .one(K::SecretDeleted, Door::Api, rest("DELETE", "/v1/secrets/token".into(), json!({})).await)
+        .await;
+    let made = rest("POST", "/v1/api_keys".into(), json!({ "name": "ci", "type": "WORKSPACE_INVOKE" })).await;
+    let prefix = made.ok()["api_key"].as_str().unwrap().split('.').next().unwrap().to_owned();
+    ledger.one(K::ApiKeyCreated, Door::Api, made).await;
+    let event = ledger
+        .one(K::ApiKeyDeleted, Door::Api, rest("DELETE", format!("/v1/api_keys/{prefix}"), json!({})).await)
+        .await;
+    assert_eq!(event.data["name"], "ci");
+    world.create_key("laptop", "viewer").await;
+    ledger.row(K::ApiKeyCreated, Door::Other).await;
+
+    // Deleting.
+    ledger
+        .one(
+            K::EnvironmentDeleted,
+            Door::Api,
+            rest("DELETE", format!("{environments}/other"), json!({})).await,
+        )
+        .await;
+    let fields = [of_staging[0], of_staging[1], ("confirm", "staging")];
+    ledger.one(K::EnvironmentDeleted, Door::Ui, world.act("delete_environment", &fields).await).await;
+    ledger.one(K::ModelDeploymentDeleted, Door::Api, rest("DELETE", path(&third), json!({})).await).await;
+    let fields = [of_draft[0], of_draft[1], ("confirm", "development")];
+    ledger.one(K::ModelDeploymentDeleted, Door::Ui, world.act("delete_deployment", &fields).await).await;
+    ledger
+        .one(K::ModelDeleted, Door::Api, rest("DELETE", format!("/v1/models/{broken}"), json!({})).await)
+        .await;
+    let fields = [("model_id", model.as_str()), ("confirm", "Renamed")];
+    ledger.one(K::ModelDeleted, Door::Ui, world.act("delete_model", &fields).await).await;
+
+    // Nothing that was recorded has the secret's value, in whatever form it is told.
+    for path in ["/v1/audit_logs?limit=200"] {
+        let text = world.get(path).await.text();
+        assert!(!text.contains("do-not-tell-anybody"), "{path}");
+    }
+    world.stop().await;
+}
+
+/// Use cases that change something, and so leave one row each: the test above goes through them.
+const LEAVE_A_ROW: [&str; 21] = [
+    "push",
+    "publish",
+    "stage_change",
+    "promote",
+    "cancel_promotion",
+    "rename_deployment",
+    "rename_model",
+    "delete_deployment",
+    "delete_model",
+    "retry",
+    "update_autoscaling",
+    "create_environment",
+    "update_environment",
+    "delete_environment",
+    "activate",
+    "activate_environment",
+    "deactivate",
+    "deactivate_environment",
+    "terminate_replica",
+    "set_secret",
+    "delete_secret",
+];
+const LEAVE_A_ROW_OF_KEYS: [&str; 3] = ["create_key", "revoke_key", "ensure_admin_key"];
+
+/// Use cases that write and leave none, and why.
+const LEAVE_NONE: [(&str, &str); 9] = [
+    ("begin_upload", "a permission to upload; the push is what changes something"),
+    (
+        "sync_changes",
+        "the second half of a change whose row was left when it was received; what comes of it is Slipway's row",
+    ),
+    ("sign_in_with_link", "signing in changes nothing that others see"),
+    ("sign_in_with_key", "signing in changes nothing that others see"),
+    ("new_sign_in_link", "signing in changes nothing that others see"),
+    ("sign_out", "signing out changes nothing that others see"),
+    ("flush_key_use", "when a key was last used is counted, not done"),
+    ("sweep_uploads", "upkeep"),
+    ("trim_scaling_history", "upkeep"),
+];
+
+const READ: [&str; 28] = [
+    "activity",
+    "workspace_activity",
+    "model_activity",
+    "usage",
+    "watch_state",
+    "change_failure",
+    "changes_since_copy",
+    "authenticate",
+    "keys",
+    "logs",
+    "model",
+    "model_of",
+    "model_by_name",
+    "model_overviews",
+    "models",
+    "promotions",
+    "validate",
+    "storage",
+    "storage_of",
+    "live_deployments",
+    "scaling_history",
+    "secrets",
+    "unreadable_secrets",
+    "session",
+    "upload_by_access_key",
+    // What use cases are made of.
+    "open",
+    "record",
+    "insert_deployment",
+];
+
+#[test]
+fn every_use_case_is_accounted_for() {
+    let mut accounted: BTreeMap<&str, &str> = BTreeMap::new();
+    let changing = LEAVE_A_ROW.iter().chain(&LEAVE_A_ROW_OF_KEYS).map(|name| (*name, "leaves a row"));
+    let reading = READ.iter().map(|name| (*name, "reads"));
+    for (name, what) in changing.chain(LEAVE_NONE).chain(reading) {
+        assert_eq!(accounted.insert(name, what), None, "{name} is listed twice");
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/control/src");
+    let mut missing = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let source = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for line in source.lines().filter_map(|line| line.trim().strip_prefix("pub async fn ")) {
+            let name = line.split(['(', '<']).next().unwrap().to_owned();
+            // What a held model is written with.
+            if !accounted.contains_key(name.as_str()) && !name.starts_with("save_") {
+                missing.push(name);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "say of these whether they leave a row: {missing:?}");
+}
+
+async fn listed(world: &World, path: &str) -> (Vec<Value>, Option<String>) {
+    let answer = world.get(path).await.ok();
+    let cursor = answer["pagination"]["cursor"].as_str().map(str::to_owned);
+    assert_eq!(answer["pagination"]["has_more"], cursor.is_some(), "{answer}");
+    (answer["items"].as_array().unwrap().clone(), cursor)
+}
+
+async fn types(world: &World, path: &str) -> Vec<String> {
+    let items = listed(world, path).await.0;
+    items.iter().map(|item| item["event_type"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_audit_log_pages_and_filters() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Audited"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    world.until(&production, |seen| seen["current_deployment"]["id"] == deployment.as_str()).await;
+    for max in 2..30 {
+        world
+            .rest("PATCH", &production, json!({ "autoscaling_settings": { "max_replica": max } }))
+            .await
+            .ok();
+    }
+    let path = format!("/v1/models/{model}/deployments/{deployment}");
+    world.rest("PATCH", &path, json!({ "name": "one" })).await.ok();
+    world.rest("POST", "/v1/secrets", json!({ "name": "token", "value": "x" })).await.ok();
+
+    // The first page has 20, newest first, with what clients expect of a row.
+    let of_model = format!("/v1/models/{model}/audit_logs");
+    let (items, cursor) = listed(&world, &of_model).await;
+    assert_eq!(items.len(), 20);
+    assert_eq!(items[0]["event_type"], "MODEL_DEPLOYMENT_RENAMED");
+    assert_eq!(items[0]["event_data"]["previous_name"], "deployment-1");
+    assert_eq!(items[0]["event_data"]["deployment_name"], "one");
+    let changed = &items[1];
+    assert_eq!((&changed["event_type"], &changed["source"]), (&json!("ENVIRONMENT_UPDATED"), &json!("API")));
+    let data = &changed["event_data"];
+    assert_eq!((&data["max_replica"], &data["previous_settings"]["max_replica"]), (&json!(29), &json!(28)));
+    assert_eq!((&data["model_id"], &data["model_name"]), (&json!(model), &json!("Audited")));
+    let actor = &changed["actor"];
+    assert_eq!((&actor["type"], &actor["api_key_name"]), (&json!("API_KEY"), &json!("admin")));
+    let admin = actor["api_key_prefix"].as_str().unwrap().to_owned();
+
+    // Every row once, in order, in pages of any size, in both directions; the cursor knows the direction.
+    let (whole, none) = listed(&world, &format!("{of_model}?limit=200")).await;
+    assert_eq!(none, None);
+    for (start, reversed) in [("limit=7", false), ("limit=7&direction=ASC", true)] {
+        let (mut seen, mut next) = listed(&world, &format!("{of_model}?{start}")).await;
+        while let Some(cursor) = next {
+            let (page, after) = listed(&world, &format!("{of_model}?limit=7&cursor={cursor}")).await;
+            assert!(!page.is_empty());
+            seen.extend(page);
+            next = after;
+        }
+        if reversed {
+            seen.reverse();
+        }
+        assert_eq!(seen, whole);
+    }
+    let (rest, end) = listed(&world, &format!("{of_model}?cursor={}", cursor.unwrap())).await;
+    assert_eq!((items.len() + rest.len(), end), (whole.len(), None));
+
+    // Filters.
+    let ask = async |filter: &str| types(&world, &format!("/v1/audit_logs?{filter}")).await;
+    assert_eq!(ask("event_type_groups=SECRETS").await, ["SECRET_UPDATED"]);
+    assert_eq!(
+        ask("event_type_groups=METADATA&event_type_groups=SECRETS").await,
+        ["SECRET_UPDATED", "MODEL_DEPLOYMENT_RENAMED"]
+    );
+    assert!(ask("event_type_groups=SSH").await.is_empty());
+    assert_eq!(ask(&format!("user_ids={admin}&event_type_groups=DEPLOYED")).await, ["MODEL_DEPLOYED"]);
+    assert_eq!(ask("user_ids=nobody").await, Vec::<String>::new());
+    assert_eq!(
+        ask(&format!("deployment_ids={deployment}&sources=API")).await,
+        ["MODEL_DEPLOYMENT_RENAMED", "MODEL_DEPLOYED"]
+    );
+    assert_eq!(ask("environment_names=production&sources=API&limit=1").await, ["ENVIRONMENT_UPDATED"]);
+    assert!(ask("sources=SYSTEM").await.contains(&"MODEL_DEPLOYMENT_ACTIVE".to_owned()));
+    assert_eq!(ask("search=TOKEN").await, ["SECRET_UPDATED"]);
+    assert!(ask("chain_deployment_ids=any").await.is_empty());
+    assert!(ask("end_epoch_millis=1000").await.is_empty());
+    let system = &listed(&world, "/v1/audit_logs?sources=SYSTEM&limit=1").await.0[0];
+    assert_eq!(
+        (&system["actor"]["type"], &system["actor"]["api_key_prefix"]),
+        (&json!("BASETEN_SYSTEM"), &Value::Null)
+    );
+
+    // Refusals.
+    for (filter, field, says) in [
+        ("limit=0", "limit", "1 to 200"),
+        ("limit=201", "limit", "1 to 200"),
+        ("limit=all", "limit", "1 to 200"),
+        ("direction=up", "direction", "DESC, ASC"),
+        ("event_type_groups=X", "event_type_groups", "DEPLOYED"),
+        ("sources=ui", "sources", "UI"),
+        ("cursor=x", "cursor", "leave it out"),
+        ("start_epoch_millis=5&end_epoch_millis=4", "end_epoch_millis", "before it begins"),
+        ("start_epoch_millis=1.5", "start_epoch_millis", "whole number"),
+        ("page=2", "page", "cursor"),
+    ] {
+        for list in ["/v1/audit_logs", &of_model] {
+            let refused = world.get(&format!("{list}?{filter}")).await;
+            assert_eq!(refused.status, 400, "{filter}");
+            let message = refused.json()["message"].as_str().unwrap().to_owned();
+            assert!(message.starts_with(&format!("{field}: ")) && message.contains(says), "{message}");
+        }
+    }
+    assert_eq!(world.get("/v1/models/nowhere/audit_logs").await.status, 404);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_workspaces_activity_is_for_admins_and_a_models_for_viewers() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Seen"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    for (kind, workspace, of_model) in [
+        ("WORKSPACE_INVOKE", 403, 403),
+        ("WORKSPACE_EXPORT_METRICS", 403, 200),
+        ("WORKSPACE_MANAGE_ALL", 403, 200),
+        ("PERSONAL", 200, 200),
+    ] {
+        let made = world.rest("POST", "/v1/api_keys", json!({ "name": kind, "type": kind })).await.ok();
+        let key = format!("Bearer {}", made["api_key"].as_str().unwrap());
+        let status = async |path: String| {
+            world.send(Call::new("GET", path).header("authorization", key.clone())).await.status.as_u16()
+        };
+        assert_eq!(status("/v1/audit_logs".into()).await, workspace, "{kind}");
+        assert_eq!(status(format!("/v1/models/{model}/audit_logs")).await, of_model, "{kind}");
+    }
+    for path in ["/v1/audit_logs"] {
+        assert_eq!(world.send(Call::new("GET", path)).await.status, 401, "{path}");
+    }
+    world.stop().await;
+}
