@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics says where")]
 
 mod access;
+mod controls;
 mod dashboard;
 mod doors;
 mod life;
