@@ -5,7 +5,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::{AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Strategy};
+use domain::{
+    AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal, Strategy,
+};
 use http::request::Parts;
 
 use crate::error::AppError;
@@ -121,11 +123,12 @@ pub trait Backend: Send + Sync + 'static {
         name: Option<&str>,
     ) -> Result<Done, AppError>;
 
-    async fn cancel_promotion(
+    async fn signal_promotion(
         &self,
         session: &Session,
         model: &ModelId,
         environment: &EnvironmentName,
+        signal: Signal,
     ) -> Result<Done, AppError>;
 
     /// `name` is as typed; the use case validates it.

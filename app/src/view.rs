@@ -15,7 +15,8 @@ pub use deployment::{
     CallSnippet, DeploymentPage, LogCursor, LogPage, LogRow, ReplicaRow, ReplicasNow, TryAnswer,
 };
 pub use environment::{
-    Counted, Decision, EnvironmentActions, EnvironmentPage, Rollout, Rung, RungState, SampleRun, Side,
+    Counted, Decision, EnvironmentActions, EnvironmentPage, Rollout, RolloutControls, Rung, RungState,
+    SampleRun, Side,
 };
 pub use live::{ChangedFile, ChangedLine, LivePage, SinceCopy};
 pub use model::{

@@ -23,7 +23,7 @@ use app::view::{
 };
 use async_trait::async_trait;
 use domain::{
-    Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId,
+    Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal,
     Strategy, Traffic,
 };
 use http::request::Parts;
@@ -183,13 +183,14 @@ impl Backend for Dashboard {
         self.do_publish(self.actor(session)?, model, deployment, name).await
     }
 
-    async fn cancel_promotion(
+    async fn signal_promotion(
         &self,
         session: &Session,
         model: &ModelId,
         environment: &EnvironmentName,
+        signal: Signal,
     ) -> Result<Done, AppError> {
-        self.do_cancel(self.actor(session)?, model, environment).await
+        self.do_signal(self.actor(session)?, model, environment, signal).await
     }
 
     async fn rename(

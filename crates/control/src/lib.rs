@@ -3,6 +3,7 @@
 
 mod activity;
 mod changes;
+mod controls;
 mod deployments;
 mod diff;
 mod environments;

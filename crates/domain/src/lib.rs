@@ -8,6 +8,7 @@ mod amount;
 mod analysis;
 mod autoscaling;
 mod check_decision;
+mod controls;
 mod deployment;
 mod durations;
 mod environment;
@@ -44,6 +45,7 @@ pub use autoscaling::{
     AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
 };
 pub use check_decision::check_decision;
+pub use controls::{Asked, Signal, ask};
 pub use deployment::{
     Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_publish, may_rename,
 };
@@ -65,7 +67,7 @@ pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretNam
 pub use place::{Holding, PlaceRequest, Placement, Refusal, could_hold, free, place};
 pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, Tell, plan};
 pub use preview::{Preview, preview};
-pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
+pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
 pub use rollout::{Hold, Position, STAGES, Step, Strategy, next_step, stage_at};
 pub use routing::{

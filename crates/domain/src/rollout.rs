@@ -62,6 +62,8 @@ pub enum Hold {
     CandidateDown,
     /// A person paused it.
     Paused,
+    /// A person sends everything to the candidate, which can't carry it yet.
+    Forward { ready: u32, needed: u32 },
     /// What the machine runs could not be seen.
     Unknown,
 }
@@ -88,6 +90,9 @@ impl Hold {
                     .into()
             }
             Self::Paused => "paused; the split stays as it is".into(),
+            Self::Forward { ready, needed } => format!(
+                "rolling forward: all traffic needs {needed} ready replicas and the candidate has {ready}"
+            ),
             Self::Unknown => "holding: the state of the replicas could not be read".into(),
         }
     }
