@@ -12,8 +12,8 @@ use http::request::Parts;
 
 use crate::error::AppError;
 use crate::view::{
-    DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicasNow,
-    ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
+    DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage, MetricsPage, ModelPage, ModelsPage,
+    ReplicasNow, ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 
 /// Who asks, as the server knows it. The dashboard only carries it from [`Backend::open`] to the
@@ -30,6 +30,13 @@ impl Session {
     pub fn get<T: Any>(&self) -> Option<&T> {
         self.0.downcast_ref()
     }
+}
+
+/// Whose metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricsOf {
+    Deployment(DeploymentId),
+    Environment(EnvironmentName),
 }
 
 /// One method for each server function.
@@ -93,6 +100,15 @@ pub trait Backend: Send + Sync + 'static {
         deployment: &DeploymentId,
         hours: u32,
     ) -> Result<ScalingPage, AppError>;
+
+    /// What was measured over a period: 15m, 1h, 6h, 24h or 7d.
+    async fn metrics(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        of: MetricsOf,
+        period: &str,
+    ) -> Result<MetricsPage, AppError>;
 
     /// How the development deployment's live reload stands, and what has changed since the newest copy of it.
     async fn live(&self, session: &Session, model: &ModelId) -> Result<LivePage, AppError>;

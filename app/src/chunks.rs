@@ -7,7 +7,7 @@
 use leptos::prelude::*;
 
 use crate::erase::Erase;
-use crate::pages::{DeploymentPage, EnvironmentPage, ModelPage, UsagePage};
+use crate::pages::{DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, UsagePage};
 
 /// A page with code of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub enum Chunk {
     Environment,
     Deployment,
     Usage,
+    Metrics,
 }
 
 /// Makes a page's view, once its code is there.
@@ -29,6 +30,7 @@ impl Chunk {
             ["models", _] => Some(Self::Model),
             ["models", _, "environments", _] => Some(Self::Environment),
             ["models", _, "deployments" | "logs", _] => Some(Self::Deployment),
+            ["models", _, "environments" | "deployments", _, "metrics"] => Some(Self::Metrics),
             ["usage"] => Some(Self::Usage),
             _ => None,
         }
@@ -42,6 +44,7 @@ impl Chunk {
             Self::Environment => "environment",
             Self::Deployment => "deployment",
             Self::Usage => "usage",
+            Self::Metrics => "metrics",
         }
     }
 }
@@ -62,6 +65,10 @@ fn usage_view() -> AnyView {
     view! { <UsagePage /> }.erased()
 }
 
+fn metrics_view() -> AnyView {
+    view! { <MetricsPage /> }.erased()
+}
+
 #[cfg(not(feature = "split"))]
 mod loading {
     use super::{Chunk, MakeView};
@@ -74,6 +81,7 @@ mod loading {
                 Self::Environment => super::environment_view,
                 Self::Deployment => super::deployment_view,
                 Self::Usage => super::usage_view,
+                Self::Metrics => super::metrics_view,
             })
         }
 
@@ -92,7 +100,7 @@ mod loading {
 
     use super::{Chunk, MakeView};
 
-    static LOADED: [OnceLock<MakeView>; 4] = [const { OnceLock::new() }; 4];
+    static LOADED: [OnceLock<MakeView>; 5] = [const { OnceLock::new() }; 5];
 
     impl Chunk {
         /// The page's view, if its code is there.
@@ -107,6 +115,7 @@ mod loading {
                 Self::Environment => environment().await,
                 Self::Deployment => deployment().await,
                 Self::Usage => usage().await,
+                Self::Metrics => metrics().await,
             }
             .map_err(|error| error.to_string())?;
             Ok(*LOADED[self as usize].get_or_init(|| view))
@@ -133,6 +142,11 @@ mod loading {
     #[wasm_split(usage, wasm_split_path = leptos::wasm_split, fallible)]
     fn usage() -> Result<MakeView, SplitLoaderError> {
         Ok(super::usage_view)
+    }
+
+    #[wasm_split(metrics, wasm_split_path = leptos::wasm_split, fallible)]
+    fn metrics() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::metrics_view)
     }
 }
 
@@ -186,6 +200,8 @@ mod tests {
         assert_eq!(Chunk::of_path("/models/abc/deployments/d"), Some(Chunk::Deployment));
         assert_eq!(Chunk::of_path("/models/abc/logs/d"), Some(Chunk::Deployment));
         assert_eq!(Chunk::of_path("/usage"), Some(Chunk::Usage));
+        assert_eq!(Chunk::of_path("/models/abc/environments/production/metrics"), Some(Chunk::Metrics));
+        assert_eq!(Chunk::of_path("/models/abc/deployments/d/metrics"), Some(Chunk::Metrics));
         for path in ["/", "/models", "/sign-in", "/models/a/b/c", "/nowhere"] {
             assert_eq!(Chunk::of_path(path), None, "{path}");
         }

@@ -2,6 +2,7 @@
 
 mod deployment;
 mod environment;
+mod metrics;
 mod model;
 mod models;
 mod not_found;
@@ -10,6 +11,7 @@ mod usage;
 
 pub use deployment::DeploymentPage;
 pub use environment::EnvironmentPage;
+pub use metrics::MetricsPage;
 pub use model::ModelPage;
 pub use models::ModelsPage;
 pub use not_found::NotFound;

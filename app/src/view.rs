@@ -6,6 +6,7 @@
 mod deployment;
 mod environment;
 mod live;
+mod metrics;
 mod model;
 mod scaling;
 mod session;
@@ -19,6 +20,7 @@ pub use environment::{
     SampleRun, Side,
 };
 pub use live::{ChangedFile, ChangedLine, LivePage, SinceCopy};
+pub use metrics::{MetricMark, MetricPoint, MetricsPage, PERIODS};
 pub use model::{
     Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Making, ModelPage, ModelRow,
     ModelsPage, Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,

@@ -6,6 +6,7 @@ mod errors;
 mod first_run;
 mod live;
 mod making;
+mod metrics;
 pub mod pages;
 mod reads;
 mod sample;
@@ -15,11 +16,11 @@ mod uses;
 
 use std::sync::Arc;
 
-use app::backend::{Backend, Session};
+use app::backend::{Backend, MetricsOf, Session};
 use app::error::AppError;
 use app::view::{
-    DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicasNow,
-    ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
+    DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage, MetricsPage, ModelPage, ModelsPage,
+    ReplicasNow, ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 use async_trait::async_trait;
 use domain::{
@@ -148,6 +149,16 @@ impl Backend for Dashboard {
         hours: u32,
     ) -> Result<ScalingPage, AppError> {
         self.read_scaling(self.actor(session)?, model, deployment, hours).await
+    }
+
+    async fn metrics(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        of: MetricsOf,
+        period: &str,
+    ) -> Result<MetricsPage, AppError> {
+        self.read_metrics(self.actor(session)?, model, of, period).await
     }
 
     async fn live(&self, session: &Session, model: &ModelId) -> Result<LivePage, AppError> {

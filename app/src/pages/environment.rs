@@ -15,8 +15,8 @@ use crate::components::{
     ActionMenu, ActivateEnvironmentDialog, CopyButton, Crumb, DeactivateEnvironmentDialog,
     DeleteEnvironmentDialog, DialogButton, DialogKind, FormError, Gone, Ladder, MenuItem, PageHeader,
     PromoteDialog, ReplicaDots, RollForwardDialog, RolloutButtons, SampleTraffic, ScalingForm, Sentence,
-    SidesTable, StatusBadge, TimeAgo, deployment_path, model_path, phase_word, provide_refresh, use_dialog,
-    when_done,
+    SidesTable, StatusBadge, TimeAgo, deployment_path, environment_path, model_path, phase_word,
+    provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -61,6 +61,7 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
     let rollout_model = model_id.clone();
     let rollout_name = name.clone();
     let current_model = model_id.clone();
+    let metrics = format!("{}/metrics", environment_path(&model_id, &name));
     let (promote_name, menu_name) = (name.clone(), name.clone());
     view! {
         <Gone error=fresh.gone />
@@ -73,6 +74,9 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
             headline=Signal::derive(move || page.with(|page| page.headline.clone()))
         >
             <div class="row-actions">
+                <A href=metrics attr:class="button plain">
+                    "Metrics"
+                </A>
                 <DialogButton kind=DialogKind::Promote environment=promote_name class="plain" refused=promote>
                     "Promote…"
                 </DialogButton>
