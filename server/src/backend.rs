@@ -15,7 +15,7 @@ mod uses;
 
 use std::sync::Arc;
 
-use app::backend::{Backend, Session};
+use app::backend::{Backend, Session, Way};
 use app::error::AppError;
 use app::view::{
     DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicasNow,
@@ -24,7 +24,7 @@ use app::view::{
 use async_trait::async_trait;
 use domain::{
     Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal,
-    Strategy, Traffic,
+    Traffic,
 };
 use http::request::Parts;
 
@@ -168,9 +168,9 @@ impl Backend for Dashboard {
         model: &ModelId,
         deployment: &DeploymentId,
         environment: &EnvironmentName,
-        strategy: Strategy,
+        way: Way,
     ) -> Result<Done, AppError> {
-        self.do_promote(self.actor(session)?, model, deployment, environment, strategy).await
+        self.do_promote(self.actor(session)?, model, deployment, environment, way).await
     }
 
     async fn publish(

@@ -25,6 +25,7 @@ mod plan;
 mod preview;
 mod promotion;
 mod replica;
+mod rolling;
 mod rollout;
 mod routing;
 mod runtime;
@@ -46,7 +47,7 @@ pub use deployment::{
     Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_publish, may_rename,
 };
 pub use environment::{
-    CleanupStrategy, Environment, PromotionPatch, PromotionSettings, RollingConfig, may_delete_environment,
+    CleanupStrategy, Environment, PromotionPatch, PromotionSettings, may_delete_environment,
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
@@ -63,6 +64,10 @@ pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop
 pub use preview::{Preview, preview};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
+pub use rolling::{
+    RollingConfig, RollingPatch, RollingStep, Sides, next_rolling_step, share_kept, share_of_ready, sides_of,
+    targets, targets_back,
+};
 pub use rollout::{Hold, Position, STAGES, Step, Strategy, next_step, stage_at};
 pub use routing::{
     AppliedRoutes, Availability, DeploymentRoute, EnvironmentRoute, Exemption, ModelRoutes, ReplicaAddress,
