@@ -5,9 +5,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::{
-    AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal, Strategy,
-};
+use domain::{AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal};
 use http::request::Parts;
 
 use crate::error::AppError;
@@ -37,6 +35,17 @@ impl Session {
 pub enum MetricsOf {
     Deployment(DeploymentId),
     Environment(EnvironmentName),
+}
+
+/// How one promotion is to carry traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Direct,
+    Canary {
+        window_ms: i64,
+    },
+    /// Replica by replica, as the environment's settings say.
+    Rolling,
 }
 
 /// One method for each server function.
@@ -127,7 +136,7 @@ pub trait Backend: Send + Sync + 'static {
         model: &ModelId,
         deployment: &DeploymentId,
         environment: &EnvironmentName,
-        strategy: Strategy,
+        way: Way,
     ) -> Result<Done, AppError>;
 
     /// Copies the development deployment to one without an environment; numbered without a `name`.

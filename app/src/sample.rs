@@ -24,6 +24,7 @@ pub fn rollout() -> Rollout {
         running: true,
         sentence: "40 % of traffic".into(),
         canary: true,
+        moved: None,
         window_seconds: 600,
         percent: 40,
         stage: 4,

@@ -16,8 +16,9 @@ pub use actions::{
     terminate_replica, try_request,
 };
 pub use controls::{
-    CancelPromotion, ForceRollForwardPromotion, PausePromotion, ResumePromotion, cancel_promotion,
-    force_roll_forward_promotion, pause_promotion, resume_promotion,
+    CancelPromotion, ForceCancelPromotion, ForceRollForwardPromotion, PausePromotion, ResumePromotion,
+    cancel_promotion, force_cancel_promotion, force_roll_forward_promotion, pause_promotion,
+    resume_promotion,
 };
 pub use environments::{
     ActivateEnvironment, CreateEnvironment, DeactivateEnvironment, DeleteEnvironment, SendSampleTraffic,

@@ -150,3 +150,45 @@ test('a canary is paused, resumed, and rolled forward after a look at what that 
   expect(later.length).toBeGreaterThan(0);
   expect(later.filter((sample) => sample.side !== 'green')).toEqual([]);
 });
+
+test('an environment rolls replica by replica, and a cancel goes back without losing a request', async ({ page, slipway, truss }) => {
+  test.setTimeout(240_000);
+  const model = await sides(slipway, truss);
+  const changed = await slipway.rest('PATCH', `/v1/models/${model.model}/environments/production`, {
+    autoscaling_settings: { min_replica: 2, max_replica: 2 },
+  });
+  expect(changed.status, JSON.stringify(changed.body)).toBe(200);
+  await signIn(page, slipway);
+  await open(page, `/models/${model.model}/environments/production`);
+  const settings = page.getByRole('region', { name: 'How promotions go here' });
+  await settings.getByLabel('Rolling: replace replica by replica').check();
+  await settings.getByLabel('Percent removed first').fill('10');
+  await settings.getByRole('button', { name: 'Save' }).click();
+  await expect(settings).toContainText('set one of the two to 0');
+  await settings.getByLabel('Percent removed first').fill('0');
+  await settings.getByLabel('Percent added first').fill('50');
+  await settings.getByLabel('Seconds between steps').fill('3600');
+  await settings.getByRole('button', { name: 'Save' }).click();
+  await until('the settings are kept', async () => {
+    const { body } = await slipway.rest('GET', `/v1/models/${model.model}/environments/production`);
+    return body.promotion_settings.rolling_deploy_config?.stabilization_time_seconds === 3600;
+  });
+
+  const load = new Load(slipway, `/model/${model.model}/production/predict`, 40);
+  await open(page, `/models/${model.model}`);
+  await row(page, model.green).getByRole('button', { name: 'Promote…' }).click();
+  const dialog = page.getByRole('dialog');
+  await expect(dialog.getByLabel('Strategy')).toHaveValue('rolling');
+  await dialog.getByRole('button', { name: 'Promote to production' }).click();
+  await expect(dialog).toHaveCount(0);
+  await open(page, `/models/${model.model}/environments/production`);
+  await expect(page.locator('.moved')).toContainText('1 of 2 replicas moved', { timeout: 60_000 });
+  await expect(page.getByRole('progressbar', { name: 'Replicas moved' })).toHaveAttribute('value', '1');
+  await expect(page.getByText('Done at')).toHaveCount(0);
+  await until('the candidate answers', async () => load.samples.some((sample) => sample.side === 'green'));
+  await page.getByRole('button', { name: 'Cancel promotion' }).click();
+  await expect(page.getByText('Canceled', { exact: true })).toBeVisible({ timeout: 60_000 });
+  const samples = await load.stop();
+  expect(load.failures, 'requests that failed').toEqual([]);
+  expect(samples.at(-1)?.side).toBe('blue');
+});

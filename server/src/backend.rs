@@ -16,7 +16,7 @@ mod uses;
 
 use std::sync::Arc;
 
-use app::backend::{Backend, MetricsOf, Session};
+use app::backend::{Backend, MetricsOf, Session, Way};
 use app::error::AppError;
 use app::view::{
     DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage, MetricsPage, ModelPage, ModelsPage,
@@ -25,7 +25,7 @@ use app::view::{
 use async_trait::async_trait;
 use domain::{
     Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal,
-    Strategy, Traffic,
+    Traffic,
 };
 use http::request::Parts;
 
@@ -179,9 +179,9 @@ impl Backend for Dashboard {
         model: &ModelId,
         deployment: &DeploymentId,
         environment: &EnvironmentName,
-        strategy: Strategy,
+        way: Way,
     ) -> Result<Done, AppError> {
-        self.do_promote(self.actor(session)?, model, deployment, environment, strategy).await
+        self.do_promote(self.actor(session)?, model, deployment, environment, way).await
     }
 
     async fn publish(

@@ -167,6 +167,7 @@ impl Picture {
             environment: environment.name.to_string(),
             serving: environment.current.as_ref().map(|id| self.name(id)),
             canary: matches!(settings.strategy(), Strategy::Canary { .. }),
+            rolling: matches!(settings.strategy(), Strategy::Rolling { .. }),
             window_seconds: settings.ramp_up_duration_seconds,
             cleanup: settings.promotion_cleanup_strategy,
             permit: self.permit(match self.promotion(&environment.name) {
@@ -253,11 +254,9 @@ impl Picture {
                 None if promotion.phase == Phase::Releasing => {
                     format!("preparing {candidate}; no traffic has moved")
                 }
-                None => format!(
-                    "stage {} of {STAGES}: {} % of traffic goes to {candidate}",
-                    promotion.position.stage,
-                    promotion.percent()
-                ),
+                None => {
+                    format!("{}: {} % of traffic goes to {candidate}", promotion.step(), promotion.percent())
+                }
             },
         }
     }

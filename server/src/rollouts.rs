@@ -145,6 +145,7 @@ mod tests {
             gate_passed_at: gate_passed_at.map(at),
             ended_at: None,
             gate_deadline: at(0),
+            total: 0,
             previous_floor: 1,
             hold: None,
             stop_on_errors: true,
@@ -154,6 +155,7 @@ mod tests {
             signal_by: None,
             signal_at: None,
             paused_at: None,
+            failing: None,
             reason: None,
             version: 0,
         }

@@ -43,15 +43,23 @@ pub fn PromoteDialog(
         })
     });
     // What the environment would do, until the person says otherwise.
-    let ways =
-        move || target.get_untracked().map_or((false, 600), |target| (target.canary, target.window_seconds));
-    let (canary, seconds) = ways();
-    let strategy = RwSignal::new(if canary { "canary" } else { "direct" }.to_owned());
+    let ways = move || {
+        target.get_untracked().map_or(("direct", 600), |target| {
+            let way = match (target.rolling, target.canary) {
+                (true, _) => "rolling",
+                (false, true) => "canary",
+                (false, false) => "direct",
+            };
+            (way, target.window_seconds)
+        })
+    };
+    let (first_way, seconds) = ways();
+    let strategy = RwSignal::new(first_way.to_owned());
     let window = RwSignal::new(write_window(seconds.max(10)));
     let choose_environment = move |event| {
         environment.set(event_target_value(&event));
-        let (canary, seconds) = ways();
-        strategy.set(if canary { "canary" } else { "direct" }.into());
+        let (way, seconds) = ways();
+        strategy.set(way.into());
         window.set(write_window(seconds.max(10)));
     };
     let is_canary = move || strategy.with(|strategy| strategy == "canary");
@@ -151,11 +159,14 @@ pub fn PromoteDialog(
                                     prop:value=strategy
                                     on:change=move |event| strategy.set(event_target_value(&event))
                                 >
-                                    <option value="direct" selected=!canary>
+                                    <option value="direct" selected=first_way == "direct">
                                         "Direct: all traffic at once"
                                     </option>
-                                    <option value="canary" selected=canary>
+                                    <option value="canary" selected=first_way == "canary">
                                         "Canary: ten stages"
+                                    </option>
+                                    <option value="rolling" selected=first_way == "rolling">
+                                        "Rolling: replica by replica"
                                     </option>
                                 </select>
                             </label>
@@ -172,9 +183,9 @@ pub fn PromoteDialog(
                             </label>
                         </div>
                         <p class="hint" id="window-hint">
-                            "The window is the time of all ten stages together: 10m, 90s, 1h. A direct promotion has none."
+                            "The window is the time of all ten stages together: 10m, 90s, 1h. Only a canary has one."
                         </p>
-                        <Preview canary=Signal::derive(is_canary) window=window />
+                        <Preview strategy=strategy window=window />
                         {move || {
                             refused.get().map(|reason| view! { <p class="notice warn">{reason}</p> })
                         }}
@@ -219,10 +230,18 @@ fn Change(target: Memo<Option<PromoteTarget>>, deployment: Signal<String>) -> im
 
 /// The ladder as it will be: computed here, by the same function that reads the window on the server.
 #[component]
-fn Preview(canary: Signal<bool>, window: RwSignal<String>) -> impl IntoView {
+fn Preview(strategy: RwSignal<String>, window: RwSignal<String>) -> impl IntoView {
     let now = use_now();
     move || {
-        if !canary.get() {
+        if strategy.with(|strategy| strategy == "rolling") {
+            return view! {
+                <p class="preview-note">
+                    "Replicas are replaced step by step, as the environment's settings say, and traffic follows those that are ready. How long that takes depends on how fast they start. You can pause, cancel, or roll it forward."
+                </p>
+            }
+            .erased();
+        }
+        if strategy.with(|strategy| strategy != "canary") {
             return view! {
                 <p class="preview-note">
                     "All traffic moves at once, when the new deployment has as many ready replicas as the environment's minimum."

@@ -7,7 +7,9 @@ use super::dialog::{DialogButtons, Modal};
 use super::{DialogButton, DialogKind, FormError, when_done};
 use crate::erase::Erase;
 use crate::post::{Post, PostForm};
-use crate::server_fns::{CancelPromotion, ForceRollForwardPromotion, PausePromotion, ResumePromotion};
+use crate::server_fns::{
+    CancelPromotion, ForceCancelPromotion, ForceRollForwardPromotion, PausePromotion, ResumePromotion,
+};
 use crate::view::{EnvironmentPage, Permit, RolloutControls};
 
 /// The way back is the largest button of the page while there is one.
@@ -37,18 +39,32 @@ pub fn RolloutButtons(
             _ => "Cancel canary",
         })
     });
-    let hint = move || match no_cancel.get() {
-        Some(why) => why,
-        None => "Sends all traffic back to the current deployment, at once.".into(),
+    let rolling = Memo::new(move |_| {
+        page.with(|page| page.rollout.as_ref().is_some_and(|rollout| rollout.moved.is_some()))
+    });
+    let hint = move || match (no_cancel.get(), rolling.get()) {
+        (Some(why), _) => why,
+        (None, true) => {
+            "Moves traffic back to the current deployment, step by step as its replicas become ready.".into()
+        }
+        (None, false) => "Sends all traffic back to the current deployment, at once.".into(),
     };
+    let no_force = refused(|may| &may.force_cancel);
+    let hint_force = move || match no_force.get() {
+        Some(why) => why,
+        None => "Sends back at once what the current deployment carries, and the rest as its replicas start."
+            .into(),
+    };
+    let force_cancel = Post::to::<ForceCancelPromotion>();
+    when_done(force_cancel, || ());
     let hint_pause = move || match (paused.get(), no_pause.get(), no_resume.get()) {
         (true, _, Some(why)) | (false, Some(why), _) => why,
-        (true, _, None) => "Goes on where it stopped, in the same stage.".into(),
+        (true, _, None) => "Goes on where it stopped.".into(),
         (false, None, _) => "The split stays as it is and no time counts; both sides go on scaling.".into(),
     };
     let hint_forward = move || match no_forward.get() {
         Some(why) => why,
-        None => "Sends all traffic to the candidate, whatever stages are left.".into(),
+        None => "Sends all traffic to the candidate, whatever steps are left.".into(),
     };
     let ids = StoredValue::new((model_id, name));
     let hidden = move || {
@@ -119,6 +135,28 @@ pub fn RolloutButtons(
                                 "Roll forward…"
                             </DialogButton>
                             <p class="hint" id="forward-hint">{hint_forward}</p>
+                            {move || {
+                                rolling
+                                    .get()
+                                    .then(|| {
+                                        view! {
+                                            <PostForm post=force_cancel class="control">
+                                                {hidden()}
+                                                <button
+                                                    type="submit"
+                                                    class="plain"
+                                                    aria-describedby="force-hint"
+                                                    disabled=move || {
+                                                        force_cancel.pending.get() || no_force.with(Option::is_some)
+                                                    }
+                                                >
+                                                    "Cancel at once"
+                                                </button>
+                                            </PostForm>
+                                            <p class="hint" id="force-hint">{hint_force}</p>
+                                        }
+                                    })
+                            }}
                         </div>
                     }
                 })
@@ -126,6 +164,7 @@ pub fn RolloutButtons(
         <FormError post=cancel />
         <FormError post=pause />
         <FormError post=resume />
+        <FormError post=force_cancel />
     }
 }
 
@@ -159,12 +198,12 @@ pub fn RollForwardDialog(
                         <p>
                             <strong>{candidate}</strong>
                             {format!(
-                                " has {percent} % of {name} and takes all of it as soon as its ready replicas carry it; the stages that are left are skipped, and errors don't stop it.",
+                                " has {percent} % of {name} and takes all of it as soon as its ready replicas carry it; the steps that are left are skipped, and errors don't stop it.",
                             )}
                             {ends}
                         </p>
                         <p class="notice">
-                            "Left alone, it takes over by itself, stage by stage. " <strong>"Pause"</strong>
+                            "Left alone, it takes over by itself, step by step. " <strong>"Pause"</strong>
                             " keeps the split for as long as you want to look."
                         </p>
                         <FormError post=forward />

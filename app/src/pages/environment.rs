@@ -14,9 +14,9 @@ use crate::clock::{absolute, local_time, machine, time_of_day, use_now};
 use crate::components::{
     ActionMenu, ActivateEnvironmentDialog, CopyButton, Crumb, DeactivateEnvironmentDialog,
     DeleteEnvironmentDialog, DialogButton, DialogKind, FormError, Gone, Ladder, MenuItem, PageHeader,
-    PromoteDialog, ReplicaDots, RollForwardDialog, RolloutButtons, SampleTraffic, ScalingForm, Sentence,
-    SidesTable, StatusBadge, TimeAgo, deployment_path, environment_path, model_path, phase_word,
-    provide_refresh, use_dialog, when_done,
+    PromoteDialog, ReplicaDots, ReplicasMoved, RollForwardDialog, RollingFields, RolloutButtons,
+    SampleTraffic, ScalingForm, Sentence, SidesTable, StatusBadge, TimeAgo, deployment_path,
+    environment_path, model_path, phase_word, provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -260,6 +260,7 @@ fn RolloutView(page: Page, model_id: String, name: String) -> impl IntoView {
                     {finish}
                 </p>
                 {move || canary.get().then(|| view! { <Ladder rollout=rollout as_of=as_of /> })}
+                <ReplicasMoved rollout=rollout />
                 <RolloutButtons page=page running=running model_id=model_id.clone() name=name />
                 <SidesTable rollout=rollout model_id=model_id />
                 <h3>"Decisions"</h3>
@@ -312,6 +313,8 @@ fn Settings(page: Page, model_id: String, name: String) -> impl IntoView {
         ramp_up_while_promoting,
         ramp_up_duration_seconds,
         stop_on_errors,
+        rolling_deploy,
+        rolling_deploy_config,
         ..
     } = page.with_untracked(|page| page.settings.clone());
     let refused = Memo::new(move |_| page.with(|page| page.may_change_settings.reason().map(str::to_owned)));
@@ -337,6 +340,7 @@ fn Settings(page: Page, model_id: String, name: String) -> impl IntoView {
                     />
                     <span>"Canary: move traffic in ten stages"</span>
                 </label>
+                <RollingFields on=rolling_deploy config=rolling_deploy_config.unwrap_or_default() />
                 <div class="pair">
                     <label class="field">
                         <span>"Length of the canary"</span>
@@ -359,7 +363,7 @@ fn Settings(page: Page, model_id: String, name: String) -> impl IntoView {
                 </div>
                 <label class="check">
                     <input type="checkbox" name="stop_on_errors" value="true" checked=stop_on_errors />
-                    <span>"Stop a canary whose candidate fails more than the current deployment"</span>
+                    <span>"Stop a rollout whose candidate fails more than the current deployment"</span>
                 </label>
                 <label class="check">
                     <input type="checkbox" name="redeploy_on_promotion" value="true" checked=redeploy_on_promotion />

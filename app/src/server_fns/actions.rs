@@ -6,10 +6,10 @@ use crate::error::AppError;
 use crate::view::{Done, TryAnswer};
 
 #[cfg(feature = "ssr")]
-use {super::door::*, crate::window::parse_window, domain::*};
+use {super::door::*, crate::backend::Way, crate::window::parse_window, domain::*};
 
-/// Makes a deployment an environment's current one. `strategy` is `canary` or `direct`; `window` is
-/// the length of the canary's ten stages, such as `10m`, `90s`, or a plain number of seconds.
+/// Makes a deployment an environment's current one. `strategy` is `canary`, `rolling` or `direct`; `window`
+/// is the length of a canary's ten stages, such as `10m`, `90s`, or a plain number of seconds.
 #[server(prefix = "/api/ui", endpoint = "promote")]
 pub async fn promote(
     model_id: String,
@@ -24,15 +24,17 @@ pub async fn promote(
             let model = ModelId::new(parse_id("model_id", &model_id)?);
             let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
             let environment = EnvironmentName::new(environment)?;
-            let strategy = match strategy.as_str() {
-                "direct" => Strategy::Direct,
-                "canary" => Strategy::Canary { window_ms: i64::from(parse_window(&window)?) * 1000 },
+            let way = match strategy.as_str() {
+                "direct" => Way::Direct,
+                "rolling" => Way::Rolling,
+                "canary" => Way::Canary { window_ms: i64::from(parse_window(&window)?) * 1000 },
                 other => {
-                    let message = format!("`{other}` is not a strategy; choose `canary` or `direct`");
+                    let message =
+                        format!("`{other}` is not a strategy; choose `canary`, `rolling` or `direct`");
                     return Err(AppError::invalid("strategy", message));
                 }
             };
-            door.backend.promote(&door.session, &model, &deployment, &environment, strategy).await
+            door.backend.promote(&door.session, &model, &deployment, &environment, way).await
         }
         .await,
     )

@@ -12,10 +12,16 @@ use {
     domain::{EnvironmentName, ModelId, Signal as Control, parse_id},
 };
 
-/// Sends all of an environment's traffic back to its current deployment, at once.
+/// Sends all of an environment's traffic back to its current deployment: at once, or step by step where it moved so.
 #[server(prefix = "/api/ui", endpoint = "cancel_promotion")]
 pub async fn cancel_promotion(model_id: String, environment: String) -> Result<Done, AppError> {
     close_form(send(&model_id, environment, Control::Cancel).await)
+}
+
+/// Sends all of an environment's traffic back to its current deployment, without the steps of a rolling promotion.
+#[server(prefix = "/api/ui", endpoint = "force_cancel_promotion")]
+pub async fn force_cancel_promotion(model_id: String, environment: String) -> Result<Done, AppError> {
+    close_form(send(&model_id, environment, Control::ForceCancel).await)
 }
 
 /// Stops a promotion where it is: its split stays and no time counts, while both sides go on scaling.

@@ -10,6 +10,7 @@ use crate::view::Done;
 use {super::door::*, crate::window::parse_window, domain::*};
 
 /// How promotions into an environment go. `ramp_up_duration` is like a window: `10m`, `600`.
+/// Of `max_surge_percent` and `max_unavailable_percent` one is 0.
 #[server(prefix = "/api/ui", endpoint = "update_promotion_settings")]
 pub async fn update_promotion_settings(
     model_id: String,
@@ -17,6 +18,11 @@ pub async fn update_promotion_settings(
     #[server(default)] ramp_up_while_promoting: bool,
     ramp_up_duration: String,
     promotion_cleanup_strategy: String,
+    #[server(default)] rolling_deploy: bool,
+    max_surge_percent: Option<i64>,
+    max_unavailable_percent: Option<i64>,
+    stabilization_time_seconds: Option<i64>,
+    replica_overhead_percent: Option<i64>,
     #[server(default)] redeploy_on_promotion: bool,
     #[server(default)] stop_on_errors: bool,
 ) -> Result<Done, AppError> {
@@ -34,9 +40,17 @@ pub async fn update_promotion_settings(
                     return Err(AppError::invalid("promotion_cleanup_strategy", message));
                 }
             };
+            let rolling = RollingPatch {
+                max_surge_percent,
+                max_unavailable_percent,
+                stabilization_time_seconds,
+                replica_overhead_percent,
+            };
+            let any = rolling != RollingPatch::default();
             let patch = PromotionPatch {
                 redeploy_on_promotion: Some(redeploy_on_promotion),
-                rolling_deploy: None,
+                rolling_deploy: Some(rolling_deploy),
+                rolling_deploy_config: any.then_some(rolling),
                 promotion_cleanup_strategy: Some(cleanup),
                 ramp_up_while_promoting: Some(ramp_up_while_promoting),
                 ramp_up_duration_seconds: Some(i64::from(parse_window(&ramp_up_duration)?)),

@@ -36,6 +36,8 @@ pub struct EnvironmentPage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutControls {
     pub cancel: Permit,
+    /// Where a plain cancel takes its time.
+    pub force_cancel: Permit,
     pub pause: Permit,
     pub resume: Permit,
     pub roll_forward: Permit,
@@ -77,7 +79,9 @@ pub struct Rollout {
     pub sentence: String,
     /// Ten stages over the window, or all at once.
     pub canary: bool,
-    /// Length of the window in seconds; 0 for a direct promotion.
+    /// Replicas that have moved, and of how many, if it goes replica by replica.
+    pub moved: Option<(u32, u32)>,
+    /// Length of the window in seconds; 0 for one that is no canary.
     pub window_seconds: u32,
     /// Share of traffic that goes to the candidate as set, 0 to 100.
     pub percent: u8,

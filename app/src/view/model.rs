@@ -190,6 +190,8 @@ pub struct PromoteTarget {
     pub serving: Option<String>,
     /// Whether its promotions are canaries unless one says otherwise.
     pub canary: bool,
+    /// Whether they go replica by replica.
+    pub rolling: bool,
     /// The length of its canaries unless one says otherwise.
     pub window_seconds: u32,
     /// What becomes of the deployment that served before.

@@ -57,12 +57,13 @@ impl ControlPlane {
         let id = promotion.id.clone();
         if ask(&promotion, signal).map_err(Error::Conflict)? == Asked::Store {
             let candidate = promotion.candidate.clone();
-            let percent = promotion.percent();
+            let (percent, strategy) = (promotion.percent(), promotion.strategy);
             promotion.send(signal, &actor.name, held.now);
             held.save_promotion(promotion).await?;
             let noun = signal.noun();
             let sentence = format!("{noun} of the promotion to {environment} was asked for at {percent} %");
-            let data = json!({ "action": signal.action(), "promotion": id, "percent": percent });
+            let data =
+                json!({ "action": signal.meant(strategy).action(), "promotion": id, "percent": percent });
             let kind = EventKind::ModelPromotionControlAction;
             held.record(self, actor, kind, Some(&candidate), Some(environment), sentence, data).await?;
         }

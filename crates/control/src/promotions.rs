@@ -56,7 +56,7 @@ impl ControlPlane {
         let Begun::Promote { source, strategy, cleanup, previous } = begun else { return Ok(candidate.id) };
         let current = previous.as_ref().and_then(|id| held.deployment(id).ok());
         self.fits_both(&environment, &candidate, current, strategy)?;
-        let minimum = environment.autoscaling.min_replica.max(1);
+        let minimum = strategy.first_replicas(&environment.autoscaling);
         let copy = match source {
             Source::Itself => false,
             Source::Copy { name } => {
@@ -86,6 +86,7 @@ impl ControlPlane {
             gate_passed_at: None,
             ended_at: None,
             gate_deadline: now.plus(timeout),
+            total: 0,
             previous_floor: 0,
             hold: None,
             stop_on_errors: environment.promotion.stop_on_errors,
@@ -95,6 +96,7 @@ impl ControlPlane {
             signal_by: None,
             signal_at: None,
             paused_at: None,
+            failing: None,
             reason: None,
             version: 0,
         };

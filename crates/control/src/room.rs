@@ -110,24 +110,38 @@ impl ControlPlane {
         strategy: Strategy,
     ) -> Result<(), Error> {
         let gate = environment.autoscaling.min_replica.max(1);
-        let mut peak = vec![(candidate.compute.reserved, gate)];
+        let step = match strategy {
+            Strategy::Rolling { config } => config.step(gate),
+            Strategy::Direct | Strategy::Canary { .. } => gate,
+        };
+        let mut peak = vec![(candidate.compute.reserved, step)];
         if let Some(previous) = previous.filter(|previous| previous.id != candidate.id) {
             // One that sleeps is not woken before traffic moves, and by a direct promotion never.
             let sleeps = previous.lifecycle == Lifecycle::Inactive
-                || (previous.target == 0 && matches!(strategy, Strategy::Direct));
-            peak.push((previous.compute.reserved, if sleeps { 0 } else { gate }));
+                || (previous.target == 0 && !matches!(strategy, Strategy::Canary { .. }));
+            let stays = match strategy {
+                Strategy::Rolling { config } => {
+                    let removed = if config.surges() { 0 } else { step };
+                    gate.saturating_sub(removed).max(1) + config.extra(gate)
+                }
+                Strategy::Direct | Strategy::Canary { .. } => gate,
+            };
+            peak.push((previous.compute.reserved, if sleeps { 0 } else { stays }));
         }
         let nothing = peak.iter().all(|(reserved, _)| reserved.is_nothing());
         if nothing {
             return Ok(());
         }
+        let how = match strategy {
+            Strategy::Rolling { .. } => "in its first step".to_owned(),
+            _ if gate == 1 => "with 1 replica of each side".to_owned(),
+            _ => format!("with {gate} replicas of each side"),
+        };
         could_hold(&self.parts.host, &peak).map_err(|numbers| {
             Error::Conflict(format!(
-                "{} can't be promoted to {}: with {} of each side the two need {numbers}; lower min_replica, or \
-                 deactivate the current deployment first",
-                candidate.name,
-                environment.name,
-                if gate == 1 { "1 replica".to_owned() } else { format!("{gate} replicas") },
+                "{} can't be promoted to {}: {how} the two need {numbers}; lower min_replica, or deactivate the \
+                 current deployment first",
+                candidate.name, environment.name,
             ))
         })
     }

@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Phase, Promotion, Timestamp};
+use crate::{Phase, Promotion, Strategy, Timestamp};
 
 /// What a person asked of a running promotion; stored with it until it has been done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Signal {
+    /// The way back at the strategy's own pace.
     Cancel,
+    /// The way back at once. Only a rolling promotion knows a slower one.
+    ForceCancel,
     Pause,
     Resume,
     /// All traffic to the candidate, whatever the strategy has left to do.
@@ -16,11 +19,19 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// What it means to a promotion of this strategy: only a rolling one has a slower way back.
+    pub fn meant(self, strategy: Strategy) -> Self {
+        match (self, strategy) {
+            (Self::Cancel, Strategy::Direct | Strategy::Canary { .. }) => Self::ForceCancel,
+            (signal, _) => signal,
+        }
+    }
+
     /// The word of the record for it, verbatim.
     pub fn action(self) -> &'static str {
         match self {
-            // No strategy so far has a slower way back.
-            Self::Cancel => "FORCE_CANCEL",
+            Self::Cancel => "GRACEFUL_CANCEL",
+            Self::ForceCancel => "FORCE_CANCEL",
             Self::Pause => "PAUSE",
             Self::Resume => "RESUME",
             Self::RollForward => "FORCE_ROLL_FORWARD",
@@ -30,7 +41,7 @@ impl Signal {
     /// What was asked for, to be followed by "of the promotion to …".
     pub fn noun(self) -> &'static str {
         match self {
-            Self::Cancel => "cancel",
+            Self::Cancel | Self::ForceCancel => "cancel",
             Self::Pause => "a pause",
             Self::Resume => "the resumption",
             Self::RollForward => "a roll forward",
@@ -51,7 +62,7 @@ impl Promotion {
     /// Whether its traffic is going back, or will with the next look.
     pub fn goes_back(&self) -> bool {
         match self.signal {
-            Some(signal) => signal == Signal::Cancel,
+            Some(signal) => matches!(signal, Signal::Cancel | Signal::ForceCancel),
             None => self.phase == Phase::RampingDown,
         }
     }
@@ -71,7 +82,7 @@ impl Promotion {
 
     /// Notes what a person asks of it; the next look does it.
     pub fn send(&mut self, signal: Signal, by: &str, now: Timestamp) {
-        self.signal = Some(signal);
+        self.signal = Some(signal.meant(self.strategy));
         self.signal_by = Some(by.to_owned());
         self.signal_at = Some(now);
     }
@@ -89,6 +100,9 @@ pub fn ask(promotion: &Promotion, signal: Signal) -> Result<Asked, String> {
     let already = |yes: bool| Ok(if yes { Asked::Already } else { Asked::Store });
     match signal {
         Signal::Cancel => already(promotion.goes_back()),
+        Signal::ForceCancel => {
+            already(promotion.goes_back() && promotion.signal.is_none_or(|sent| sent == Signal::ForceCancel))
+        }
         Signal::RollForward => already(promotion.rolls_forward()),
         Signal::Pause if promotion.goes_back() => Err(back("paused")),
         Signal::Resume if promotion.goes_back() => Err(back("resumed")),
@@ -104,9 +118,7 @@ pub fn ask(promotion: &Promotion, signal: Signal) -> Result<Asked, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        CleanupStrategy, DeploymentId, EnvironmentName, ModelId, Position, PromotionId, Strategy, Timestamp,
-    };
+    use crate::{CleanupStrategy, DeploymentId, EnvironmentName, ModelId, Position, PromotionId};
 
     fn promotion() -> Promotion {
         let at = Timestamp::from_millis(0);
@@ -126,6 +138,7 @@ mod tests {
             gate_passed_at: None,
             ended_at: None,
             gate_deadline: at,
+            total: 0,
             previous_floor: 0,
             stop_on_errors: true,
             evidence: Default::default(),
@@ -135,6 +148,7 @@ mod tests {
             signal_by: None,
             signal_at: None,
             paused_at: None,
+            failing: None,
             reason: None,
             version: 0,
         }

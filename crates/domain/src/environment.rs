@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AutoscalingSettings, DeploymentId, EnvironmentName, Invalid, ModelId, Promotion, Strategy, Timestamp,
+    AutoscalingSettings, DeploymentId, EnvironmentName, Invalid, ModelId, Promotion, RollingConfig,
+    RollingPatch, Strategy, Timestamp,
 };
 
 /// What becomes of the previous deployment when a promotion succeeds.
@@ -19,31 +20,12 @@ pub enum CleanupStrategy {
     Deactivate,
 }
 
-/// Settings of the rolling strategy; kept so that clients read back what they wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RollingConfig {
-    pub max_surge_percent: u32,
-    pub max_unavailable_percent: u32,
-    pub stabilization_time_seconds: u32,
-    pub replica_overhead_percent: u32,
-}
-
-impl Default for RollingConfig {
-    fn default() -> Self {
-        Self {
-            max_surge_percent: 25,
-            max_unavailable_percent: 0,
-            stabilization_time_seconds: 0,
-            replica_overhead_percent: 0,
-        }
-    }
-}
-
 /// How promotions into an environment go, under the public names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromotionSettings {
     /// Each promotion starts a fresh copy.
     pub redeploy_on_promotion: bool,
+    /// Replica by replica; wins over the canary.
     pub rolling_deploy: bool,
     pub promotion_cleanup_strategy: CleanupStrategy,
     pub rolling_deploy_config: Option<RollingConfig>,
@@ -81,6 +63,7 @@ pub struct PromotionPatch {
     pub redeploy_on_promotion: Option<bool>,
     pub rolling_deploy: Option<bool>,
     pub promotion_cleanup_strategy: Option<CleanupStrategy>,
+    pub rolling_deploy_config: Option<RollingPatch>,
     pub ramp_up_while_promoting: Option<bool>,
     pub ramp_up_duration_seconds: Option<i64>,
     pub stop_on_errors: Option<bool>,
@@ -92,12 +75,10 @@ const LONGEST_RAMP: i64 = 604_800;
 impl PromotionSettings {
     /// The settings after a partial update, or the field that is out of range.
     pub fn patched(&self, patch: &PromotionPatch) -> Result<Self, Invalid> {
-        if patch.rolling_deploy == Some(true) {
-            return Err(Invalid::new(
-                "rolling_deploy",
-                "the rolling strategy is not available; use ramp_up_while_promoting for a canary in ten stages",
-            ));
-        }
+        let rolling = match &patch.rolling_deploy_config {
+            None => self.rolling_deploy_config,
+            Some(patch) => Some(self.rolling_deploy_config.unwrap_or_default().patched(patch)?),
+        };
         let ramp = match patch.ramp_up_duration_seconds {
             None => self.ramp_up_duration_seconds,
             Some(seconds) if (0..=LONGEST_RAMP).contains(&seconds) => seconds as u32,
@@ -114,7 +95,7 @@ impl PromotionSettings {
             promotion_cleanup_strategy: patch
                 .promotion_cleanup_strategy
                 .unwrap_or(self.promotion_cleanup_strategy),
-            rolling_deploy_config: self.rolling_deploy_config.clone(),
+            rolling_deploy_config: rolling,
             ramp_up_while_promoting: patch.ramp_up_while_promoting.unwrap_or(self.ramp_up_while_promoting),
             ramp_up_duration_seconds: ramp,
             stop_on_errors: patch.stop_on_errors.unwrap_or(self.stop_on_errors),
@@ -123,7 +104,9 @@ impl PromotionSettings {
 
     /// How a promotion under these settings carries traffic.
     pub fn strategy(&self) -> Strategy {
-        if self.ramp_up_while_promoting && self.ramp_up_duration_seconds > 0 {
+        if self.rolling_deploy {
+            Strategy::Rolling { config: self.rolling_deploy_config.unwrap_or_default() }
+        } else if self.ramp_up_while_promoting && self.ramp_up_duration_seconds > 0 {
             Strategy::Canary { window_ms: i64::from(self.ramp_up_duration_seconds) * 1000 }
         } else {
             Strategy::Direct

@@ -28,6 +28,7 @@ mod plan;
 mod preview;
 mod promotion;
 mod replica;
+mod rolling;
 mod rollout;
 mod routing;
 mod runtime;
@@ -51,7 +52,7 @@ pub use deployment::{
 };
 pub use durations::{Durations, SIZES, middle_of, size_of};
 pub use environment::{
-    CleanupStrategy, Environment, PromotionPatch, PromotionSettings, RollingConfig, may_delete_environment,
+    CleanupStrategy, Environment, PromotionPatch, PromotionSettings, may_delete_environment,
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
@@ -69,6 +70,10 @@ pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop
 pub use preview::{Preview, preview};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
+pub use rolling::{
+    RollingConfig, RollingPatch, RollingStep, Sides, next_rolling_step, share_kept, share_of_ready, sides_of,
+    targets, targets_back,
+};
 pub use rollout::{Hold, Position, STAGES, Step, Strategy, next_step, stage_at};
 pub use routing::{
     AppliedRoutes, Availability, DeploymentRoute, EnvironmentRoute, Exemption, ModelRoutes, ReplicaAddress,

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::status::count;
 use crate::{
     CleanupStrategy, Deployment, DeploymentId, DeploymentName, Environment, EnvironmentName, Evidence, Hold,
-    ModelId, Position, PromotionId, Signal, Strategy, Timestamp,
+    ModelId, Position, PromotionId, STAGES, Signal, Strategy, Timestamp, Weight, sides_of,
 };
 
 /// The public promotion statuses, verbatim.
@@ -60,8 +61,11 @@ pub struct Promotion {
     /// When the gate was passed and traffic began to move.
     pub gate_passed_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
-    /// The gate fails after this moment.
+    /// The gate fails after this moment, and so does a step of a rolling promotion that is still waited for.
     pub gate_deadline: Timestamp,
+    /// Replicas of both sides together, of a rolling promotion: what the environment's load asks for. 0 until it begins.
+    #[serde(default)]
+    pub total: u32,
     /// Ready replicas the previous deployment had when traffic began to move; it keeps at least as many.
     pub previous_floor: u32,
     /// Whether it ends by itself when the candidate fails more than what it is to replace.
@@ -83,6 +87,9 @@ pub struct Promotion {
     /// Since when it has been paused, while it is.
     #[serde(default)]
     pub paused_at: Option<Timestamp>,
+    /// Why it fails, while its traffic goes back before it has.
+    #[serde(default)]
+    pub failing: Option<String>,
     /// Why it failed or was canceled.
     pub reason: Option<String>,
     /// Written only over the version that was read.
@@ -108,10 +115,29 @@ impl Promotion {
         }
     }
 
-    /// Milliseconds of the window left at full speed; `None` for a direct promotion.
+    /// Replicas that have moved in a rolling promotion, and of how many.
+    pub fn moved(&self) -> Option<(u32, u32)> {
+        let Strategy::Rolling { .. } = self.strategy else { return None };
+        let moved = match self.phase {
+            Phase::Succeeded => self.total,
+            Phase::Failed | Phase::Canceled => 0,
+            _ => sides_of(self.position.share.unwrap_or(Weight::ZERO), self.total).candidate,
+        };
+        Some((moved, self.total))
+    }
+
+    /// How far it is, in words: a stage, or replicas.
+    pub fn step(&self) -> String {
+        match self.moved() {
+            Some((moved, total)) => format!("{moved} of {} moved", count(total, "replica")),
+            None => format!("stage {} of {STAGES}", self.position.stage),
+        }
+    }
+
+    /// Milliseconds of the window left at full speed; `None` where it is not a matter of time alone.
     pub fn remaining_ms(&self) -> Option<i64> {
         match self.strategy {
-            Strategy::Direct => None,
+            Strategy::Direct | Strategy::Rolling { .. } => None,
             Strategy::Canary { window_ms } => Some((window_ms - self.position.elapsed_ms).max(0)),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Weight;
+use crate::{AutoscalingSettings, RollingConfig, Weight};
 
 /// Stages of a canary; each moves a tenth of the traffic.
 pub const STAGES: u32 = 10;
@@ -14,21 +14,41 @@ pub enum Strategy {
     Direct,
     /// Ten stages evenly over the window.
     Canary { window_ms: i64 },
+    /// Replica by replica.
+    Rolling { config: RollingConfig },
+}
+
+impl Strategy {
+    /// Replicas that a candidate starts with.
+    pub fn first_replicas(self, settings: &AutoscalingSettings) -> u32 {
+        match self {
+            Self::Direct | Self::Canary { .. } => settings.min_replica.max(1),
+            Self::Rolling { .. } => 1,
+        }
+    }
 }
 
 /// Where a rollout stands. Time counts only while nothing holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Position {
-    /// 0 before the gate, then 1 to 10.
+    /// 0 before the gate, then 1 to 10; of a rolling promotion, how often its share has changed.
     pub stage: u32,
-    /// Milliseconds of the window that have counted.
+    /// Milliseconds of the window that have counted; of a rolling promotion, those since the last step.
     pub elapsed_ms: i64,
+    /// The candidate's share where it does not follow from the stage: in a rolling promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Weight>,
 }
 
 impl Position {
+    /// A stage of a canary.
+    pub fn at(stage: u32, elapsed_ms: i64) -> Self {
+        Self { stage, elapsed_ms, share: None }
+    }
+
     /// The candidate's share at this position.
     pub fn weight(self) -> Weight {
-        Weight::percent(self.stage * 100 / STAGES)
+        self.share.unwrap_or(Weight::percent(self.stage * 100 / STAGES))
     }
 }
 
@@ -58,6 +78,11 @@ pub enum Hold {
         #[serde(default)]
         waiting: Option<String>,
     },
+    /// A step of a rolling promotion: this many of that many replicas of the candidate are ready; `waiting` says what
+    /// others wait for.
+    Step { ready: u32, needed: u32, waiting: Option<String> },
+    /// The extra replicas of the current deployment, before a rolling promotion begins.
+    Overhead { ready: u32, needed: u32 },
     /// None of the candidate's replicas is ready; its traffic went back.
     CandidateDown,
     /// A person paused it.
@@ -85,6 +110,15 @@ impl Hold {
                     "holding the stage: the next share needs {needed} ready replicas and the candidate has {ready}{waiting}"
                 )
             }
+            Self::Step { ready, needed, waiting } => {
+                let why = waiting.as_ref().map(|waiting| format!(", {waiting}")).unwrap_or_default();
+                format!(
+                    "waiting for the candidate's replicas: {ready} of {needed} of this step are ready{why}"
+                )
+            }
+            Self::Overhead { ready, needed } => format!(
+                "waiting for extra replicas of the current deployment: {ready} of {needed} ready; no traffic has moved"
+            ),
             Self::CandidateDown => {
                 "holding: no replica of the candidate is ready, so its traffic went back to the current one"
                     .into()
@@ -128,7 +162,7 @@ pub fn next_step(
     let due = stage_at(elapsed_ms, window_ms);
     if due > position.stage {
         let stage = position.stage + 1;
-        let next = Position { stage, elapsed_ms: elapsed_ms.min(stage_end(stage, window_ms)) };
+        let next = Position::at(stage, elapsed_ms.min(stage_end(stage, window_ms)));
         return match capacity(next.weight()) {
             // Time stops at the boundary, so that the held stage does not shorten the ones after it.
             Err(hold) => Step::Hold(hold),
@@ -171,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_long_absence_advances_one_stage_only() {
-        let here = Position { stage: 2, elapsed_ms: 13_000 };
+        let here = Position::at(2, 13_000);
         let Step::Advance { position } = next_step(here, WINDOW, 90_000, always) else { panic!("advances") };
         assert_eq!(position.stage, 3);
         assert_eq!(position.elapsed_ms, 36_000);
@@ -179,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_whole_window_is_walked_in_ten_steps() {
-        let mut position = Position { stage: 1, elapsed_ms: 0 };
+        let mut position = Position::at(1, 0);
         let mut weights = vec![position.weight().as_percent()];
         for _ in 0..10_000 {
             match next_step(position, WINDOW, 250, always) {
@@ -198,7 +232,7 @@ mod tests {
 
     #[test]
     fn time_never_advances_a_stage_without_capacity() {
-        let here = Position { stage: 3, elapsed_ms: 35_900 };
+        let here = Position::at(3, 35_900);
         let short = |weight: Weight| {
             if weight > Weight::percent(30) {
                 Err(Hold::Capacity { ready: 1, needed: 2, waiting: None })

@@ -20,6 +20,14 @@ impl Weight {
         Self(if percent >= 100 { 10_000 } else { percent as u16 * 100 })
     }
 
+    /// A part of a whole, rounded down; of nothing it is nothing.
+    pub fn ratio(part: u32, whole: u32) -> Self {
+        if whole == 0 {
+            return Self::ZERO;
+        }
+        Self((u64::from(part.min(whole)) * 10_000 / u64::from(whole)) as u16)
+    }
+
     pub const fn basis_points(self) -> u16 {
         self.0
     }

@@ -72,6 +72,7 @@ fn promotion(model: &Model, id: &str, candidate: &Deployment) -> Promotion {
         gate_passed_at: None,
         ended_at: None,
         gate_deadline: NOW,
+        total: 0,
         previous_floor: 0,
         hold: None,
         stop_on_errors: true,
@@ -81,6 +82,7 @@ fn promotion(model: &Model, id: &str, candidate: &Deployment) -> Promotion {
         signal_by: None,
         signal_at: None,
         paused_at: None,
+        failing: None,
         reason: None,
         version: 0,
     }

@@ -1,5 +1,6 @@
 //! What people do. Each is one use case, and a sentence on what it came to.
 
+use app::backend::Way;
 use app::error::AppError;
 use app::view::{Done, TryAnswer};
 use domain::{
@@ -26,8 +27,18 @@ impl Dashboard {
         model: &ModelId,
         deployment: &DeploymentId,
         environment: &EnvironmentName,
-        strategy: Strategy,
+        way: Way,
     ) -> Result<Done, AppError> {
+        let strategy = match way {
+            Way::Direct => Strategy::Direct,
+            Way::Canary { window_ms } => Strategy::Canary { window_ms },
+            Way::Rolling => {
+                let picture = self.api.picture(actor, model).await.map_err(told)?;
+                let settings = picture.environment(environment).map(|environment| &environment.promotion);
+                let config = settings.and_then(|settings| settings.rolling_deploy_config);
+                Strategy::Rolling { config: config.unwrap_or_default() }
+            }
+        };
         let request = PromotionRequest { strategy: Some(strategy), ..PromotionRequest::default() };
         let candidate =
             self.api.control.promote(actor, model, deployment, environment, request).await.map_err(told)?;
@@ -57,10 +68,10 @@ impl Dashboard {
         let now = self.api.control.signal_promotion(actor, model, environment, signal).await.map_err(told)?;
         let over = now.is_some_and(|promotion| promotion.phase.is_over());
         Ok(Done::new(match signal {
-            Signal::Cancel if over => {
+            Signal::Cancel | Signal::ForceCancel if over => {
                 format!("Canceled: all traffic of {environment} is with its current deployment.")
             }
-            Signal::Cancel => {
+            Signal::Cancel | Signal::ForceCancel => {
                 format!("Canceling: traffic of {environment} goes back as fast as ready replicas permit.")
             }
             Signal::Pause => format!("Paused: the split of {environment} stays as it is."),

@@ -5,7 +5,7 @@ mod metrics;
 mod requests;
 mod settings;
 
-use domain::{DeploymentKind, Host, MIB, Phase, Standing, Timestamp};
+use domain::{DeploymentKind, Host, MIB, Phase, Standing, Strategy, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -192,7 +192,7 @@ impl From<&domain::Promotion> for InProgressPromotion {
             status: promotion.phase.as_str(),
             percent_traffic_to_new_version: promotion.percent(),
             error_message: promotion.reason.clone().filter(|_| promotion.phase == Phase::Failed),
-            rolling_deploy: Some(false),
+            rolling_deploy: Some(matches!(promotion.strategy, Strategy::Rolling { .. })),
         }
     }
 }

@@ -106,10 +106,8 @@ pub async fn cancel(
     Ok(answer::ok(&PromotionCanceled { status, message }))
 }
 
-/// A cancel is as forceful as it can be: it never waits.
 pub async fn force_cancel(api: State<Arc<Api>>, caller: Caller, path: Below) -> Answer {
-    cancel(api, caller, path).await?;
-    Ok(answer::ok(&SignalSent { success: true }))
+    send(api, caller, path, Signal::ForceCancel).await
 }
 
 pub async fn pause(api: State<Arc<Api>>, caller: Caller, path: Below) -> Answer {

@@ -113,3 +113,78 @@ async fn the_dashboard_says_what_may_be_asked_and_why_not() {
     assert_eq!(read().await["rollout"]["phase"], "SUCCEEDED");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn an_environment_rolls_and_says_how_far_it_is() {
+    let world = World::start().await;
+    let (model, first) = world.push(Ok("Rolling"), "").await;
+    world.reaches(&model, &first, "ACTIVE").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    world.until(&production, |seen| seen["current_deployment"]["id"] == first.as_str()).await;
+    let settings = json!({
+        "autoscaling_settings": { "min_replica": 2, "max_replica": 2 },
+        "promotion_settings": {
+            "rolling_deploy": true,
+            "ramp_up_while_promoting": true,
+            "rolling_deploy_config": { "max_surge_percent": 50, "stabilization_time_seconds": 3600 },
+        },
+    });
+    let changed = world.rest("PATCH", &production, settings).await.ok();
+    let kept = &changed["environment"]["promotion_settings"];
+    assert_eq!(kept["rolling_deploy"], true, "{changed}");
+    assert_eq!(
+        kept["rolling_deploy_config"],
+        json!({
+            "rolling_deploy_strategy": "REPLICA",
+            "max_surge_percent": 50,
+            "max_unavailable_percent": 0,
+            "stabilization_time_seconds": 3600,
+            "replica_overhead_percent": 0,
+        })
+    );
+    let ready = |seen: &Value| seen["active_replica_count"] == 2;
+    world.until(&format!("/v1/models/{model}/deployments/{first}"), ready).await;
+    let (_, second) = world.push(Err(&model), "").await;
+    world.reaches(&model, &second, "ACTIVE").await;
+    world.rest("POST", &format!("{production}/promote"), json!({ "deployment_id": second })).await.ok();
+    let seen = world.until(&production, |seen| seen["in_progress_promotion"]["status"] == "RAMPING_UP").await;
+    let promotion = &seen["in_progress_promotion"];
+    assert_eq!(promotion["rolling_deploy"], true);
+    assert_eq!(promotion["percent_traffic_to_new_version"], 50, "one of two replicas");
+    let path = format!("/api/ui/environment?model_id={model}&environment=production");
+    let page = world.get(&path).await.ok();
+    assert_eq!(page["rollout"]["moved"], json!([1, 2]));
+    assert_eq!(page["rollout"]["finishes_at"], Value::Null);
+    assert!(page["rollout"]["sentence"].as_str().unwrap().starts_with("1 of 2 replicas moved"), "{page}");
+    let canceled = world.rest("POST", &format!("{production}/cancel_promotion"), json!({})).await.ok();
+    assert!(["CANCELED", "RAMPING_DOWN"].contains(&canceled["status"].as_str().unwrap()), "{canceled}");
+    let after = world.until(&production, |seen| seen["in_progress_promotion"].is_null()).await;
+    assert_eq!(after["current_deployment"]["id"], first.as_str());
+    assert_eq!(actions(&world).await, ["GRACEFUL_CANCEL"]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn settings_of_the_rolling_strategy_are_refused_by_name() {
+    let world = World::start().await;
+    let (model, _) = world.push(Ok("Ranges"), "").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    for (config, field) in [
+        (json!({ "max_surge_percent": 51 }), "max_surge_percent"),
+        (json!({ "max_surge_percent": 0 }), "max_unavailable_percent"),
+        (json!({ "max_unavailable_percent": 10 }), "max_unavailable_percent"),
+        (json!({ "max_unavailable_percent": -1 }), "max_unavailable_percent"),
+        (json!({ "stabilization_time_seconds": 3601 }), "stabilization_time_seconds"),
+        (json!({ "replica_overhead_percent": 501 }), "replica_overhead_percent"),
+        (json!({ "rolling_deploy_strategy": "BLUE" }), "rolling_deploy_strategy"),
+        (json!({ "max_surge": 5 }), "max_surge"),
+    ] {
+        let body = json!({ "promotion_settings": { "rolling_deploy_config": config } });
+        let answer = world.rest("PATCH", &production, body).await;
+        assert_eq!(answer.status, 400, "{config}: {}", answer.text());
+        assert!(answer.text().contains(field), "{config}: {}", answer.text());
+    }
+    let seen = world.get(&production).await.ok();
+    assert_eq!(seen["promotion_settings"]["rolling_deploy_config"], Value::Null, "nothing was half done");
+    world.stop().await;
+}

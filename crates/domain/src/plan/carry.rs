@@ -32,6 +32,15 @@ impl Work<'_> {
         self.ready(id).saturating_mul(target)
     }
 
+    /// The greatest share of `demand` that the ready replicas of a deployment carry.
+    pub(super) fn most_share(&self, id: &DeploymentId, demand: u32) -> Weight {
+        if self.carries(id, Weight::WHOLE, demand).is_ok() {
+            return Weight::WHOLE;
+        }
+        let most = Weight::ratio(self.capacity(id).min(demand), demand);
+        if self.carries(id, most, demand).is_ok() { most } else { Weight::ZERO }
+    }
+
     pub(super) fn at_maximum(&self, id: &DeploymentId) -> bool {
         self.deployment(id).is_some_and(|deployment| {
             self.ready(id) >= deployment.effective_autoscaling(&self.environments).max_replica
@@ -76,8 +85,11 @@ impl Work<'_> {
         if promotion.phase.is_over() {
             return;
         }
+        if let Strategy::Rolling { config } = promotion.strategy {
+            return self.pin_sides(promotion, &config);
+        }
         let demand = self.environment_demand(promotion);
-        let next = Position { stage: (promotion.position.stage + 1).min(STAGES), elapsed_ms: 0 };
+        let next = Position::at((promotion.position.stage + 1).min(STAGES), 0);
         let direct = !matches!(promotion.strategy, Strategy::Canary { .. }) || promotion.previous.is_none();
         let coming = if direct || promotion.rolls_forward() { Weight::WHOLE } else { next.weight() };
         let for_share = self.replicas_for_share(&promotion.candidate, coming, demand);

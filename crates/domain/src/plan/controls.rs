@@ -20,6 +20,7 @@ impl Work<'_> {
             Strategy::Canary { window_ms } if live.stage > 0 => {
                 (live.elapsed_ms + passed.max(0)).min(stage_end(live.stage, window_ms)).max(live.elapsed_ms)
             }
+            Strategy::Rolling { .. } => live.elapsed_ms + passed.max(0),
             _ => live.elapsed_ms,
         };
         promotion.phase = Phase::Paused;
@@ -40,13 +41,11 @@ impl Work<'_> {
         let Some(since) = promotion.paused_at.take() else { return };
         promotion.hold = None;
         promotion.counted_at = self.at.now;
+        // The time of the gate stood still, too, and that of a step.
+        promotion.gate_deadline = promotion.gate_deadline.plus(self.at.now.since(since).max(0));
         promotion.phase = match promotion.gate_passed_at {
             Some(_) => Phase::RampingUp,
-            None => {
-                // The gate's time stood still, too.
-                promotion.gate_deadline = promotion.gate_deadline.plus(self.at.now.since(since).max(0));
-                Phase::Releasing
-            }
+            None => Phase::Releasing,
         };
         self.count(promotion, promotion.position, true);
     }
@@ -74,6 +73,7 @@ impl Work<'_> {
         if promotion.phase == Phase::RampingDown {
             promotion.phase = Phase::RampingUp;
             promotion.reason = None;
+            promotion.failing = None;
         }
         if promotion.gate_passed_at.is_none() {
             // One replica is what nobody can go without.
@@ -90,17 +90,18 @@ impl Work<'_> {
         let demand = self.environment_demand(promotion);
         let evidence = self.evidence(promotion);
         let given_up = promotion.signal_at.is_some_and(|asked| self.at.now.since(asked) >= LIMIT);
-        let carries = |stage: &u32| {
-            let share = Position { stage: *stage, elapsed_ms: 0 }.weight();
-            self.carries(&promotion.candidate, share, demand).is_ok()
-        };
-        let most =
-            (promotion.position.stage..=STAGES).rev().find(carries).unwrap_or(promotion.position.stage);
-        if promotion.previous.is_none() || most == STAGES || given_up {
+        let most = self.most_share(&promotion.candidate, demand);
+        if promotion.previous.is_none() || most == Weight::WHOLE || given_up {
             promotion.evidence = evidence;
             return self.succeed(promotion);
         }
-        let position = Position { stage: most, elapsed_ms: promotion.position.elapsed_ms };
+        let here = promotion.position;
+        let position = match promotion.strategy {
+            _ if most <= here.weight() => here,
+            Strategy::Rolling { .. } => Position { stage: here.stage + 1, share: Some(most), ..here },
+            // Whole stages, so that what is shown as reached was.
+            _ => Position::at(u32::from(most.basis_points()) * STAGES / 10_000, here.elapsed_ms),
+        };
         let moves = position != promotion.position;
         let needed = self.replicas_for_share(&promotion.candidate, Weight::WHOLE, demand);
         self.hold(promotion, position, Hold::Forward { ready, needed });
@@ -117,35 +118,56 @@ impl Work<'_> {
         let by = promotion.signal_by.clone().unwrap_or_else(|| "Slipway".into());
         let moved = promotion.gate_passed_at.is_some();
         let demand = self.environment_demand(promotion);
-        let given_up =
-            promotion.phase == Phase::RampingDown && self.at.now.since(promotion.counted_at) >= LIMIT;
-        let fits = |work: &Self, stage: u32| {
-            let kept = Position { stage, elapsed_ms: 0 }.weight();
+        let given_up = self.is_back_in_any_case(promotion);
+        let fits = |work: &Self, kept: Weight| {
             promotion.previous.as_ref().is_none_or(|previous| {
                 // One that lost nothing takes everything back at once, even where load has outgrown both sides.
                 let whole = work.ready(previous) >= promotion.previous_floor.max(1);
                 given_up || whole || work.carries(previous, kept.rest(), demand).is_ok()
             })
         };
-        let stage = (0..=promotion.position.stage).find(|stage| fits(self, *stage));
-        match stage {
-            _ if !moved => self.end_canceled(promotion, &by),
-            Some(0) => self.end_canceled(promotion, &by),
-            other => {
-                let stage = other.unwrap_or(promotion.position.stage);
-                if promotion.phase != Phase::RampingDown {
-                    promotion.paused_at = None;
-                    promotion.phase = Phase::RampingDown;
-                    promotion.counted_at = self.at.now;
-                }
-                promotion.position = Position { stage, elapsed_ms: promotion.position.elapsed_ms };
-                promotion.hold = None;
+        let here = promotion.position;
+        let back = match promotion.strategy {
+            _ if !moved || fits(self, Weight::ZERO) => None,
+            Strategy::Rolling { .. } => Some(self.share_left(promotion, demand)),
+            _ => {
+                let stage = (1..=here.stage).find(|stage| fits(self, Position::at(*stage, 0).weight()));
+                Some(Position::at(stage.unwrap_or(here.stage), here.elapsed_ms))
+            }
+        };
+        match back {
+            None => self.end_canceled(promotion, &by),
+            Some(position) => {
+                self.begin_going_back(promotion);
+                promotion.position = position;
+                let why = match promotion.strategy {
+                    Strategy::Rolling { .. } => "needs more replicas",
+                    _ => "has lost replicas",
+                };
+                let cause = match &promotion.failing {
+                    Some(reason) => format!("failing: {reason}"),
+                    None => format!("canceled by {by}"),
+                };
                 promotion.reason = Some(format!(
-                    "canceled by {by}; the previous deployment has lost replicas, so traffic goes back as they start"
+                    "{cause}; the previous deployment {why}, so traffic goes back as they start"
                 ));
                 self.keep_floors(promotion);
                 self.look_by(self.at.monotonic + 250);
             }
         }
+    }
+
+    /// Whether a canceled promotion has waited long enough for the previous deployment.
+    pub(super) fn is_back_in_any_case(&self, promotion: &Promotion) -> bool {
+        promotion.phase == Phase::RampingDown && self.at.now.since(promotion.counted_at) >= LIMIT
+    }
+
+    pub(super) fn begin_going_back(&mut self, promotion: &mut Promotion) {
+        if promotion.phase != Phase::RampingDown {
+            promotion.phase = Phase::RampingDown;
+            promotion.paused_at = None;
+            promotion.counted_at = self.at.now;
+        }
+        promotion.hold = None;
     }
 }

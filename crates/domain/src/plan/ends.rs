@@ -3,12 +3,19 @@
 use serde_json::json;
 
 use super::Work;
-use crate::{CleanupStrategy, DeploymentId, EventKind, Lifecycle, Phase, Position, Promotion, STAGES};
+use crate::{
+    CleanupStrategy, DeploymentId, EventKind, Lifecycle, Phase, Position, Promotion, STAGES, Signal,
+    Strategy, Weight,
+};
 
 impl Work<'_> {
     pub(super) fn end_canceled(&mut self, promotion: &mut Promotion, by: &str) {
+        if let Some(reason) = promotion.failing.take() {
+            return self.end_failed(promotion, reason);
+        }
         let percent = promotion.percent();
         promotion.reason = Some(format!("canceled by {by} at {percent} %"));
+        self.restore(promotion);
         promotion.phase = Phase::Canceled;
         self.end(promotion);
         self.let_go(&promotion.candidate.clone());
@@ -21,8 +28,33 @@ impl Work<'_> {
     }
 
     pub(super) fn fail(&mut self, promotion: &mut Promotion, reason: String) {
+        if self.failure_waits(promotion) {
+            let sentence = format!("{reason}; its traffic goes back before it has failed");
+            let data = json!({ "promotion": promotion.id, "percent": promotion.percent() });
+            let kind = EventKind::ModelPromotionStep;
+            self.record(kind, Some(&promotion.candidate), Some(&promotion.environment), sentence, data);
+            promotion.failing = Some(reason);
+            promotion.signal = Some(Signal::ForceCancel);
+            return self.cancel(promotion);
+        }
+        self.end_failed(promotion, reason);
+    }
+
+    /// Whether the previous deployment gave up so many replicas that it can't have all traffic back at once.
+    fn failure_waits(&self, promotion: &Promotion) -> bool {
+        let Strategy::Rolling { .. } = promotion.strategy else { return false };
+        let Some(previous) = &promotion.previous else { return false };
+        let demand = self.environment_demand(promotion);
+        promotion.gate_passed_at.is_some()
+            && promotion.failing.is_none()
+            && self.ready(&promotion.candidate) > 0
+            && self.carries(previous, Weight::WHOLE, demand).is_err()
+    }
+
+    pub(super) fn end_failed(&mut self, promotion: &mut Promotion, reason: String) {
         let percent = u32::from(promotion.position.weight().basis_points()) / 100;
         promotion.phase = Phase::Failed;
+        self.restore(promotion);
         promotion.reason = Some(reason.clone());
         self.end(promotion);
         self.let_go(&promotion.candidate.clone());
@@ -53,6 +85,17 @@ impl Work<'_> {
         promotion.counted_at = self.at.now;
     }
 
+    /// A previous deployment that a rolling promotion took replicas from has its part of them back.
+    fn restore(&mut self, promotion: &Promotion) {
+        let Strategy::Rolling { .. } = promotion.strategy else { return };
+        let Some(previous) = promotion.previous.as_ref().and_then(|id| self.deployment_mut(id)) else {
+            return;
+        };
+        if previous.target > 0 {
+            previous.target = previous.target.max(promotion.total);
+        }
+    }
+
     /// Detaches a candidate that did not make it: it sleeps, stays visible and can be called by its own address.
     pub(super) fn let_go(&mut self, candidate: &DeploymentId) {
         if let Some(deployment) = self.deployment_mut(candidate) {
@@ -66,7 +109,10 @@ impl Work<'_> {
 
     pub(super) fn succeed(&mut self, promotion: &mut Promotion) {
         promotion.phase = Phase::Succeeded;
-        promotion.position = Position { stage: STAGES, elapsed_ms: promotion.position.elapsed_ms };
+        promotion.position = match promotion.strategy {
+            Strategy::Rolling { .. } => Position { share: Some(Weight::WHOLE), ..promotion.position },
+            _ => Position::at(STAGES, promotion.position.elapsed_ms),
+        };
         self.end(promotion);
         let settings = self.environment_mut(&promotion.environment).map(|environment| {
             environment.current = Some(promotion.candidate.clone());

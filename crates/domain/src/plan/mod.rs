@@ -11,6 +11,7 @@ mod lifecycle;
 mod live;
 mod promote;
 mod replicas;
+mod rolling;
 mod routes;
 mod scale;
 
@@ -153,6 +154,8 @@ struct Work<'a> {
     reloads: Vec<Reload>,
     /// Replicas each deployment must have for the sake of a promotion.
     floors: BTreeMap<DeploymentId, u32>,
+    /// Replicas of the sides of a rolling promotion, which are scaled together.
+    pinned: BTreeMap<DeploymentId, u32>,
 }
 
 /// Decides what should follow for one model.
@@ -174,6 +177,7 @@ pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
         forget: Vec::new(),
         reloads: Vec::new(),
         floors: BTreeMap::new(),
+        pinned: BTreeMap::new(),
     };
     work.forget_the_gone();
     work.end_what_was_asked();

@@ -6,8 +6,8 @@ use super::errors::JUDGE_EVERY;
 use super::{Counting, Work};
 use crate::rollout::{stage_at, stage_end};
 use crate::{
-    Build, EventKind, Evidence, Hold, Lifecycle, Phase, Position, Promotion, STAGES, Signal, Step, Strategy,
-    Weight, next_step,
+    Build, EventKind, Evidence, Hold, Lifecycle, Phase, Position, Promotion, Signal, Step, Strategy, Weight,
+    next_step,
 };
 
 /// How long a candidate without a ready replica is waited for after traffic has moved, in milliseconds.
@@ -33,7 +33,8 @@ impl Work<'_> {
 
     fn move_one(&mut self, promotion: &mut Promotion) {
         match promotion.signal {
-            Some(Signal::Cancel) => return self.cancel(promotion),
+            Some(Signal::ForceCancel) => return self.cancel(promotion),
+            Some(Signal::Cancel) => return self.go_back(promotion),
             Some(Signal::Pause) => self.pause(promotion),
             Some(Signal::Resume) => self.resume(promotion),
             Some(Signal::RollForward) | None => {}
@@ -45,7 +46,7 @@ impl Work<'_> {
             _ if promotion.rolls_forward() => self.roll_forward(promotion),
             Phase::Releasing => self.release(promotion),
             Phase::RampingUp => self.ramp_up(promotion),
-            Phase::RampingDown => self.cancel(promotion),
+            Phase::RampingDown => self.go_back(promotion),
             Phase::Paused => self.stay_paused(promotion),
             Phase::Succeeded | Phase::Failed | Phase::Canceled => {}
         }
@@ -71,6 +72,9 @@ impl Work<'_> {
     }
 
     fn release(&mut self, promotion: &mut Promotion) {
+        if let Strategy::Rolling { config } = promotion.strategy {
+            return self.release_rolling(promotion, &config);
+        }
         let needed = self.gate(promotion);
         let window = match promotion.strategy {
             Strategy::Canary { window_ms } if promotion.previous.is_some() && window_ms > 0 => {
@@ -78,7 +82,7 @@ impl Work<'_> {
             }
             _ => None,
         };
-        let first = Position { stage: 1, elapsed_ms: 0 };
+        let first = Position::at(1, 0);
         let first_share = if window.is_some() { first.weight() } else { Weight::WHOLE };
         if self.waits_at_gate(promotion, needed, first_share) {
             return;
@@ -131,7 +135,11 @@ impl Work<'_> {
     }
 
     fn ramp_up(&mut self, promotion: &mut Promotion) {
-        let Strategy::Canary { window_ms } = promotion.strategy else { return self.succeed(promotion) };
+        let window_ms = match promotion.strategy {
+            Strategy::Direct => return self.succeed(promotion),
+            Strategy::Rolling { config } => return self.roll(promotion, &config),
+            Strategy::Canary { window_ms } => window_ms,
+        };
         let Some(evidence) = self.judged(promotion) else { return };
         let saved = promotion.position;
         let counting = self.memory.counting.get(&promotion.id).copied();
@@ -206,7 +214,7 @@ impl Work<'_> {
     }
 
     /// Nothing stands in the way any more.
-    fn go_on(&mut self, promotion: &mut Promotion) {
+    pub(super) fn go_on(&mut self, promotion: &mut Promotion) {
         promotion.candidate_down_since = None;
         if promotion.hold.take().is_some() {
             promotion.counted_at = self.at.now;
@@ -256,8 +264,8 @@ impl Work<'_> {
     pub(super) fn step_event(&mut self, promotion: &Promotion) {
         let so_far = self.so_far(promotion, &promotion.evidence).map(|text| format!("; {text}"));
         let sentence = format!(
-            "stage {} of {STAGES}: {} % of {} goes to {}{}",
-            promotion.position.stage,
+            "{}: {} % of {} goes to {}{}",
+            promotion.step(),
             promotion.percent(),
             promotion.environment,
             self.name_of(&promotion.candidate),

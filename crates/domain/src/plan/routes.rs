@@ -98,10 +98,12 @@ impl Work<'_> {
         } else if self.ready(current) == 0 {
             // The current one has nobody to answer, so whoever can does; the excess is held, not lost.
             weight = Weight::WHOLE;
+        } else if promotion.position.share.is_some() {
+            weight = weight.min(self.most_share(candidate, demand));
         } else if self.carries(candidate, weight, demand).is_err() {
             weight = (0..promotion.position.stage)
                 .rev()
-                .map(|stage| crate::Position { stage, elapsed_ms: 0 }.weight())
+                .map(|stage| crate::Position::at(stage, 0).weight())
                 .find(|less| self.carries(candidate, *less, demand).is_ok())
                 .unwrap_or(Weight::ZERO);
         }

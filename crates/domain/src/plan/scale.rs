@@ -9,7 +9,7 @@ use crate::{AutoscalingSettings, DeploymentKind, EventKind, Limit, decide};
 /// A fresh deployment is not put to sleep before a client that waits for it can have seen it active, in milliseconds.
 const SEEN_AFTER: i64 = 60_000;
 /// How often load is sampled while replicas run, in milliseconds.
-const SAMPLE_EVERY: i64 = 2_000;
+pub(super) const SAMPLE_EVERY: i64 = 2_000;
 
 impl Work<'_> {
     pub(super) fn autoscale(&mut self) {
@@ -27,6 +27,10 @@ impl Work<'_> {
         let floor = self.floors.get(&id).copied().unwrap_or(0);
         if !deployment.may_run() {
             self.memory.scalers.remove(&id);
+            return;
+        }
+        if let Some(pinned) = self.pinned.get(&id) {
+            self.deployments[index].target = *pinned;
             return;
         }
         let Some(active_since) = deployment.active_since else {

@@ -1,6 +1,6 @@
 //! Random histories: whatever people, machines and clocks do, in any order.
 
-use domain::{AutoscalingPatch, Lifecycle, Signal, Strategy};
+use domain::{AutoscalingPatch, Hold, Lifecycle, RollingConfig, Signal, Strategy};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -42,8 +42,9 @@ pub async fn play(seed: u64) -> Result<Outcome, store::Error> {
             }
             18..42 => {
                 if let Some(name) = any(&mut chance, &names) {
-                    let strategy = match chance.random_range(0..3) {
+                    let strategy = match chance.random_range(0..5) {
                         0 => Strategy::Direct,
+                        1 | 2 => Strategy::Rolling { config: random_rolling(&mut chance) },
                         _ => Strategy::Canary { window_ms: chance.random_range(5..180) * 1000 },
                     };
                     promotions += u32::from(world.promote(&name, strategy).await?.is_ok());
@@ -52,7 +53,8 @@ pub async fn play(seed: u64) -> Result<Outcome, store::Error> {
             42..54 => {
                 // A refusal is a fine answer here; the world goes on.
                 let signal = match chance.random_range(0..8) {
-                    0..3 => Signal::Cancel,
+                    0..2 => Signal::Cancel,
+                    2 => Signal::ForceCancel,
                     3..5 => Signal::Pause,
                     5..7 => Signal::Resume,
                     _ => Signal::RollForward,
@@ -106,8 +108,10 @@ pub async fn play(seed: u64) -> Result<Outcome, store::Error> {
             break;
         }
     }
-    if !world.state().await?.promotions.is_empty() {
-        world.violations.push("a promotion has no end".into());
+    if let Some(promotion) = world.state().await?.promotions.first() {
+        let hold = promotion.hold.as_ref().map_or("nothing holds it".into(), Hold::sentence);
+        let (phase, step) = (promotion.phase.as_str(), promotion.step());
+        world.violations.push(format!("a promotion has no end: {phase}, {step}: {hold}"));
     }
     world.check_decisions().await?;
     Ok(Outcome { seed, violations: world.violations, promotions })
@@ -160,6 +164,17 @@ async fn retire_or_wake(
             .await;
     }
     Ok(())
+}
+
+fn random_rolling(chance: &mut StdRng) -> RollingConfig {
+    let percent = chance.random_range(1..51);
+    let surges = chance.random_bool(0.6);
+    RollingConfig {
+        max_surge_percent: if surges { percent } else { 0 },
+        max_unavailable_percent: if surges { 0 } else { percent },
+        stabilization_time_seconds: if chance.random_bool(0.5) { 0 } else { chance.random_range(1..40) },
+        replica_overhead_percent: if chance.random_bool(0.7) { 0 } else { chance.random_range(1..120) },
+    }
 }
 
 fn random_script(chance: &mut StdRng) -> Script {

@@ -7,7 +7,8 @@
 //! deploy dev development            the development deployment
 //! change dev                        its code changes (also: hot, fails)
 //! promote v2 canary 120s            or: direct
-//! cancel                            the running promotion; also: pause, resume, roll-forward
+//! promote v2 rolling surge 25       replica by replica; also: unavailable 25, settle 10, extra 50
+//! cancel                            the running promotion; also: force-cancel, pause, resume, roll-forward
 //! scale min 2 max 4 target 1        production's autoscaling
 //! stop-on-errors off                for promotions to production that begin from now on; or: on
 //! fail v2 every 10                  each tenth answer of it is an error from now on; 0 for none
@@ -29,29 +30,36 @@
 use std::fmt::Write;
 
 use domain::{
-    AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, Runtime, STAGES, Seen, Signal, Strategy, Traffic,
+    AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, RollingConfig, RollingPatch, Runtime, STAGES, Seen,
+    Signal, Strategy, Traffic,
 };
 
 use super::{Script, World};
 
+/// Moments in a rolling promotion of four steps.
+const STEPS: [&str; 6] = ["0s", "1s", "6s", "9s", "14s", "18s"];
+
 /// Performs a scenario and returns its transcript; broken promises stand at its end.
 ///
 /// A text with the word `STAGE` is performed once for each stage of a canary, with that stage's number and, for `BEFORE`,
-/// the moment in the middle of that stage for a window of 100 s.
+/// the moment in the middle of that stage for a window of 100 s. One with the word `STEP` is performed for moments in a rolling
+/// promotion, each in place of `WITHIN`: while steps settle, while replicas start, and when all have moved.
 pub async fn perform(text: &str) -> Result<String, String> {
-    if !text.contains("STAGE") {
+    let times: Vec<String> = if text.contains("STAGE") {
+        (1..=STAGES).map(|stage| format!("{}s", stage * 10 - 5)).collect()
+    } else if text.contains("STEP") {
+        STEPS.map(str::to_owned).to_vec()
+    } else {
         return perform_once(text).await;
+    };
+    let mut parts = Vec::new();
+    for (index, time) in times.iter().enumerate() {
+        let number = (index + 1).to_string();
+        let once = text.replace("STAGE", &number).replace("BEFORE", time);
+        let once = once.replace("STEP", &number).replace("WITHIN", time);
+        parts.push(perform_once(&once).await.map_err(|error| format!("{number}: {error}"))?);
     }
-    let mut out = String::new();
-    for stage in 1..=STAGES {
-        let middle = format!("{}s", stage * 10 - 5);
-        let once = text.replace("STAGE", &stage.to_string()).replace("BEFORE", &middle);
-        out.push_str(&perform_once(&once).await.map_err(|error| format!("stage {stage}: {error}"))?);
-        if stage < STAGES {
-            out.push('\n');
-        }
-    }
-    Ok(out)
+    Ok(parts.join("\n"))
 }
 
 async fn perform_once(text: &str) -> Result<String, String> {
@@ -100,6 +108,11 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
             let strategy = Strategy::Canary { window_ms: duration(window)? };
             tell(out, world.promote(name, strategy).await.map_err(store)?);
         }
+        ["promote", name, "rolling", rest @ ..] => {
+            let strategy = Strategy::Rolling { config: rolling(rest)? };
+            tell(out, world.promote(name, strategy).await.map_err(store)?);
+        }
+        ["force-cancel"] => tell(out, world.signal(Signal::ForceCancel).await.map_err(store)?),
         ["cancel"] => tell(out, world.signal(Signal::Cancel).await.map_err(store)?),
         ["pause"] => tell(out, world.signal(Signal::Pause).await.map_err(store)?),
         ["resume"] => tell(out, world.signal(Signal::Resume).await.map_err(store)?),
@@ -249,6 +262,25 @@ fn script(words: &[&str]) -> Result<Script, String> {
     Ok(script)
 }
 
+fn rolling(words: &[&str]) -> Result<RollingConfig, String> {
+    let mut patch = RollingPatch::default();
+    for pair in words.chunks(2) {
+        let [field, value] = pair else { return Err("rolling takes pairs".into()) };
+        let value = Some(value.parse().map_err(|_| format!("{value} is no number"))?);
+        match *field {
+            "surge" => patch.max_surge_percent = value,
+            "unavailable" => {
+                patch.max_unavailable_percent = value;
+                patch.max_surge_percent = Some(0);
+            }
+            "settle" => patch.stabilization_time_seconds = value,
+            "extra" => patch.replica_overhead_percent = value,
+            other => return Err(format!("no setting {other}")),
+        }
+    }
+    RollingConfig::default().patched(&patch).map_err(|refusal| refusal.to_string())
+}
+
 async fn show_routes(world: &World, out: &mut String) -> Result<(), store::Error> {
     let state = world.state().await?;
     let name = |id: &domain::DeploymentId| {
@@ -354,13 +386,11 @@ async fn show_promotion(world: &World, out: &mut String) -> Result<(), store::Er
         let _ = writeln!(out, "  no promotion");
         return Ok(());
     };
-    let _ = write!(
-        out,
-        "  {} stage {} at {} %",
-        promotion.phase.as_str(),
-        promotion.position.stage,
-        promotion.percent()
-    );
+    let step = match promotion.moved() {
+        Some((moved, total)) => format!("{moved} of {total} moved"),
+        None => format!("stage {}", promotion.position.stage),
+    };
+    let _ = write!(out, "  {} {step} at {} %", promotion.phase.as_str(), promotion.percent());
     if let Some(hold) = &promotion.hold {
         let _ = write!(out, "; {}", hold.sentence());
     }

@@ -269,7 +269,7 @@ impl World {
             candidate.begin_deploying(environment.autoscaling.min_replica, now);
         }
         candidate.environment = Some(environment.name.clone());
-        candidate.target = candidate.target.max(environment.autoscaling.min_replica.max(1));
+        candidate.target = candidate.target.max(strategy.first_replicas(&environment.autoscaling));
         let promotion = Promotion {
             id: PromotionId::from_random(bytes(&self.random)),
             model: self.model.clone(),
@@ -286,6 +286,7 @@ impl World {
             gate_passed_at: None,
             ended_at: None,
             gate_deadline: now.plus(i64::from(self.timeout_minutes) * 60_000),
+            total: 0,
             previous_floor: 0,
             hold: None,
             stop_on_errors: environment.promotion.stop_on_errors,
@@ -295,6 +296,7 @@ impl World {
             signal_by: None,
             signal_at: None,
             paused_at: None,
+            failing: None,
             reason: None,
             version: 0,
         };

@@ -76,6 +76,7 @@ fn controls(picture: &Picture, promotion: Option<&Promotion>) -> RolloutControls
     };
     RolloutControls {
         cancel: permit(Signal::Cancel, "it is canceled already; its traffic is going back"),
+        force_cancel: permit(Signal::ForceCancel, "it is canceled by force already"),
         pause: permit(Signal::Pause, "it is paused already"),
         resume: permit(Signal::Resume, "it is not paused"),
         roll_forward: permit(Signal::RollForward, "it is being rolled forward already"),
@@ -124,7 +125,7 @@ fn rollout(picture: &Picture, promotion: &Promotion, events: &[Event], counts: C
     let percent = promotion.percent().min(100) as u8;
     let window_ms = match promotion.strategy {
         Strategy::Canary { window_ms } => window_ms,
-        Strategy::Direct => 0,
+        Strategy::Direct | Strategy::Rolling { .. } => 0,
     };
     let counted = |id: &DeploymentId| promotion.gate_passed_at.and_then(|_| counts(id));
     let side = |id: &DeploymentId, percent: u8| {
@@ -137,6 +138,7 @@ fn rollout(picture: &Picture, promotion: &Promotion, events: &[Event], counts: C
         running: promotion.is_running(),
         sentence: picture.promotion_sentence(promotion),
         canary: window_ms > 0,
+        moved: promotion.moved(),
         window_seconds: u32::try_from(window_ms / 1000).unwrap_or(u32::MAX),
         percent,
         stage: stage(promotion),

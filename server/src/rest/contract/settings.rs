@@ -1,6 +1,6 @@
 //! Settings of autoscaling and promotion, as they are read and as they are changed.
 
-use domain::{AutoscalingPatch, CleanupStrategy, Invalid, PromotionPatch};
+use domain::{AutoscalingPatch, CleanupStrategy, Invalid, PromotionPatch, RollingPatch};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Serialize)]
@@ -108,26 +108,48 @@ pub struct UpdatePromotion {
     pub redeploy_on_promotion: Option<bool>,
     pub rolling_deploy: Option<bool>,
     pub promotion_cleanup_strategy: Option<CleanupStrategy>,
-    pub rolling_deploy_config: Option<serde_json::Value>,
+    pub rolling_deploy_config: Option<UpdateRolling>,
     pub ramp_up_while_promoting: Option<bool>,
     pub ramp_up_duration_seconds: Option<i64>,
     pub stop_on_errors: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdateRolling {
+    pub rolling_deploy_strategy: Option<String>,
+    pub max_surge_percent: Option<i64>,
+    pub max_unavailable_percent: Option<i64>,
+    pub stabilization_time_seconds: Option<i64>,
+    pub replica_overhead_percent: Option<i64>,
+}
+
+impl TryFrom<UpdateRolling> for RollingPatch {
+    type Error = Invalid;
+
+    fn try_from(update: UpdateRolling) -> Result<Self, Invalid> {
+        if let Some(other) = update.rolling_deploy_strategy.filter(|name| name != "REPLICA") {
+            let problem = format!("`{other}` is not a strategy; the only one is `REPLICA`");
+            return Err(Invalid::new("rolling_deploy_config.rolling_deploy_strategy", problem));
+        }
+        Ok(Self {
+            max_surge_percent: update.max_surge_percent,
+            max_unavailable_percent: update.max_unavailable_percent,
+            stabilization_time_seconds: update.stabilization_time_seconds,
+            replica_overhead_percent: update.replica_overhead_percent,
+        })
+    }
 }
 
 impl TryFrom<UpdatePromotion> for PromotionPatch {
     type Error = Invalid;
 
     fn try_from(update: UpdatePromotion) -> Result<Self, Invalid> {
-        if update.rolling_deploy_config.is_some() {
-            return Err(Invalid::new(
-                "rolling_deploy_config",
-                "the rolling strategy is not available; use ramp_up_while_promoting for a canary in ten stages",
-            ));
-        }
         Ok(Self {
             redeploy_on_promotion: update.redeploy_on_promotion,
             rolling_deploy: update.rolling_deploy,
             promotion_cleanup_strategy: update.promotion_cleanup_strategy,
+            rolling_deploy_config: update.rolling_deploy_config.map(RollingPatch::try_from).transpose()?,
             ramp_up_while_promoting: update.ramp_up_while_promoting,
             ramp_up_duration_seconds: update.ramp_up_duration_seconds,
             stop_on_errors: update.stop_on_errors,
@@ -141,8 +163,10 @@ mod tests {
 
     #[test]
     fn what_is_not_available_is_refused_by_name() {
-        let update: UpdatePromotion = serde_json::from_str(r#"{"rolling_deploy_config": {}}"#).unwrap();
-        assert_eq!(PromotionPatch::try_from(update).unwrap_err().field, "rolling_deploy_config");
+        let text = r#"{"rolling_deploy_config": {"rolling_deploy_strategy": "TRAFFIC"}}"#;
+        let update: UpdatePromotion = serde_json::from_str(text).unwrap();
+        let refusal = PromotionPatch::try_from(update).unwrap_err();
+        assert_eq!(refusal.field, "rolling_deploy_config.rolling_deploy_strategy");
         let update: UpdateAutoscaling = serde_json::from_str(r#"{"target_in_flight_tokens": 3}"#).unwrap();
         assert_eq!(AutoscalingPatch::try_from(update).unwrap_err().field, "target_in_flight_tokens");
     }
