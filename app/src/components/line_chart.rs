@@ -56,7 +56,7 @@ impl Lines {
 /// A number as short as it can be read: `0.25`, `3.1`, `1 204`.
 pub fn short(value: f64) -> String {
     match value {
-        value if value == 0.0 => "0".into(),
+        0.0 => "0".into(),
         value if value < 10.0 => {
             let text = format!("{value:.2}");
             text.trim_end_matches('0').trim_end_matches('.').to_owned()
