@@ -7,7 +7,7 @@
 use leptos::prelude::*;
 
 use crate::erase::Erase;
-use crate::pages::{DeploymentPage, EnvironmentPage, ModelPage, UsagePage};
+use crate::pages::{ActivityPage, DeploymentPage, EnvironmentPage, ModelPage, UsagePage};
 
 /// A page with code of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub enum Chunk {
     Environment,
     Deployment,
     Usage,
+    Activity,
 }
 
 /// Makes a page's view, once its code is there.
@@ -30,6 +31,7 @@ impl Chunk {
             ["models", _, "environments", _] => Some(Self::Environment),
             ["models", _, "deployments" | "logs", _] => Some(Self::Deployment),
             ["usage"] => Some(Self::Usage),
+            ["activity"] | ["models", _, "activity"] => Some(Self::Activity),
             _ => None,
         }
     }
@@ -42,6 +44,7 @@ impl Chunk {
             Self::Environment => "environment",
             Self::Deployment => "deployment",
             Self::Usage => "usage",
+            Self::Activity => "activity",
         }
     }
 }
@@ -62,6 +65,10 @@ fn usage_view() -> AnyView {
     view! { <UsagePage /> }.erased()
 }
 
+fn activity_view() -> AnyView {
+    view! { <ActivityPage /> }.erased()
+}
+
 #[cfg(not(feature = "split"))]
 mod loading {
     use super::{Chunk, MakeView};
@@ -74,6 +81,7 @@ mod loading {
                 Self::Environment => super::environment_view,
                 Self::Deployment => super::deployment_view,
                 Self::Usage => super::usage_view,
+                Self::Activity => super::activity_view,
             })
         }
 
@@ -92,7 +100,7 @@ mod loading {
 
     use super::{Chunk, MakeView};
 
-    static LOADED: [OnceLock<MakeView>; 4] = [const { OnceLock::new() }; 4];
+    static LOADED: [OnceLock<MakeView>; 5] = [const { OnceLock::new() }; 5];
 
     impl Chunk {
         /// The page's view, if its code is there.
@@ -107,6 +115,7 @@ mod loading {
                 Self::Environment => environment().await,
                 Self::Deployment => deployment().await,
                 Self::Usage => usage().await,
+                Self::Activity => activity().await,
             }
             .map_err(|error| error.to_string())?;
             Ok(*LOADED[self as usize].get_or_init(|| view))
@@ -133,6 +142,11 @@ mod loading {
     #[wasm_split(usage, wasm_split_path = leptos::wasm_split, fallible)]
     fn usage() -> Result<MakeView, SplitLoaderError> {
         Ok(super::usage_view)
+    }
+
+    #[wasm_split(activity, wasm_split_path = leptos::wasm_split, fallible)]
+    fn activity() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::activity_view)
     }
 }
 
@@ -186,6 +200,8 @@ mod tests {
         assert_eq!(Chunk::of_path("/models/abc/deployments/d"), Some(Chunk::Deployment));
         assert_eq!(Chunk::of_path("/models/abc/logs/d"), Some(Chunk::Deployment));
         assert_eq!(Chunk::of_path("/usage"), Some(Chunk::Usage));
+        assert_eq!(Chunk::of_path("/activity"), Some(Chunk::Activity));
+        assert_eq!(Chunk::of_path("/models/abc/activity"), Some(Chunk::Activity));
         for path in ["/", "/models", "/sign-in", "/models/a/b/c", "/nowhere"] {
             assert_eq!(Chunk::of_path(path), None, "{path}");
         }

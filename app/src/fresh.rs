@@ -149,6 +149,7 @@ macro_rules! as_of {
 }
 
 as_of!(
+    crate::view::ActivityPage,
     crate::view::ModelsPage,
     crate::view::ModelPage,
     crate::view::EnvironmentPage,

@@ -53,6 +53,17 @@ reads! {
     live = read_live(model_id: String);
     replicas = read_replicas(model_id: String, deployment_id: String);
     usage = read_usage(days: u32);
+    /// What was done, of a model or of the workspace.
+    activity = read_activity(
+        model_id: String,
+        group: String,
+        who: String,
+        environment: String,
+        source: String,
+        from: String,
+        to: String,
+        cursor: String
+    );
 }
 
 /// Reads the text as what it is.

@@ -38,6 +38,9 @@ test.describe('every page is accessible', () => {
         `/models/${model}/deployments/${deployment}`,
         `/models/${model}/deployments/${deployment}?dialog=terminate&replica=any`,
         '/usage',
+        '/activity',
+        '/activity?who=nobody',
+        `/models/${model}/activity`,
         '/models/no-such-model',
       ]) {
         await open(page, address);

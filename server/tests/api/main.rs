@@ -4,6 +4,7 @@
 
 mod access;
 mod activity;
+mod audit;
 mod dashboard;
 mod doors;
 mod life;
