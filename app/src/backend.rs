@@ -5,13 +5,15 @@ use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::{AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Strategy};
+use domain::{
+    AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal, Strategy,
+};
 use http::request::Parts;
 
 use crate::error::AppError;
 use crate::view::{
     ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage,
-    ModelPage, ModelsPage, ReplicasNow, ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
+    MetricsPage, ModelPage, ModelsPage, ReplicasNow, ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 
 /// Who asks, as the server knows it. The dashboard only carries it from [`Backend::open`] to the
@@ -28,6 +30,13 @@ impl Session {
     pub fn get<T: Any>(&self) -> Option<&T> {
         self.0.downcast_ref()
     }
+}
+
+/// Whose metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricsOf {
+    Deployment(DeploymentId),
+    Environment(EnvironmentName),
 }
 
 /// One method for each server function.
@@ -92,6 +101,15 @@ pub trait Backend: Send + Sync + 'static {
         hours: u32,
     ) -> Result<ScalingPage, AppError>;
 
+    /// What was measured over a period: 15m, 1h, 6h, 24h or 7d.
+    async fn metrics(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        of: MetricsOf,
+        period: &str,
+    ) -> Result<MetricsPage, AppError>;
+
     /// How the development deployment's live reload stands, and what has changed since the newest copy of it.
     async fn live(&self, session: &Session, model: &ModelId) -> Result<LivePage, AppError>;
 
@@ -137,11 +155,12 @@ pub trait Backend: Send + Sync + 'static {
         name: Option<&str>,
     ) -> Result<Done, AppError>;
 
-    async fn cancel_promotion(
+    async fn signal_promotion(
         &self,
         session: &Session,
         model: &ModelId,
         environment: &EnvironmentName,
+        signal: Signal,
     ) -> Result<Done, AppError>;
 
     /// `name` is as typed; the use case validates it.

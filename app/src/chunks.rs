@@ -7,7 +7,7 @@
 use leptos::prelude::*;
 
 use crate::erase::Erase;
-use crate::pages::{ActivityPage, DeploymentPage, EnvironmentPage, ModelPage, UsagePage};
+use crate::pages::{ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, UsagePage};
 
 /// A page with code of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub enum Chunk {
     Environment,
     Deployment,
     Usage,
+    Metrics,
     Activity,
 }
 
@@ -30,6 +31,7 @@ impl Chunk {
             ["models", _] => Some(Self::Model),
             ["models", _, "environments", _] => Some(Self::Environment),
             ["models", _, "deployments" | "logs", _] => Some(Self::Deployment),
+            ["models", _, "environments" | "deployments", _, "metrics"] => Some(Self::Metrics),
             ["usage"] => Some(Self::Usage),
             ["activity"] | ["models", _, "activity"] => Some(Self::Activity),
             _ => None,
@@ -44,6 +46,7 @@ impl Chunk {
             Self::Environment => "environment",
             Self::Deployment => "deployment",
             Self::Usage => "usage",
+            Self::Metrics => "metrics",
             Self::Activity => "activity",
         }
     }
@@ -69,6 +72,10 @@ fn activity_view() -> AnyView {
     view! { <ActivityPage /> }.erased()
 }
 
+fn metrics_view() -> AnyView {
+    view! { <MetricsPage /> }.erased()
+}
+
 #[cfg(not(feature = "split"))]
 mod loading {
     use super::{Chunk, MakeView};
@@ -81,6 +88,7 @@ mod loading {
                 Self::Environment => super::environment_view,
                 Self::Deployment => super::deployment_view,
                 Self::Usage => super::usage_view,
+                Self::Metrics => super::metrics_view,
                 Self::Activity => super::activity_view,
             })
         }
@@ -100,7 +108,7 @@ mod loading {
 
     use super::{Chunk, MakeView};
 
-    static LOADED: [OnceLock<MakeView>; 5] = [const { OnceLock::new() }; 5];
+    static LOADED: [OnceLock<MakeView>; 6] = [const { OnceLock::new() }; 6];
 
     impl Chunk {
         /// The page's view, if its code is there.
@@ -115,6 +123,7 @@ mod loading {
                 Self::Environment => environment().await,
                 Self::Deployment => deployment().await,
                 Self::Usage => usage().await,
+                Self::Metrics => metrics().await,
                 Self::Activity => activity().await,
             }
             .map_err(|error| error.to_string())?;
@@ -147,6 +156,11 @@ mod loading {
     #[wasm_split(activity, wasm_split_path = leptos::wasm_split, fallible)]
     fn activity() -> Result<MakeView, SplitLoaderError> {
         Ok(super::activity_view)
+    }
+
+    #[wasm_split(metrics, wasm_split_path = leptos::wasm_split, fallible)]
+    fn metrics() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::metrics_view)
     }
 }
 
@@ -200,6 +214,8 @@ mod tests {
         assert_eq!(Chunk::of_path("/models/abc/deployments/d"), Some(Chunk::Deployment));
         assert_eq!(Chunk::of_path("/models/abc/logs/d"), Some(Chunk::Deployment));
         assert_eq!(Chunk::of_path("/usage"), Some(Chunk::Usage));
+        assert_eq!(Chunk::of_path("/models/abc/environments/production/metrics"), Some(Chunk::Metrics));
+        assert_eq!(Chunk::of_path("/models/abc/deployments/d/metrics"), Some(Chunk::Metrics));
         assert_eq!(Chunk::of_path("/activity"), Some(Chunk::Activity));
         assert_eq!(Chunk::of_path("/models/abc/activity"), Some(Chunk::Activity));
         for path in ["/", "/models", "/sign-in", "/models/a/b/c", "/nowhere"] {

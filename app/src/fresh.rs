@@ -121,6 +121,21 @@ fn watch(
     });
 }
 
+/// Reads again at a steady pace, for what comes without a nudge.
+pub fn refresh_every<T: Send + Sync + 'static>(fresh: Fresh<T>, millis: u32) {
+    let timer = StoredValue::new_local(None::<Interval>);
+    Effect::new(move || {
+        timer.set_value(Some(Interval::new(millis, move || {
+            if fresh.asked.try_update(|asked| *asked += 1).is_none() {
+                timer.try_set_value(None);
+            }
+        })));
+    });
+    on_cleanup(move || {
+        timer.try_set_value(None);
+    });
+}
+
 /// Asks every second while something moves.
 fn ask_while(is_moving: Memo<bool>, asked: RwSignal<u64>) {
     let timer = StoredValue::new_local(None::<Interval>);
@@ -154,6 +169,7 @@ as_of!(
     crate::view::ModelPage,
     crate::view::EnvironmentPage,
     crate::view::LivePage,
+    crate::view::MetricsPage,
     crate::view::DeploymentPage,
     crate::view::ScalingPage,
     crate::view::UsagePage

@@ -3,6 +3,7 @@
 mod activity;
 mod deployment;
 mod environment;
+mod metrics;
 mod model;
 mod models;
 mod not_found;
@@ -12,6 +13,7 @@ mod usage;
 pub use activity::ActivityPage;
 pub use deployment::DeploymentPage;
 pub use environment::EnvironmentPage;
+pub use metrics::MetricsPage;
 pub use model::ModelPage;
 pub use models::ModelsPage;
 pub use not_found::NotFound;

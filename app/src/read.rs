@@ -51,6 +51,8 @@ reads! {
     scaling = read_scaling(model_id: String, deployment_id: String, hours: u32);
     /// How the development deployment takes changes in place.
     live = read_live(model_id: String);
+    /// What was measured of its requests: `scope` is deployments or environments.
+    metrics = read_metrics(model_id: String, scope: String, id: String, period: String);
     replicas = read_replicas(model_id: String, deployment_id: String);
     usage = read_usage(days: u32);
     /// What was done, of a model or of the workspace.

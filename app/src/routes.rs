@@ -42,6 +42,16 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/models/:model/logs/:deployment") view=|| view! { <Later chunk=Chunk::Deployment /> } ssr=SsrMode::Async />
                     <Route path=path!("/models/:model/activity") view=|| view! { <Later chunk=Chunk::Activity /> } ssr=SsrMode::Async />
                     <Route path=path!("/activity") view=|| view! { <Later chunk=Chunk::Activity /> } ssr=SsrMode::Async />
+                    <Route
+                        path=path!("/models/:model/environments/:environment/metrics")
+                        view=|| view! { <Later chunk=Chunk::Metrics /> }
+                        ssr=SsrMode::Async
+                    />
+                    <Route
+                        path=path!("/models/:model/deployments/:deployment/metrics")
+                        view=|| view! { <Later chunk=Chunk::Metrics /> }
+                        ssr=SsrMode::Async
+                    />
                     <Route path=path!("/usage") view=|| view! { <Later chunk=Chunk::Usage /> } ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>

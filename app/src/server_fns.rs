@@ -4,15 +4,20 @@
 //! reads are GET with a query, actions are POST with a form.
 
 mod actions;
+mod controls;
 mod environments;
 mod read;
 mod session;
 mod settings;
 
 pub use actions::{
-    Activate, CancelPromotion, Deactivate, DeleteDeployment, DeleteModel, Promote, Publish, Rename, Retry,
-    TerminateReplica, TryRequest, activate, cancel_promotion, deactivate, delete_deployment, delete_model,
-    promote, publish, rename, retry, terminate_replica, try_request,
+    Activate, Deactivate, DeleteDeployment, DeleteModel, Promote, Publish, Rename, Retry, TerminateReplica,
+    TryRequest, activate, deactivate, delete_deployment, delete_model, promote, publish, rename, retry,
+    terminate_replica, try_request,
+};
+pub use controls::{
+    CancelPromotion, ForceRollForwardPromotion, PausePromotion, ResumePromotion, cancel_promotion,
+    force_roll_forward_promotion, pause_promotion, resume_promotion,
 };
 pub use environments::{
     ActivateEnvironment, CreateEnvironment, DeactivateEnvironment, DeleteEnvironment, SendSampleTraffic,
@@ -20,9 +25,9 @@ pub use environments::{
     send_sample_traffic,
 };
 pub use read::{
-    ReadActivity, ReadDeployment, ReadEnvironment, ReadLive, ReadLogs, ReadModel, ReadModels, ReadReplicas,
-    ReadScaling, ReadUsage, read_activity, read_deployment, read_environment, read_live, read_logs,
-    read_model, read_models, read_replicas, read_scaling, read_usage,
+    ReadActivity, ReadDeployment, ReadEnvironment, ReadLive, ReadLogs, ReadMetrics, ReadModel, ReadModels,
+    ReadReplicas, ReadScaling, ReadUsage, read_activity, read_deployment, read_environment, read_live,
+    read_logs, read_metrics, read_model, read_models, read_replicas, read_scaling, read_usage,
 };
 pub use session::{
     ChooseTheme, ReadSession, SignInWith, SignOut, choose_theme, read_session, sign_in_with, sign_out,

@@ -7,6 +7,7 @@ mod activity;
 mod deployment;
 mod environment;
 mod live;
+mod metrics;
 mod model;
 mod scaling;
 mod session;
@@ -17,9 +18,11 @@ pub use deployment::{
     CallSnippet, DeploymentPage, LogCursor, LogPage, LogRow, ReplicaRow, ReplicasNow, TryAnswer,
 };
 pub use environment::{
-    Counted, Decision, EnvironmentActions, EnvironmentPage, Rollout, Rung, RungState, SampleRun, Side,
+    Counted, Decision, EnvironmentActions, EnvironmentPage, Rollout, RolloutControls, Rung, RungState,
+    SampleRun, Side,
 };
 pub use live::{ChangedFile, ChangedLine, LivePage, SinceCopy};
+pub use metrics::{MetricMark, MetricPoint, MetricsPage, PERIODS};
 pub use model::{
     Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Making, ModelPage, ModelRow,
     ModelsPage, Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,

@@ -37,6 +37,8 @@ test.describe('every page is accessible', () => {
         `/models/${model}/environments/production?dialog=delete-environment`,
         `/models/${model}/deployments/${deployment}`,
         `/models/${model}/deployments/${deployment}?dialog=terminate&replica=any`,
+        `/models/${model}/deployments/${deployment}/metrics`,
+        `/models/${model}/environments/production/metrics`,
         '/usage',
         '/activity',
         '/activity?who=nobody',

@@ -109,3 +109,44 @@ test('cancelling half-way sends all traffic back at once', async ({ page, slipwa
   expect(body.current_deployment.name).toBe('deployment-1');
   expect(body.candidate_deployment).toBeNull();
 });
+
+test('a canary is paused, resumed, and rolled forward after a look at what that means', async ({ page, slipway, truss }) => {
+  test.setTimeout(180_000);
+  const model = await sides(slipway, truss);
+  await signIn(page, slipway);
+  const load = new Load(slipway, `/model/${model.model}/production/predict`, 40);
+  await startCanary(page, model, '60m');
+  await until('the first stage has begun', async () => (await rung(page)) === 10, 60_000);
+  const controls = page.getByRole('group', { name: 'Controls of the rollout' });
+  const phase = page.locator('.rollout .phase');
+
+  await controls.getByRole('button', { name: 'Pause' }).click();
+  await expect(phase).toHaveText('Paused');
+  await expect(page.getByRole('status').filter({ hasText: 'paused by' })).toBeVisible();
+  await expect(page.getByText('Done at')).toHaveCount(0);
+  await expect(controls.getByRole('button', { name: 'Pause' })).toHaveCount(0);
+  await page.reload();
+  await expect(phase).toHaveText('Paused');
+  await controls.getByRole('button', { name: 'Resume' }).click();
+  await expect(controls.getByRole('button', { name: 'Pause' })).toBeVisible();
+
+  await controls.getByRole('button', { name: 'Roll forward…' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Roll production forward' });
+  await expect(dialog).toContainText('the way back is to promote deployment-1 again');
+  await expect(dialog).toContainText('Pause');
+  await dialog.getByRole('button', { name: 'Back' }).click();
+  await expect(dialog).toHaveCount(0);
+  expect(await rung(page)).toBe(10);
+  await controls.getByRole('button', { name: 'Roll forward…' }).click();
+  const answered = page.waitForResponse((response) => /force_roll_forward/.test(response.url()));
+  await dialog.getByRole('button', { name: 'Roll forward', exact: true }).click();
+  expect((await answered).ok()).toBe(true);
+  const forward = performance.now();
+  await expect(page.getByText('Succeeded', { exact: true })).toBeVisible();
+  await until('a second of traffic after the answer', async () => performance.now() - forward > 1000);
+  const samples = await load.stop();
+  expect(load.failures, 'requests that failed').toEqual([]);
+  const later = samples.filter((sample) => sample.sent > forward);
+  expect(later.length).toBeGreaterThan(0);
+  expect(later.filter((sample) => sample.side !== 'green')).toEqual([]);
+});

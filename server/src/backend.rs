@@ -7,6 +7,7 @@ mod errors;
 mod first_run;
 mod live;
 mod making;
+mod metrics;
 pub mod pages;
 mod reads;
 mod sample;
@@ -16,15 +17,15 @@ mod uses;
 
 use std::sync::Arc;
 
-use app::backend::{Backend, Session};
+use app::backend::{Backend, MetricsOf, Session};
 use app::error::AppError;
 use app::view::{
     ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage,
-    ModelPage, ModelsPage, ReplicasNow, ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
+    MetricsPage, ModelPage, ModelsPage, ReplicasNow, ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 use async_trait::async_trait;
 use domain::{
-    Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId,
+    Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal,
     Strategy, Traffic,
 };
 use http::request::Parts;
@@ -151,6 +152,16 @@ impl Backend for Dashboard {
         self.read_scaling(self.actor(session)?, model, deployment, hours).await
     }
 
+    async fn metrics(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        of: MetricsOf,
+        period: &str,
+    ) -> Result<MetricsPage, AppError> {
+        self.read_metrics(self.actor(session)?, model, of, period).await
+    }
+
     async fn live(&self, session: &Session, model: &ModelId) -> Result<LivePage, AppError> {
         self.read_live(self.actor(session)?, model).await
     }
@@ -202,13 +213,14 @@ impl Backend for Dashboard {
         self.do_publish(self.actor(session)?, model, deployment, name).await
     }
 
-    async fn cancel_promotion(
+    async fn signal_promotion(
         &self,
         session: &Session,
         model: &ModelId,
         environment: &EnvironmentName,
+        signal: Signal,
     ) -> Result<Done, AppError> {
-        self.do_cancel(self.actor(session)?, model, environment).await
+        self.do_signal(self.actor(session)?, model, environment, signal).await
     }
 
     async fn rename(

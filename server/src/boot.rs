@@ -23,7 +23,7 @@ use crate::data_folder::DataFolder;
 use crate::machine::Machine;
 use crate::upkeep::Chores;
 use crate::wire::{Machinery, Place};
-use crate::{bridge, keys, random, upkeep, wire};
+use crate::{bridge, keys, looks, random, upkeep, wire};
 
 /// Requests for the application that may wait for it before the gateway answers 503.
 const WAITING: usize = 1024;
@@ -172,6 +172,7 @@ async fn go(ground: Ground, machine: Models) -> anyhow::Result<Server> {
         keep: config.keep,
     };
     tasks.push(upkeep::start(chores, shutdown.clone()));
+    tasks.push(looks::start(control.clone(), shutdown.clone()));
     tasks.push(wired.following);
     let engine = {
         let stop = shutdown.clone();

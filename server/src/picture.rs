@@ -7,9 +7,9 @@ use app::view::{
     Served,
 };
 use domain::{
-    Action, Deployment, DeploymentId, Environment, EnvironmentName, Lifecycle, Model, ObservedReplica, Phase,
-    Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete, may_publish,
-    may_rename, standing,
+    Action, Deployment, DeploymentId, Environment, EnvironmentName, Hold, Lifecycle, Model, ObservedReplica,
+    Phase, Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete,
+    may_publish, may_rename, standing,
 };
 
 /// Everything a page about one model is made of, at one moment.
@@ -244,6 +244,11 @@ impl Picture {
             },
             Phase::RampingDown => "moving traffic back as fast as ready replicas permit".into(),
             _ => match &promotion.hold {
+                Some(Hold::Paused) => format!(
+                    "paused by {}: {} % of traffic goes to {candidate} until somebody resumes it",
+                    promotion.signal_by.as_deref().unwrap_or("somebody"),
+                    promotion.percent()
+                ),
                 Some(hold) => hold.sentence(),
                 None if promotion.phase == Phase::Releasing => {
                     format!("preparing {candidate}; no traffic has moved")

@@ -9,6 +9,7 @@ mod error;
 mod identity;
 mod keys;
 mod logs;
+mod metrics;
 mod models;
 mod patches;
 mod promotions;
@@ -60,14 +61,19 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(&path(deployment, "/patches/state"), get(patches::state))
         .route(&path(deployment, "/patches/sync"), post(patches::sync))
         .route(&path(deployment, "/logs"), get(logs::by_query).post(logs::by_body))
+        .route(&path(deployment, "/metrics"), get(metrics::of_deployment))
         .route(&path(model, "/environments"), get(environments::list).post(environments::create))
         .route(environment, get(environments::read).patch(environments::update).delete(environments::delete))
         .route(&path(environment, "/promote"), post(promotions::promote_to_environment))
         .route(&path(environment, "/cancel_promotion"), post(promotions::cancel))
         .route(&path(environment, "/force_cancel_promotion"), post(promotions::force_cancel))
+        .route(&path(environment, "/pause_promotion"), post(promotions::pause))
+        .route(&path(environment, "/resume_promotion"), post(promotions::resume))
+        .route(&path(environment, "/force_roll_forward_promotion"), post(promotions::force_roll_forward))
         .route(&path(environment, "/activate"), post(environments::activate))
         .route(&path(environment, "/deactivate"), post(environments::deactivate))
         .route(&path(environment, "/logs"), get(logs::of_environment))
+        .route(&path(environment, "/metrics"), get(metrics::of_environment))
         .route("/users/me", get(identity::me))
         .route("/organizations/me", get(identity::organization))
         .route("/teams", get(identity::teams))

@@ -152,6 +152,8 @@ mod tests {
             candidate_down_since: None,
             signal: None,
             signal_by: None,
+            signal_at: None,
+            paused_at: None,
             reason: None,
             version: 0,
         }

@@ -20,7 +20,7 @@ use crate::api::Api;
 use crate::changes::Changes;
 use crate::guard::{self, Names};
 use crate::uploads::{self, Uploads};
-use crate::{answer, dashboard, graphql, local, rest};
+use crate::{answer, dashboard, graphql, local, prometheus, rest};
 
 /// What the doors need.
 pub struct Doors {
@@ -44,6 +44,7 @@ pub fn router(doors: Doors) -> Router {
     Router::new()
         .merge(rest::router(doors.api.clone()))
         .merge(graphql::router(doors.api.clone()))
+        .merge(prometheus::router(doors.api.clone()))
         .merge(uploads::router(Arc::new(doors.uploads)))
         .merge(local::router(doors.api, doors.local_secret))
         .merge(health)

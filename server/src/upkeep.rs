@@ -55,6 +55,9 @@ impl Chores {
         if let Err(error) = self.control.trim_scaling_history().await {
             tracing::warn!(%error, "old rows of the record of scaling could not be removed");
         }
+        if let Err(error) = self.control.trim_metrics().await {
+            tracing::warn!(%error, "old metrics could not be removed");
+        }
         let Some(local) = &self.local else { return };
         match self.control.live_deployments().await {
             Ok(live) => {

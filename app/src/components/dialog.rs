@@ -20,10 +20,11 @@ pub enum DialogKind {
     NewEnvironment,
     DeleteEnvironment,
     Terminate,
+    RollForward,
 }
 
 impl DialogKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Promote,
         Self::Publish,
         Self::Rename,
@@ -35,6 +36,7 @@ impl DialogKind {
         Self::NewEnvironment,
         Self::DeleteEnvironment,
         Self::Terminate,
+        Self::RollForward,
     ];
 
     /// As it is written in the address.
@@ -51,6 +53,7 @@ impl DialogKind {
             Self::NewEnvironment => "new-environment",
             Self::DeleteEnvironment => "delete-environment",
             Self::Terminate => "terminate",
+            Self::RollForward => "roll-forward",
         }
     }
 }

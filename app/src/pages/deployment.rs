@@ -14,7 +14,7 @@ use crate::components::{
     ActivateDialog, CodeBlock, Copies, CopyButton, Crumb, DeactivateDialog, DeleteDialog, DeploymentActions,
     DialogKind, Gone, LiveReload, LogView, MakingView, PageHeader, PromoteDialog, PublishDialog,
     RenameDialog, ReplicaDots, RetryDialog, ScalingForm, ScalingHistory, StatusBadge, TerminateDialog,
-    TimeAgo, TryIt, environment_path, model_path, provide_refresh, use_dialog, when_done,
+    TimeAgo, TryIt, deployment_path, environment_path, model_path, provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -45,6 +45,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
     let development = initial.is_development;
     let (logs, example, snippets) =
         (initial.logs.clone(), initial.example_input.clone(), initial.snippets.clone());
+    let metrics = format!("{}/metrics", deployment_path(&model_id, &id));
     let created = (initial.created_at, initial.created_by.clone());
     let moving = |page: &view::DeploymentPage| {
         use domain::DeploymentStatus::*;
@@ -81,6 +82,9 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
             title=name
             headline=Signal::derive(move || page.with(|page| page.headline.clone()))
         >
+            <A href=metrics attr:class="button plain">
+                "Metrics"
+            </A>
             <DeploymentActions
                 id=actions_id
                 name=name

@@ -14,12 +14,13 @@ use crate::clock::{absolute, local_time, machine, time_of_day, use_now};
 use crate::components::{
     ActionMenu, ActivateEnvironmentDialog, CopyButton, Crumb, DeactivateEnvironmentDialog,
     DeleteEnvironmentDialog, DialogButton, DialogKind, FormError, Gone, Ladder, MenuItem, PageHeader,
-    PromoteDialog, ReplicaDots, SampleTraffic, ScalingForm, Sentence, SidesTable, StatusBadge, TimeAgo,
-    deployment_path, model_path, phase_word, provide_refresh, use_dialog, when_done,
+    PromoteDialog, ReplicaDots, RollForwardDialog, RolloutButtons, SampleTraffic, ScalingForm, Sentence,
+    SidesTable, StatusBadge, TimeAgo, deployment_path, environment_path, model_path, phase_word,
+    provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
-use crate::server_fns::{CancelPromotion, UpdateEnvironmentAutoscaling, UpdatePromotionSettings};
+use crate::server_fns::{UpdateEnvironmentAutoscaling, UpdatePromotionSettings};
 use crate::view::{self, Decision, EnvironmentActions, Permit, Rollout};
 use crate::window::write_window;
 
@@ -60,6 +61,7 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
     let rollout_model = model_id.clone();
     let rollout_name = name.clone();
     let current_model = model_id.clone();
+    let metrics = format!("{}/metrics", environment_path(&model_id, &name));
     let (promote_name, menu_name) = (name.clone(), name.clone());
     view! {
         <Gone error=fresh.gone />
@@ -72,6 +74,9 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
             headline=Signal::derive(move || page.with(|page| page.headline.clone()))
         >
             <div class="row-actions">
+                <A href=metrics attr:class="button plain">
+                    "Metrics"
+                </A>
                 <DialogButton kind=DialogKind::Promote environment=promote_name class="plain" refused=promote>
                     "Promote…"
                 </DialogButton>
@@ -144,6 +149,13 @@ fn Dialogs(page: Page, model_id: String, name: String) -> impl IntoView {
                 let choices = page.with_untracked(|page| page.choices.clone());
                 view! { <PromoteDialog model_id choices deployment=open.deployment environment=Some(name) /> }
                     .erased()
+            }
+            DialogKind::RollForward => {
+                let (candidate, percent) = page.with_untracked(|page| {
+                    let rollout = page.rollout.as_ref().filter(|rollout| rollout.running)?;
+                    Some((rollout.candidate.served.deployment.name.clone(), rollout.percent))
+                })?;
+                view! { <RollForwardDialog model_id name serving candidate percent /> }.erased()
             }
             DialogKind::Activate => {
                 view! { <ActivateEnvironmentDialog model_id name serving=serving? /> }.erased()
@@ -248,61 +260,13 @@ fn RolloutView(page: Page, model_id: String, name: String) -> impl IntoView {
                     {finish}
                 </p>
                 {move || canary.get().then(|| view! { <Ladder rollout=rollout as_of=as_of /> })}
-                <Cancel page=page running=running model_id=model_id.clone() name=name />
+                <RolloutButtons page=page running=running model_id=model_id.clone() name=name />
                 <SidesTable rollout=rollout model_id=model_id />
                 <h3>"Decisions"</h3>
                 <Decisions decisions=decisions />
             </section>
         }
     })
-}
-
-/// The largest button of the page while there is something to cancel.
-#[component]
-fn Cancel(page: Page, running: Memo<bool>, model_id: String, name: String) -> impl IntoView {
-    let cancel = Post::to::<CancelPromotion>();
-    when_done(cancel, || ());
-    let refused = Memo::new(move |_| page.with(|page| page.cancel.reason().map(str::to_owned)));
-    let pending = cancel.pending;
-    let label = Memo::new(move |_| {
-        page.with(|page| match &page.rollout {
-            Some(rollout) if !rollout.canary => "Cancel promotion",
-            _ => "Cancel canary",
-        })
-    });
-    let ids = StoredValue::new((model_id, name));
-    view! {
-        {move || {
-            running
-                .get()
-                .then(|| {
-                    let (model_id, name) = ids.get_value();
-                    view! {
-                        <PostForm post=cancel class="cancel">
-                            <input type="hidden" name="model_id" value=model_id />
-                            <input type="hidden" name="environment" value=name />
-                            <button
-                                type="submit"
-                                class="danger large"
-                                disabled=move || pending.get() || refused.with(Option::is_some)
-                            >
-                                {move || if pending.get() { "Cancelling…" } else { label.get() }}
-                            </button>
-                            <p class="hint">
-                                {move || {
-                                    refused
-                                        .get()
-                                        .unwrap_or_else(|| {
-                                            "Sends all traffic back to the current deployment, at once.".into()
-                                        })
-                                }}
-                            </p>
-                        </PostForm>
-                    }
-                })
-        }}
-        <FormError post=cancel />
-    }
 }
 
 #[component]

@@ -395,7 +395,7 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
                 view! { <DeleteModelDialog model_id name deployments then=leave /> }.erased()
             }
             DialogKind::NewEnvironment => view! { <NewEnvironmentDialog model_id /> }.erased(),
-            DialogKind::DeleteEnvironment | DialogKind::Terminate => return None,
+            DialogKind::DeleteEnvironment | DialogKind::Terminate | DialogKind::RollForward => return None,
         };
         Some(view)
     }

@@ -58,20 +58,6 @@ pub async fn publish(
     )
 }
 
-/// Sends all of an environment's traffic back to its current deployment, at once.
-#[server(prefix = "/api/ui", endpoint = "cancel_promotion")]
-pub async fn cancel_promotion(model_id: String, environment: String) -> Result<Done, AppError> {
-    close_form(
-        async {
-            let door = door().await?;
-            let model = ModelId::new(parse_id("model_id", &model_id)?);
-            let environment = EnvironmentName::new(environment)?;
-            door.backend.cancel_promotion(&door.session, &model, &environment).await
-        }
-        .await,
-    )
-}
-
 /// Gives a deployment another name; addresses stay.
 #[server(prefix = "/api/ui", endpoint = "rename")]
 pub async fn rename(model_id: String, deployment_id: String, name: String) -> Result<Done, AppError> {

@@ -5,13 +5,14 @@ use leptos::server_fn::codec::GetUrl;
 
 use crate::error::AppError;
 use crate::view::{
-    ActivityPage, DeploymentPage, EnvironmentPage, LivePage, LogPage, ModelPage, ModelsPage, ReplicasNow,
-    ScalingPage, UsagePage,
+    ActivityPage, DeploymentPage, EnvironmentPage, LivePage, LogPage, MetricsPage, ModelPage, ModelsPage,
+    ReplicasNow, ScalingPage, UsagePage,
 };
 
 #[cfg(feature = "ssr")]
 use {
     super::door::*,
+    crate::backend::MetricsOf,
     crate::view::{ActivityFilter, LogCursor},
     domain::*,
 };
@@ -113,6 +114,35 @@ pub async fn read_scaling(
                 return Err(AppError::invalid("hours", format!("{hours} is not within 1 to 168")));
             }
             door.backend.scaling(&door.session, &model, &deployment, hours).await
+        }
+        .await,
+    )
+}
+
+/// What was measured of the requests of a deployment (`scope=deployments`) or of an environment (`scope=environments`), over
+/// a period: 15m, 1h, 6h, 24h or 7d.
+#[server(prefix = "/api/ui", endpoint = "metrics", input = GetUrl)]
+pub async fn read_metrics(
+    model_id: String,
+    scope: String,
+    id: String,
+    period: String,
+) -> Result<MetricsPage, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let of = match scope.as_str() {
+                "deployments" => MetricsOf::Deployment(DeploymentId::new(parse_id("id", &id)?)),
+                "environments" => MetricsOf::Environment(EnvironmentName::new(id)?),
+                _ => {
+                    return Err(AppError::invalid(
+                        "scope",
+                        format!("`{scope}` is neither deployments nor environments"),
+                    ));
+                }
+            };
+            door.backend.metrics(&door.session, &model, of, &period).await
         }
         .await,
     )

@@ -18,7 +18,7 @@ pub struct EnvironmentPage {
     pub current: Option<Served>,
     /// The running promotion, or the last one.
     pub rollout: Option<Rollout>,
-    pub cancel: Permit,
+    pub controls: RolloutControls,
     pub promote: Permit,
     pub choices: PromoteChoices,
     pub settings: PromotionSettings,
@@ -30,6 +30,15 @@ pub struct EnvironmentPage {
     pub sample: Permit,
     /// The sample traffic that is being sent, or was sent last.
     pub sample_run: Option<SampleRun>,
+}
+
+/// What may be asked of the running promotion by the person who looks at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutControls {
+    pub cancel: Permit,
+    pub pause: Permit,
+    pub resume: Permit,
+    pub roll_forward: Permit,
 }
 
 /// Some requests with the model's example input, sent so that there is something to see.

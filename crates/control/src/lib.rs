@@ -3,12 +3,14 @@
 
 mod activity;
 mod changes;
+mod controls;
 mod deployments;
 mod diff;
 mod environments;
 mod error;
 mod keys;
 mod logs;
+mod metrics;
 mod models;
 mod parts;
 mod promotions;
@@ -27,6 +29,7 @@ pub use changes::{ChangeSet, Received, Synced, WatchState};
 pub use diff::{CopyDiff, DiffLine, FileChange, FileDiff, LineTag};
 pub use error::Error;
 pub use keys::{KeyRing, NewKey, hash_of};
+pub use metrics::{LOOK_EVERY, MetricScope, MetricSeries};
 pub use parts::{ControlPlane, Parts};
 pub use push::{Push, PushTarget, Pushed};
 pub use room::{Stored, StoredTotal};

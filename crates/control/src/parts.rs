@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 
 use crate::Error;
 use crate::keys::KeyRing;
+use crate::metrics::Looks;
 
 /// What the use cases work with.
 #[derive(Clone)]
@@ -39,6 +40,7 @@ pub struct Parts {
 pub struct ControlPlane {
     pub(crate) parts: Parts,
     pub(crate) ring: Arc<KeyRing>,
+    pub(crate) looks: Arc<Looks>,
 }
 
 /// How long an answer waits for traffic to have moved.
@@ -50,7 +52,7 @@ impl ControlPlane {
     /// Reads the keys and is ready.
     pub async fn open(parts: Parts) -> Result<Self, Error> {
         let ring = Arc::new(KeyRing::default());
-        let plane = Self { parts, ring };
+        let plane = Self { parts, ring, looks: Arc::default() };
         plane.reload_keys().await?;
         Ok(plane)
     }

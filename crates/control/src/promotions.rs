@@ -1,10 +1,10 @@
 use domain::{
     Action, Actor, Begun, Deployment, DeploymentId, DeploymentKind, EnvironmentName, EventKind, Lifecycle,
-    ModelId, Phase, Position, Promotion, PromotionId, PromotionRequest, Signal, Source, begin,
+    ModelId, Phase, Position, Promotion, PromotionId, PromotionRequest, Source, begin,
 };
 use serde_json::json;
 
-use crate::parts::{Done, Held, persist};
+use crate::parts::{Held, persist};
 use crate::{ControlPlane, Error};
 
 impl ControlPlane {
@@ -93,6 +93,8 @@ impl ControlPlane {
             candidate_down_since: None,
             signal: None,
             signal_by: None,
+            signal_at: None,
+            paused_at: None,
             reason: None,
             version: 0,
         };
@@ -163,48 +165,6 @@ impl ControlPlane {
             version: 0,
             ..source.clone()
         }
-    }
-
-    /// Cancels the running promotion of an environment: its traffic goes back at once where capacity permits.
-    ///
-    /// Returns the phase reached when requests met the change, or after two seconds: [`Phase::Canceled`], or
-    /// [`Phase::RampingDown`] if the previous deployment had lost replicas.
-    pub async fn cancel_promotion(
-        &self,
-        actor: &Actor,
-        model: &ModelId,
-        environment: &EnvironmentName,
-    ) -> Result<Phase, Error> {
-        self.may(actor, Action::Deploy)?;
-        let (done, id) = persist!(self.try_cancel(actor, model, environment).await)?;
-        self.moved(&done).await;
-        let last = self.parts.store.last_promotion(model, environment).await?;
-        let phase = last.filter(|promotion| promotion.id == id).map(|promotion| promotion.phase);
-        Ok(phase.filter(|phase| phase.is_over()).unwrap_or(Phase::RampingDown))
-    }
-
-    async fn try_cancel(
-        &self,
-        actor: &Actor,
-        model: &ModelId,
-        environment: &EnvironmentName,
-    ) -> Result<(Done, PromotionId), Error> {
-        let mut held = self.hold(model).await?;
-        held.environment(environment)?;
-        let Some(mut promotion) = held.running(environment).cloned() else {
-            return Err(Error::Conflict(format!("Environment {environment} has no in progress promotion.")));
-        };
-        let id = promotion.id.clone();
-        promotion.signal = Some(Signal::Cancel);
-        promotion.signal_by = Some(actor.name.clone());
-        let candidate = promotion.candidate.clone();
-        let percent = promotion.percent();
-        held.save_promotion(promotion).await?;
-        let sentence = format!("cancel of the promotion to {environment} was asked for at {percent} %");
-        let data = json!({ "action": "FORCE_CANCEL", "promotion": id, "percent": percent });
-        let kind = EventKind::ModelPromotionControlAction;
-        held.record(self, actor, kind, Some(&candidate), Some(environment), sentence, data).await?;
-        Ok((self.finish(held).await?, id))
     }
 
     /// Promotions into an environment, newest first.

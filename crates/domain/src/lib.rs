@@ -8,7 +8,9 @@ mod amount;
 mod analysis;
 mod autoscaling;
 mod check_decision;
+mod controls;
 mod deployment;
+mod durations;
 mod environment;
 mod error;
 mod event;
@@ -18,6 +20,7 @@ mod id;
 mod invariant;
 mod live;
 mod log;
+mod metrics;
 mod model;
 mod name;
 mod place;
@@ -42,9 +45,11 @@ pub use autoscaling::{
     AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
 };
 pub use check_decision::check_decision;
+pub use controls::{Asked, Signal, ask};
 pub use deployment::{
     Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_publish, may_rename,
 };
+pub use durations::{Durations, SIZES, middle_of, size_of};
 pub use environment::{
     CleanupStrategy, Environment, PromotionPatch, PromotionSettings, RollingConfig, may_delete_environment,
 };
@@ -56,12 +61,13 @@ pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId,
 pub use invariant::{Violation, check as check_invariant};
 pub use live::{LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch};
 pub use log::{LogLevel, LogLine, LogQuery, LogSource};
+pub use metrics::{Counted, Counters, KEPT, KEPT_FINE, Measured, Outcome, Outcomes, Period};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
 pub use place::{Holding, PlaceRequest, Placement, Refusal, could_hold, free, place};
 pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, Tell, plan};
 pub use preview::{Preview, preview};
-pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Signal, Source, begin};
+pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
 pub use rollout::{Hold, Position, STAGES, Step, Strategy, next_step, stage_at};
 pub use routing::{

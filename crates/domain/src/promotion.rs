@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CleanupStrategy, Deployment, DeploymentId, DeploymentName, Environment, EnvironmentName, Evidence, Hold,
-    ModelId, Position, PromotionId, Strategy, Timestamp,
+    ModelId, Position, PromotionId, Signal, Strategy, Timestamp,
 };
 
 /// The public promotion statuses, verbatim.
@@ -38,13 +38,6 @@ impl Phase {
     pub fn is_over(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Canceled)
     }
-}
-
-/// What a person asked of a running promotion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Signal {
-    Cancel,
 }
 
 /// The record of one promotion.
@@ -82,8 +75,14 @@ pub struct Promotion {
     /// Since when no replica of the candidate has been ready.
     pub candidate_down_since: Option<Timestamp>,
     pub signal: Option<Signal>,
-    /// Who sent the signal.
+    /// Who sent the signal, or the last one.
     pub signal_by: Option<String>,
+    /// When.
+    #[serde(default)]
+    pub signal_at: Option<Timestamp>,
+    /// Since when it has been paused, while it is.
+    #[serde(default)]
+    pub paused_at: Option<Timestamp>,
     /// Why it failed or was canceled.
     pub reason: Option<String>,
     /// Written only over the version that was read.

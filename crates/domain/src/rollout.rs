@@ -51,12 +51,19 @@ pub enum Hold {
     Gate { ready: u32, needed: u32 },
     /// The gate, with no room on the machine for the replicas that lack; `waiting` says what they wait for.
     Room { ready: u32, needed: u32, waiting: String },
-    /// The candidate's ready replicas can't carry the share.
-    Capacity { ready: u32, needed: u32 },
+    /// The candidate's ready replicas can't carry the share; `waiting` says what those that lack wait for, if they do.
+    Capacity {
+        ready: u32,
+        needed: u32,
+        #[serde(default)]
+        waiting: Option<String>,
+    },
     /// None of the candidate's replicas is ready; its traffic went back.
     CandidateDown,
     /// A person paused it.
     Paused,
+    /// A person sends everything to the candidate, which can't carry it yet.
+    Forward { ready: u32, needed: u32 },
     /// What the machine runs could not be seen.
     Unknown,
 }
@@ -72,14 +79,20 @@ impl Hold {
             Self::Room { ready, needed, waiting } => format!(
                 "waiting for the candidate's replicas: {ready} of {needed} ready, {waiting}; no traffic has moved"
             ),
-            Self::Capacity { ready, needed } => format!(
-                "holding the stage: the next share needs {needed} ready replicas and the candidate has {ready}"
-            ),
+            Self::Capacity { ready, needed, waiting } => {
+                let waiting = waiting.as_ref().map(|waiting| format!(", {waiting}")).unwrap_or_default();
+                format!(
+                    "holding the stage: the next share needs {needed} ready replicas and the candidate has {ready}{waiting}"
+                )
+            }
             Self::CandidateDown => {
                 "holding: no replica of the candidate is ready, so its traffic went back to the current one"
                     .into()
             }
             Self::Paused => "paused; the split stays as it is".into(),
+            Self::Forward { ready, needed } => format!(
+                "rolling forward: all traffic needs {needed} ready replicas and the candidate has {ready}"
+            ),
             Self::Unknown => "holding: the state of the replicas could not be read".into(),
         }
     }
@@ -187,8 +200,15 @@ mod tests {
     fn time_never_advances_a_stage_without_capacity() {
         let here = Position { stage: 3, elapsed_ms: 35_900 };
         let short = |weight: Weight| {
-            if weight > Weight::percent(30) { Err(Hold::Capacity { ready: 1, needed: 2 }) } else { Ok(()) }
+            if weight > Weight::percent(30) {
+                Err(Hold::Capacity { ready: 1, needed: 2, waiting: None })
+            } else {
+                Ok(())
+            }
         };
-        assert_eq!(next_step(here, WINDOW, 500, short), Step::Hold(Hold::Capacity { ready: 1, needed: 2 }));
+        assert_eq!(
+            next_step(here, WINDOW, 500, short),
+            Step::Hold(Hold::Capacity { ready: 1, needed: 2, waiting: None })
+        );
     }
 }

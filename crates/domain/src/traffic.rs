@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeploymentId, EnvironmentName, ModelId, ReplicaId, SideCounts};
+use crate::{Counted, DeploymentId, EnvironmentName, ModelId, ReplicaId, SideCounts};
 
 /// Load on one address now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -62,6 +62,11 @@ pub trait Traffic: Send + Sync {
     /// the deployment has a part in the environment, and begin anew with the gateway.
     fn sides(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, SideCounts)> {
         let _ = (model, environment);
+        Vec::new()
+    }
+
+    /// The counters of every deployment that has had a request.
+    fn counted(&self) -> Vec<Counted> {
         Vec::new()
     }
 

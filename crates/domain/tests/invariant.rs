@@ -135,6 +135,8 @@ fn sound() -> World {
         candidate_down_since: None,
         signal: None,
         signal_by: None,
+        signal_at: None,
+        paused_at: None,
         reason: None,
         version: 1,
     };

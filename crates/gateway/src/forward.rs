@@ -1,6 +1,6 @@
 //! One inference request, from its address to its answer.
 
-use domain::DeploymentId;
+use domain::{DeploymentId, Outcome};
 use http::header::HOST;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -166,7 +166,9 @@ impl Call<'_> {
                     _ => return Err(self.broken(seat, fate.get())),
                 },
                 Err(_) => {
-                    self.tally(seat).failed();
+                    let tally = self.tally(seat);
+                    tally.never_begins();
+                    tally.failed();
                     let seconds = gateway.config.predict_timeout.as_secs();
                     let message = format!("the model did not answer within {seconds} s");
                     return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message));
@@ -190,9 +192,7 @@ impl Call<'_> {
         }
         let key = seat.flight.replica.key;
         let tally = self.tally(seat);
-        if parts.status.is_server_error() {
-            tally.failed();
-        }
+        tally.begins(parts.status.as_u16());
         let relay = Relay::new(body, sender, key, self.worker.pool.clone(), tally, deadline);
         Response::from_parts(parts, Answer::Relay(Box::new(relay)))
     }
@@ -237,7 +237,10 @@ impl Call<'_> {
                     return Ok(Seat { flight, view, waited, side });
                 }
                 Entry::Wait(place) => place,
-                Entry::Full => return Err(Refusal::too_many(self.room())),
+                Entry::Full => {
+                    deployment.metrics.ended(Outcome::ClientError);
+                    return Err(Refusal::too_many(self.room()));
+                }
                 Entry::Again => {
                     tokio::task::yield_now().await;
                     asked = self.ask(Some(&deployment.id))?;
@@ -254,6 +257,7 @@ impl Call<'_> {
                 Ok(_) => asked = self.ask(Some(&deployment.id))?,
                 Err(_) => {
                     deployment.metrics.errors.fetch_add(1, Relaxed);
+                    deployment.metrics.ended(Outcome::ServerError);
                     if let Some(side) = &side {
                         side.unserved();
                     }
@@ -346,7 +350,9 @@ impl Call<'_> {
 
     pub fn lost(&self, seat: Seat, message: &str) -> Refusal {
         let replica = seat.flight.replica.id.clone();
-        self.tally(seat).lost();
+        let tally = self.tally(seat);
+        tally.never_begins();
+        tally.lost();
         Refusal::unavailable(StatusCode::BAD_GATEWAY, format!("{message} (replica {replica})"))
     }
 

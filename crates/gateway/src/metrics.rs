@@ -1,16 +1,13 @@
 //! Counters of one deployment. Adding to them is a few relaxed atomic steps.
 
-use domain::SideCounts;
-use std::sync::Arc;
+use domain::{Counters, Outcome, Outcomes, SIZES, SideCounts, middle_of, size_of};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 
 use crate::Gateway;
 use crate::admission::Flight;
 
-/// Each power of two of microseconds in four parts, so a percentile is within a fifth of the truth.
-const PARTS: usize = 4;
-const BUCKETS: usize = 40 * PARTS;
 /// Two windows: the one that fills, and the one before it.
 const WINDOW_MILLIS: i64 = 30_000;
 
@@ -23,12 +20,37 @@ pub(crate) struct Metrics {
     pub lost: AtomicU64,
     pub total_micros: AtomicU64,
     windows: [Window; 2],
+    /// Made with the first request: thousands of deployments never have one.
+    series: OnceLock<Box<Series>>,
+}
+
+/// What the graphs are drawn from; it only grows.
+#[derive(Debug)]
+struct Series {
+    fine: AtomicU64,
+    client_errors: AtomicU64,
+    server_errors: AtomicU64,
+    end_to_end: [AtomicU64; SIZES],
+    first_byte: [AtomicU64; SIZES],
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        let none = || std::array::from_fn(|_| AtomicU64::new(0));
+        Self {
+            fine: AtomicU64::new(0),
+            client_errors: AtomicU64::new(0),
+            server_errors: AtomicU64::new(0),
+            end_to_end: none(),
+            first_byte: none(),
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Window {
     epoch: AtomicI64,
-    counts: [AtomicU32; BUCKETS],
+    counts: [AtomicU32; SIZES],
 }
 
 impl Default for Window {
@@ -38,6 +60,40 @@ impl Default for Window {
 }
 
 impl Metrics {
+    fn series(&self) -> &Series {
+        self.series.get_or_init(Box::default)
+    }
+
+    /// Counts what became of a request; once for each.
+    pub fn ended(&self, outcome: Outcome) {
+        let series = self.series();
+        let counter = match outcome {
+            Outcome::Fine => &series.fine,
+            Outcome::ClientError => &series.client_errors,
+            Outcome::ServerError => &series.server_errors,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// All that was counted for the graphs; `None` before the first request.
+    pub fn counters(&self) -> Option<Counters> {
+        let series = self.series.get()?;
+        let read = |sizes: &[AtomicU64; SIZES]| {
+            sizes.iter().enumerate().map(|(size, count)| (size as u16, count.load(Relaxed))).collect()
+        };
+        Some(Counters {
+            outcomes: Outcomes {
+                fine: series.fine.load(Relaxed),
+                client_errors: series.client_errors.load(Relaxed),
+                server_errors: series.server_errors.load(Relaxed),
+            },
+            end_to_end: read(&series.end_to_end),
+            first_byte: read(&series.first_byte),
+            in_flight: 0,
+            held: 0,
+        })
+    }
+
     /// Counts a finished request. `now` is monotonic, in milliseconds.
     pub fn finished(&self, micros: u64, now: i64) {
         self.total_micros.fetch_add(micros, Relaxed);
@@ -47,13 +103,15 @@ impl Metrics {
         if seen != epoch && window.epoch.compare_exchange(seen, epoch, Relaxed, Relaxed).is_ok() {
             window.counts.iter().for_each(|count| count.store(0, Relaxed));
         }
-        window.counts[bucket(micros)].fetch_add(1, Relaxed);
+        let size = size_of(micros);
+        window.counts[size].fetch_add(1, Relaxed);
+        self.series().end_to_end[size].fetch_add(1, Relaxed);
     }
 
     /// Median and 95th percentile of the last 30 to 60 seconds, in microseconds; 0 if nothing finished.
     pub fn percentiles(&self, now: i64) -> (u64, u64) {
         let epoch = now.div_euclid(WINDOW_MILLIS);
-        let mut counts = [0u64; BUCKETS];
+        let mut counts = [0u64; SIZES];
         for window in &self.windows {
             if (epoch - 1..=epoch).contains(&window.epoch.load(Relaxed)) {
                 for (sum, count) in counts.iter_mut().zip(&window.counts) {
@@ -107,13 +165,29 @@ impl Tally {
         &self.flight.deployment.metrics
     }
 
+    /// The answer begins.
+    pub fn begins(&self, status: u16) {
+        let metrics = self.metrics();
+        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        metrics.series().first_byte[size_of(micros)].fetch_add(1, Relaxed);
+        metrics.ended(Outcome::of_status(status));
+        if status >= 500 {
+            self.failed();
+        }
+    }
+
+    /// There will be no answer.
+    pub fn never_begins(&self) {
+        self.metrics().ended(Outcome::ServerError);
+    }
+
     /// The answer is complete.
     pub fn finished(self) {
         let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.metrics().finished(micros, self.gateway.clock.monotonic());
     }
 
-    /// The replica answered 500 to 599, or too late.
+    /// The replica answered 500 to 599, or too late, or not to its end.
     pub fn failed(&self) {
         self.metrics().errors.fetch_add(1, Relaxed);
         if let Some(side) = &self.side {
@@ -128,7 +202,7 @@ impl Tally {
     }
 }
 
-fn percentile(counts: &[u64; BUCKETS], percent: u64) -> u64 {
+fn percentile(counts: &[u64; SIZES], percent: u64) -> u64 {
     let all: u64 = counts.iter().sum();
     let mut missing = (all * percent).div_ceil(100);
     if missing == 0 {
@@ -136,29 +210,11 @@ fn percentile(counts: &[u64; BUCKETS], percent: u64) -> u64 {
     }
     for (index, count) in counts.iter().enumerate() {
         if *count >= missing {
-            return middle(index);
+            return middle_of(index);
         }
         missing -= count;
     }
     0
-}
-
-fn bucket(micros: u64) -> usize {
-    if micros < PARTS as u64 {
-        return micros as usize;
-    }
-    let power = micros.ilog2() as usize;
-    let part = (micros >> (power - 2)) as usize & (PARTS - 1);
-    ((power - 1) * PARTS + part).min(BUCKETS - 1)
-}
-
-fn middle(index: usize) -> u64 {
-    if index < PARTS {
-        return index as u64;
-    }
-    let (power, part) = (index / PARTS + 1, index % PARTS);
-    let width = 1u64 << (power - 2);
-    (PARTS + part) as u64 * width + width / 2
 }
 
 #[cfg(test)]
@@ -184,16 +240,5 @@ mod tests {
         assert_eq!(metrics.percentiles(2 * WINDOW_MILLIS), (0, 0));
         metrics.finished(5_000, 2 * WINDOW_MILLIS);
         assert!(metrics.percentiles(2 * WINDOW_MILLIS).0 > 4_000);
-    }
-
-    #[test]
-    fn every_duration_has_a_bucket_that_holds_it() {
-        for micros in [0, 1, 3, 4, 5, 7, 8, 9, 1_000, 123_456, 86_400_000_000, u64::MAX] {
-            let index = bucket(micros);
-            assert!(index < BUCKETS);
-            if micros < 1 << 40 {
-                assert!(middle(index).abs_diff(micros) <= micros / 4, "{micros} {}", middle(index));
-            }
-        }
     }
 }

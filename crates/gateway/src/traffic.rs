@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use domain::{
-    AppliedRoutes, Demand, DeploymentId, DeploymentTraffic, EnvironmentName, FirstAnswer, ModelId, ReplicaId,
-    SideCounts, Traffic,
+    AppliedRoutes, Counted, Counters, Demand, DeploymentId, DeploymentTraffic, EnvironmentName, FirstAnswer,
+    ModelId, ReplicaId, SideCounts, Traffic,
 };
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -44,6 +44,21 @@ impl Traffic for Gateway {
 
     fn sides(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, SideCounts)> {
         self.table(model).map(|table| table.sides(environment)).unwrap_or_default()
+    }
+
+    fn counted(&self) -> Vec<Counted> {
+        let now = self.clock.monotonic();
+        let known = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        let counted = known.values().filter_map(|deployment| {
+            let counters = deployment.metrics.counters()?;
+            let (in_flight, held) = (deployment.in_flight(), deployment.held(now));
+            Some(Counted {
+                model: deployment.model.clone(),
+                deployment: deployment.id.clone(),
+                counters: Counters { in_flight, held, ..counters },
+            })
+        });
+        counted.collect()
     }
 
     fn in_flight(&self, replica: &ReplicaId) -> u32 {

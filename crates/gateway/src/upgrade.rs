@@ -54,7 +54,9 @@ pub(crate) async fn websocket(
         Ok(Ok(response)) => response,
         Ok(Err(_)) => return Err(call.lost(seat, "the replica broke off before it answered")),
         Err(_) => {
-            call.tally(seat).failed();
+            let tally = call.tally(seat);
+            tally.never_begins();
+            tally.failed();
             let message = "the model did not answer the handshake in time";
             return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message));
         }
@@ -69,6 +71,7 @@ pub(crate) async fn websocket(
     parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     mark(&mut parts.headers, &seat);
     let tally = call.tally(seat);
+    tally.begins(parts.status.as_u16());
     call.worker.tasks.spawn_local(async move {
         let relayed: Result<(), BoxError> = async {
             let (client, replica) = futures::try_join!(client, replica)?;
@@ -99,9 +102,7 @@ async fn declined(
     mark(&mut parts.headers, &seat);
     parts.version = Version::HTTP_11;
     let tally = call.tally(seat);
-    if parts.status.is_server_error() {
-        tally.failed();
-    }
+    tally.begins(parts.status.as_u16());
     tally.finished();
     Ok(Response::from_parts(parts, Answer::Whole(Some(body.to_bytes()))))
 }

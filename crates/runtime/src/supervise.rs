@@ -317,11 +317,12 @@ impl Supervisor {
                     let now = self.clock.now();
                     self.manifest.loaded_at.get_or_insert(now);
                     self.manifest.ready_at = Some(now);
-                    if let Err(error) = self.manifest.write(&self.folder) {
-                        tracing::warn!(replica = %self.manifest.id, %error, "could not write down that it is ready");
-                    }
                 }
                 self.state(ReplicaState::Ready);
+                if !was_ready && let Err(error) = self.manifest.write(&self.folder) {
+                    // Afterwards: requests wait for it.
+                    tracing::warn!(replica = %self.manifest.id, %error, "could not write down that it is ready");
+                }
             }
             _ if was_ready => {
                 *failures += 1;

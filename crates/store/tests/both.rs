@@ -79,6 +79,8 @@ fn promotion(model: &Model, id: &str, candidate: &Deployment) -> Promotion {
         candidate_down_since: None,
         signal: None,
         signal_by: None,
+        signal_at: None,
+        paused_at: None,
         reason: None,
         version: 0,
     }

@@ -76,6 +76,7 @@ async fn measure(
         added(50),
         added(99),
     );
+    println!("  {}", world.phases(subject).await);
     added(50) <= MEDIAN && added(99) <= NINETY_NINTH
 }
 

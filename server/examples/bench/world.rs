@@ -172,17 +172,30 @@ impl World {
 
     /// Puts a deployment to sleep and waits until its last process has gone.
     pub async fn sleep(&self, subject: &Subject) {
+        self.aim(subject, 0).await;
+        self.until("it sleeps", || async { self.replicas(subject).is_empty() }).await;
+    }
+
+    /// Starts a replica that nobody waits for, and waits until it is ready. Not by the address for waking: that counts as
+    /// demand for some seconds, which would keep the deployment from sleeping again.
+    pub async fn wake(&self, subject: &Subject) {
+        self.aim(subject, 1).await;
+        self.until("it wakes", || async { self.replicas(subject).iter().any(ObservedReplica::is_ready) })
+            .await;
+    }
+
+    /// Sets how many replicas there should be.
+    async fn aim(&self, subject: &Subject, target: u32) {
         let mut saved = false;
         while !saved {
             let state = self.store.load_model(&subject.model).await.unwrap().unwrap();
             let mut deployment = state.deployments.into_iter().next().unwrap();
-            deployment.target = 0;
+            deployment.target = target;
             let mut tx = self.store.begin().await.unwrap();
             saved = tx.save_deployment(&mut deployment).await.unwrap();
             tx.commit().await.unwrap();
         }
         self.wakes.wake(&subject.model);
-        self.until("it sleeps", || async { self.replicas(subject).is_empty() }).await;
     }
 
     fn replicas(&self, subject: &Subject) -> Vec<ObservedReplica> {
@@ -192,13 +205,25 @@ impl World {
         }
     }
 
-    /// Starts a replica that nobody waits for, and waits until it is ready.
-    pub async fn wake(&self, subject: &Subject) {
-        let path = format!("/model/{}/production/wake", subject.model);
-        let (_, answer) = post(self.address, &path).await;
-        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
-        self.until("it wakes", || async { self.replicas(subject).iter().any(ObservedReplica::is_ready) })
-            .await;
+    /// Where the time of its starts went, as they were recorded: medians of those that somebody waited for.
+    pub async fn phases(&self, subject: &Subject) -> String {
+        let epoch = Timestamp::from_millis(0);
+        let starts = self.store.cold_starts(&subject.deployment, epoch, 10_000).await.unwrap();
+        let awaited: Vec<&ColdStart> = starts.iter().filter(|start| start.first_byte_ms.is_some()).collect();
+        let median = |part: fn(&ColdStart) -> i64| {
+            let mut all: Vec<i64> = awaited.iter().map(|start| part(start)).collect();
+            all.sort_unstable();
+            all.get(all.len() / 2).copied().unwrap_or(0)
+        };
+        format!(
+            "by phase, medians of {} starts: queue {} ms, spawn {} ms, load {} ms, ready {} ms, first byte {} ms",
+            awaited.len(),
+            median(|start| start.queue_ms),
+            median(|start| start.spawn_ms),
+            median(|start| start.load_ms),
+            median(|start| start.ready_ms),
+            median(|start| start.first_byte_ms.unwrap_or(0)),
+        )
     }
 
     /// The address of the replica that serves.

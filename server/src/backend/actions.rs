@@ -4,7 +4,7 @@ use app::error::AppError;
 use app::view::{Done, TryAnswer};
 use domain::{
     Action, Actor, AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionRequest, ReplicaId,
-    Strategy,
+    Signal, Strategy,
 };
 
 use super::Dashboard;
@@ -47,17 +47,32 @@ impl Dashboard {
         Ok(Done::new(format!("{name} is published; it starts now.")))
     }
 
-    pub(super) async fn do_cancel(
+    pub(super) async fn do_signal(
         &self,
         actor: &Actor,
         model: &ModelId,
         environment: &EnvironmentName,
+        signal: Signal,
     ) -> Result<Done, AppError> {
-        let phase = self.api.control.cancel_promotion(actor, model, environment).await.map_err(told)?;
-        Ok(Done::new(if phase.is_over() {
-            format!("Canceled: all traffic of {environment} is with its current deployment.")
-        } else {
-            format!("Canceling: traffic of {environment} goes back as fast as ready replicas permit.")
+        let now = self.api.control.signal_promotion(actor, model, environment, signal).await.map_err(told)?;
+        let over = now.is_some_and(|promotion| promotion.phase.is_over());
+        Ok(Done::new(match signal {
+            Signal::Cancel if over => {
+                format!("Canceled: all traffic of {environment} is with its current deployment.")
+            }
+            Signal::Cancel => {
+                format!("Canceling: traffic of {environment} goes back as fast as ready replicas permit.")
+            }
+            Signal::Pause => format!("Paused: the split of {environment} stays as it is."),
+            Signal::Resume => format!("Resumed: the promotion to {environment} goes on."),
+            Signal::RollForward if over => {
+                format!("Rolled forward: all traffic of {environment} is with the candidate.")
+            }
+            Signal::RollForward => {
+                format!(
+                    "Rolling forward: traffic of {environment} moves as fast as the candidate's ready replicas permit."
+                )
+            }
         }))
     }
 

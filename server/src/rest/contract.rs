@@ -1,6 +1,7 @@
 //! The shapes of the management API, as its clients know them.
 
 mod audit;
+mod metrics;
 mod requests;
 mod settings;
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use audit::{AuditLog, Pagination};
+pub use metrics::{Metrics, MetricsRequest};
 pub use requests::{
     Backpressure as BackpressureUpdate, CreateEnvironment, EnvironmentSettingsUpdate, LogsRequest,
     PromoteDeployment, PromoteToEnvironment, Rename, UpdateEnvironment, strategy,

@@ -1,10 +1,12 @@
-//! Promotions: begin and cancel.
+//! Promotions: begin, and controls of a running one.
 
 use super::contract::{
     PromoteDeployment, PromoteToEnvironment, PromotionCanceled, SignalSent, UpdatePromotion, strategy,
 };
 use super::*;
-use domain::{AutoscalingPatch, DeploymentId, EnvironmentName, PromotionPatch, PromotionRequest, parse_id};
+use domain::{
+    AutoscalingPatch, DeploymentId, EnvironmentName, PromotionPatch, PromotionRequest, Signal, parse_id,
+};
 
 use super::body::Json;
 use super::contract::EnvironmentSettingsUpdate;
@@ -107,5 +109,31 @@ pub async fn cancel(
 /// A cancel is as forceful as it can be: it never waits.
 pub async fn force_cancel(api: State<Arc<Api>>, caller: Caller, path: Below) -> Answer {
     cancel(api, caller, path).await?;
+    Ok(answer::ok(&SignalSent { success: true }))
+}
+
+pub async fn pause(api: State<Arc<Api>>, caller: Caller, path: Below) -> Answer {
+    send(api, caller, path, Signal::Pause).await
+}
+
+pub async fn resume(api: State<Arc<Api>>, caller: Caller, path: Below) -> Answer {
+    send(api, caller, path, Signal::Resume).await
+}
+
+pub async fn force_roll_forward(api: State<Arc<Api>>, caller: Caller, path: Below) -> Answer {
+    send(api, caller, path, Signal::RollForward).await
+}
+
+async fn send(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, environment)): Below,
+    signal: Signal,
+) -> Answer {
+    let (picture, name) = environments::find(&api, &actor, &model, &environment).await?;
+    api.control
+        .signal_promotion(&actor, &picture.model.id, &name, signal)
+        .await
+        .map_err(|error| failure(&error))?;
     Ok(answer::ok(&SignalSent { success: true }))
 }

@@ -230,22 +230,26 @@ async fn each_change_by_each_door_leaves_one_row() {
         ("strategy", "canary"),
         ("window", "10h"),
     ];
-    let idle = |seen: &Value| seen["in_progress_promotion"].is_null();
-    ledger.one(K::ModelDeploymentPromoted, Door::Ui, world.act("promote", &canary).await).await;
-    let event = ledger
-        .one(
-            K::ModelPromotionControlAction,
-            Door::Api,
-            rest("POST", format!("{production}/force_cancel_promotion"), json!({})).await,
-        )
-        .await;
-    assert_eq!(event.data["action"], "FORCE_CANCEL");
-    world.until(&production, idle).await;
-    ledger.one(K::ModelDeploymentPromoted, Door::Ui, world.act("promote", &canary).await).await;
-    ledger
-        .one(K::ModelPromotionControlAction, Door::Ui, world.act("cancel_promotion", &of_production).await)
-        .await;
-    world.until(&production, idle).await;
+    let promotion = |status: &'static str| {
+        move |seen: &Value| seen["in_progress_promotion"]["status"].as_str().unwrap_or_default() == status
+    };
+    for door in [Door::Api, Door::Ui] {
+        ledger.one(K::ModelDeploymentPromoted, Door::Ui, world.act("promote", &canary).await).await;
+        world.until(&production, promotion("RAMPING_UP")).await;
+        for (control, action) in [
+            ("pause_promotion", "PAUSE"),
+            ("resume_promotion", "RESUME"),
+            ("cancel_promotion", "FORCE_CANCEL"),
+        ] {
+            let answer = match door {
+                Door::Api => rest("POST", format!("{production}/{control}"), json!({})).await,
+                _ => world.act(control, &of_production).await,
+            };
+            let event = ledger.one(K::ModelPromotionControlAction, door, answer).await;
+            assert_eq!(event.data["action"], action);
+        }
+        world.until(&production, promotion("")).await;
+    }
     let body = json!({ "deployment_id": second });
     ledger
         .one(
@@ -339,12 +343,14 @@ async fn each_change_by_each_door_leaves_one_row() {
 }
 
 /// Use cases that change something, and so leave one row each: the test above goes through them.
-const LEAVE_A_ROW: [&str; 21] = [
+const LEAVE_A_ROW: [&str; 22] = [
     "push",
     "publish",
     "stage_change",
     "promote",
     "cancel_promotion",
+    // Pause, resume, cancel and roll forward are one.
+    "signal_promotion",
     "rename_deployment",
     "rename_model",
     "delete_deployment",
@@ -365,7 +371,10 @@ const LEAVE_A_ROW: [&str; 21] = [
 const LEAVE_A_ROW_OF_KEYS: [&str; 3] = ["create_key", "revoke_key", "ensure_admin_key"];
 
 /// Use cases that write and leave none, and why.
-const LEAVE_NONE: [(&str, &str); 9] = [
+const LEAVE_NONE: [(&str, &str); 12] = [
+    ("look_at_metrics", "it counts"),
+    ("flush_metrics", "it counts"),
+    ("trim_metrics", "upkeep"),
     ("begin_upload", "a permission to upload; the push is what changes something"),
     (
         "sync_changes",
@@ -380,7 +389,7 @@ const LEAVE_NONE: [(&str, &str); 9] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 28] = [
+const READ: [&str; 29] = [
     "activity",
     "workspace_activity",
     "model_activity",
@@ -391,6 +400,7 @@ const READ: [&str; 28] = [
     "authenticate",
     "keys",
     "logs",
+    "metrics",
     "model",
     "model_of",
     "model_by_name",

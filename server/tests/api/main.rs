@@ -5,10 +5,12 @@
 mod access;
 mod activity;
 mod audit;
+mod controls;
 mod dashboard;
 mod doors;
 mod life;
 mod management;
+mod metrics;
 mod purge;
 mod push;
 mod room;

@@ -3,6 +3,9 @@
 //! `plan` composes the smaller decisions in a fixed order. It reads nothing and changes nothing; ignorance is in the
 //! snapshot, and its answer to it is to leave everything as it is.
 
+mod carry;
+mod controls;
+mod ends;
 mod errors;
 mod lifecycle;
 mod live;

@@ -1,7 +1,7 @@
 //! The routing table that follows from what is stored and what is ready.
 
 use super::Work;
-use super::promote::share_of;
+use super::carry::share_of;
 use crate::{
     Availability, Build, Deployment, DeploymentId, DeploymentRoute, Environment, EnvironmentRoute, Exemption,
     Lifecycle, ModelRoutes, Phase, Promotion, ReplicaAddress, Rewrite, Share, Weight,

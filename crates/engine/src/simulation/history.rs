@@ -1,6 +1,6 @@
 //! Random histories: whatever people, machines and clocks do, in any order.
 
-use domain::{AutoscalingPatch, Lifecycle, Strategy};
+use domain::{AutoscalingPatch, Lifecycle, Signal, Strategy};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -49,16 +49,22 @@ pub async fn play(seed: u64) -> Result<Outcome, store::Error> {
                     promotions += u32::from(world.promote(&name, strategy).await?.is_ok());
                 }
             }
-            42..50 => {
+            42..54 => {
                 // A refusal is a fine answer here; the world goes on.
-                let _ = world.cancel().await?;
+                let signal = match chance.random_range(0..8) {
+                    0..3 => Signal::Cancel,
+                    3..5 => Signal::Pause,
+                    5..7 => Signal::Resume,
+                    _ => Signal::RollForward,
+                };
+                let _ = world.signal(signal).await?;
             }
-            50..60 => {
+            54..61 => {
                 if let Some(id) = any_id(&mut chance, &world, &names).await? {
                     world.machine.crash(&id);
                 }
             }
-            60..74 => {
+            61..74 => {
                 let count = if chance.random_bool(0.3) { 0 } else { chance.random_range(1..12) };
                 world.traffic(count);
             }
@@ -92,6 +98,8 @@ pub async fn play(seed: u64) -> Result<Outcome, store::Error> {
         world.run(chance.random_range(50..25_000)).await?;
     }
     world.traffic(0);
+    // What is paused stays paused for as long as nobody says otherwise.
+    let _ = world.signal(Signal::Resume).await?;
     for _ in 0..QUIET_MINUTES {
         world.run(60_000).await?;
         if world.state().await?.promotions.is_empty() {

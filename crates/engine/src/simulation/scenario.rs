@@ -7,7 +7,7 @@
 //! deploy dev development            the development deployment
 //! change dev                        its code changes (also: hot, fails)
 //! promote v2 canary 120s            or: direct
-//! cancel                            the running promotion
+//! cancel                            the running promotion; also: pause, resume, roll-forward
 //! scale min 2 max 4 target 1        production's autoscaling
 //! stop-on-errors off                for promotions to production that begin from now on; or: on
 //! fail v2 every 10                  each tenth answer of it is an error from now on; 0 for none
@@ -29,7 +29,7 @@
 use std::fmt::Write;
 
 use domain::{
-    AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, Runtime, STAGES, Seen, Strategy, Traffic,
+    AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, Runtime, STAGES, Seen, Signal, Strategy, Traffic,
 };
 
 use super::{Script, World};
@@ -100,7 +100,10 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
             let strategy = Strategy::Canary { window_ms: duration(window)? };
             tell(out, world.promote(name, strategy).await.map_err(store)?);
         }
-        ["cancel"] => tell(out, world.cancel().await.map_err(store)?),
+        ["cancel"] => tell(out, world.signal(Signal::Cancel).await.map_err(store)?),
+        ["pause"] => tell(out, world.signal(Signal::Pause).await.map_err(store)?),
+        ["resume"] => tell(out, world.signal(Signal::Resume).await.map_err(store)?),
+        ["roll-forward"] => tell(out, world.signal(Signal::RollForward).await.map_err(store)?),
         ["scale", rest @ ..] => {
             let mut patch = AutoscalingPatch::default();
             for pair in rest.chunks(2) {

@@ -3,12 +3,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{
-    Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Compute, Deployment,
-    DeploymentId, DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId, EventKind,
-    GIB, Host, Lifecycle, LiveReload, ManualClock, Model, ModelId, ModelName, ModelRoutes, ObservedReplica,
-    PatchPoint, Phase, Position, Promotion, PromotionId, PromotionRequest, Revision, Runtime, ScaleDecision,
-    ScalingHistory, Seen, Signal, Source, Staged, Strategy, SyncState, Timestamp, Traffic, Wake, begin,
-    check_decision, check_invariant, standing,
+    Actor, ArtifactId, Asked, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Compute,
+    Deployment, DeploymentId, DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId,
+    EventKind, GIB, Host, Lifecycle, LiveReload, ManualClock, Model, ModelId, ModelName, ModelRoutes,
+    ObservedReplica, PatchPoint, Phase, Position, Promotion, PromotionId, PromotionRequest, Revision,
+    Runtime, ScaleDecision, ScalingHistory, Seen, Signal, Source, Staged, Strategy, SyncState, Timestamp,
+    Traffic, Wake, ask, begin, check_decision, check_invariant, standing,
 };
 
 use store::{ModelState, Store};
@@ -293,6 +293,8 @@ impl World {
             candidate_down_since: None,
             signal: None,
             signal_by: None,
+            signal_at: None,
+            paused_at: None,
             reason: None,
             version: 0,
         };
@@ -322,14 +324,17 @@ impl World {
         Ok(Ok(()))
     }
 
-    /// Asks for the running promotion to be canceled.
-    pub async fn cancel(&mut self) -> Result<Result<(), String>, store::Error> {
+    /// Asks something of the running promotion, or says why it can't be asked.
+    pub async fn signal(&mut self, signal: Signal) -> Result<Result<(), String>, store::Error> {
         let state = self.state().await?;
         let Some(mut promotion) = state.promotions.into_iter().next() else {
             return Ok(Err("no promotion in progress".into()));
         };
-        promotion.signal = Some(Signal::Cancel);
-        promotion.signal_by = Some("someone".into());
+        match ask(&promotion, signal) {
+            Err(refusal) => return Ok(Err(refusal)),
+            Ok(Asked::Already) => return Ok(Ok(())),
+            Ok(Asked::Store) => promotion.send(signal, "someone", self.clock.now()),
+        }
         let mut tx = self.store.begin().await?;
         tx.save_promotion(&mut promotion).await?;
         tx.raise_generation(&self.model, self.clock.now()).await?;

@@ -89,6 +89,14 @@ impl Stage {
         self.gateway.deployment(&DeploymentId::new(deployment))
     }
 
+    /// What the graphs are drawn from.
+    pub fn counters(&self, deployment: &str) -> domain::Counters {
+        let counted = self.gateway.counted().into_iter();
+        let found =
+            counted.filter(|one| one.deployment.as_str() == deployment).map(|one| one.counters).next();
+        found.unwrap_or_default()
+    }
+
     pub async fn stop(self) {
         self.handle.join(Duration::from_secs(10)).await;
     }

@@ -1,12 +1,12 @@
 //! One environment's page: its rollout, both sides, what was decided.
 
 use app::view::{
-    Counted, Decision, DeploymentRef, EnvironmentActions, EnvironmentPage, Permit, Rollout, SampleRun,
-    Served, Side,
+    Counted, Decision, DeploymentRef, EnvironmentActions, EnvironmentPage, Permit, Rollout, RolloutControls,
+    SampleRun, Served, Side,
 };
 use domain::{
-    Action, DeploymentId, Door, Environment, Event, EventKind, Lifecycle, Phase, Promotion, Strategy,
-    Timestamp, may_deactivate, may_delete_environment,
+    Action, Asked, DeploymentId, Door, Environment, Event, EventKind, Lifecycle, Phase, Promotion, Signal,
+    Strategy, Timestamp, ask, may_deactivate, may_delete_environment,
 };
 
 use crate::picture::{Picture, finishes_at, next_stage_at};
@@ -45,7 +45,7 @@ pub fn environment_page(
         address: picture.environment_address(&environment.name),
         current: environment.current.as_ref().and_then(|id| picture.served(id)),
         rollout: promotion.map(|promotion| rollout(picture, promotion, events, counts)),
-        cancel: picture.permit(if running { Ok(()) } else { Err("no promotion is under way".into()) }),
+        controls: controls(picture, promotion),
         promote: picture.permit(promote),
         choices,
         settings: environment.promotion.clone(),
@@ -60,6 +60,25 @@ pub fn environment_page(
             Ok(()) => Permit::Allowed,
         },
         sample_run,
+    }
+}
+
+/// What the person may ask of the promotion now, and if not, why.
+fn controls(picture: &Picture, promotion: Option<&Promotion>) -> RolloutControls {
+    let running = promotion.filter(|promotion| promotion.is_running());
+    let permit = |signal: Signal, already: &str| {
+        picture.permit(match running.map(|promotion| ask(promotion, signal)) {
+            None => Err("no promotion is under way".into()),
+            Some(Ok(Asked::Store)) => Ok(()),
+            Some(Ok(Asked::Already)) => Err(already.into()),
+            Some(Err(reason)) => Err(reason),
+        })
+    };
+    RolloutControls {
+        cancel: permit(Signal::Cancel, "it is canceled already; its traffic is going back"),
+        pause: permit(Signal::Pause, "it is paused already"),
+        resume: permit(Signal::Resume, "it is not paused"),
+        roll_forward: permit(Signal::RollForward, "it is being rolled forward already"),
     }
 }
 

@@ -1,0 +1,240 @@
+//! What was measured of a deployment's requests, or of an environment's.
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
+
+use super::use_param;
+use crate::clock::{machine, time_of_day};
+use crate::components::{
+    Crumb, Gone, LineChart, Lines, PageHeader, deployment_path, environment_path, model_path, short,
+};
+use crate::erase::Erase;
+use crate::fresh::{keep_fresh, refresh_every};
+use crate::live::Topic;
+use crate::read::{self, Loaded, decode};
+use crate::view::{self, MetricPoint, PERIODS};
+
+/// How often the page is read again, in milliseconds: as often as the gateway's counters are looked at.
+const EVERY: u32 = 10_000;
+const PERCENTILES: &[&str] = &["p50", "p90", "p95", "p99"];
+
+#[component]
+pub fn MetricsPage() -> impl IntoView {
+    let (model, deployment, environment) =
+        (use_param("model"), use_param("deployment"), use_param("environment"));
+    let query = use_query_map();
+    let period = Memo::new(move |_| query.with(|query| period_of(query.get("period"))));
+    view! {
+        <Loaded
+            which=Signal::derive(move || {
+                let (scope, id) = match deployment.get() {
+                    id if id.is_empty() => ("environments", environment.get()),
+                    id => ("deployments", id),
+                };
+                vec![model.get(), scope.to_owned(), id, period.get()]
+            })
+            read=|which| {
+                let [model, scope, id, period] = which.try_into().unwrap_or_default();
+                read::metrics(model, scope, id, period)
+            }
+            body=|text| {
+                let initial = decode::<view::MetricsPage>(text)?;
+                Ok(view! { <Body initial=initial /> }.erased())
+            }
+        />
+    }
+}
+
+/// The period in an address; an hour unless it names one of those there are.
+fn period_of(text: Option<String>) -> String {
+    text.filter(|text| PERIODS.iter().any(|(period, _)| period == text)).unwrap_or_else(|| "1h".into())
+}
+
+#[component]
+fn Body(initial: view::MetricsPage) -> impl IntoView {
+    let which = [&initial.model_id, &initial.scope, &initial.id, &initial.period].map(String::clone);
+    let (model_id, model_name, period) =
+        (initial.model_id.clone(), initial.model_name.clone(), initial.period.clone());
+    let (name, back) = match initial.scope.as_str() {
+        "environments" => (initial.name.clone(), environment_path(&model_id, &initial.id)),
+        _ => (initial.name.clone(), deployment_path(&model_id, &initial.id)),
+    };
+    let title = format!("Metrics of {name}");
+    let fresh = keep_fresh(
+        initial,
+        Topic::Model(model_id.clone()),
+        |_| false,
+        move || {
+            let [model, scope, id, period] = which.clone();
+            read::metrics(model, scope, id, period)
+        },
+    );
+    refresh_every(fresh, EVERY);
+    let page = fresh.value;
+    let path = format!("{back}/metrics");
+    let periods = PERIODS
+        .map(|(known, label)| {
+            view! {
+                <a href=format!("{path}?period={known}") aria-current=(known == period).then_some("page")>
+                    {label}
+                </a>
+            }
+        })
+        .collect_view();
+    let complete = move || match page.with(|page| page.complete_through) {
+        Some(at) => format!("Complete up to {} UTC.", time_of_day(at)),
+        None => "Nothing was counted yet.".into(),
+    };
+    view! {
+        <Gone error=fresh.gone />
+        <PageHeader
+            crumbs=vec![
+                Crumb::new("Models".to_owned(), "/models"),
+                Crumb::new(model_name, model_path(&model_id)),
+                Crumb::new(name, back),
+            ]
+            title=title
+            headline=Signal::derive(move || page.with(|page| page.headline.clone()))
+        />
+        <div class="tool-line">
+            <nav class="tabs" aria-label="Period">
+                {periods}
+            </nav>
+        </div>
+        <p class="hint">{complete} " Gaps are times in which nothing was measured."</p>
+        <section class="charts two" aria-label="Charts">
+            <LineChart
+                title="Requests a second"
+                unit=""
+                names=&["2xx", "4xx", "5xx"]
+                lines=lines(page, |point| point.rates.map(Vec::from))
+            />
+            <LineChart
+                title="End to end"
+                unit=" ms"
+                names=PERCENTILES
+                lines=lines(page, |point| point.end_to_end.map(Vec::from))
+            />
+            <LineChart
+                title="First byte"
+                unit=" ms"
+                names=PERCENTILES
+                lines=lines(page, |point| point.first_byte.map(Vec::from))
+            />
+            <LineChart
+                title="Load"
+                unit=""
+                names=&["in flight", "waiting"]
+                lines=lines(page, |point| point.load.map(Vec::from))
+            />
+            <LineChart
+                title="Replicas"
+                unit=""
+                names=&["wanted", "starting", "ready"]
+                lines=lines(page, |point| point.replicas.map(Vec::from))
+            />
+        </section>
+        <Marks page=page />
+        <details>
+            <summary>"The numbers as a table"</summary>
+            <Numbers page=page />
+        </details>
+    }
+}
+
+fn lines(page: RwSignal<view::MetricsPage>, pick: fn(&MetricPoint) -> Option<Vec<f64>>) -> Signal<Lines> {
+    Signal::derive(move || {
+        page.with(|page| Lines {
+            start: page.start,
+            end: page.end,
+            step: page.step,
+            points: page.points.iter().map(|point| (point.at, pick(point))).collect(),
+            marks: page.marks.clone(),
+        })
+    })
+}
+
+/// What the marks on the time axis stand for.
+#[component]
+fn Marks(page: RwSignal<view::MetricsPage>) -> impl IntoView {
+    let rows = move || {
+        page.with(|page| {
+            let newest = page.marks.iter().rev();
+            newest
+                .map(|mark| {
+                    view! {
+                        <li>
+                            <time datetime=machine(mark.at)>{time_of_day(mark.at)}</time>
+                            " "
+                            {mark.sentence.clone()}
+                        </li>
+                    }
+                })
+                .collect_view()
+        })
+    };
+    view! {
+        <section class="charts" aria-labelledby="marks">
+            <h2 id="marks">"What happened"</h2>
+            {move || {
+                page.with(|page| page.marks.is_empty())
+                    .then(|| view! { <p class="none">"No promotion and no change of scale in this time."</p> })
+            }}
+            <ol class="marks">{rows}</ol>
+        </section>
+    }
+}
+
+#[component]
+fn Numbers(page: RwSignal<view::MetricsPage>) -> impl IntoView {
+    let cell = |value: Option<f64>| value.map_or("–".to_owned(), short);
+    let line = move |point: &MetricPoint| {
+        let numbers = [
+            point.rates.map(|all| all[0]),
+            point.rates.map(|all| all[1]),
+            point.rates.map(|all| all[2]),
+            point.end_to_end.map(|all| all[0]),
+            point.end_to_end.map(|all| all[3]),
+            point.first_byte.map(|all| all[0]),
+            point.load.map(|all| all[0]),
+            point.load.map(|all| all[1]),
+            point.replicas.map(|all| all[2]),
+        ];
+        let cells = numbers.map(|value| view! { <td class="number">{cell(value)}</td> }).collect_view();
+        view! {
+            <tr>
+                <th scope="row">{time_of_day(point.at)}</th>
+                {cells}
+            </tr>
+        }
+    };
+    let known = |point: &&MetricPoint| point.rates.is_some() || point.replicas.is_some();
+    let rows = move || page.with(|page| page.points.iter().rev().filter(known).map(line).collect_view());
+    let heads = [
+        "2xx /s",
+        "4xx /s",
+        "5xx /s",
+        "p50 ms",
+        "p99 ms",
+        "First byte p50 ms",
+        "In flight",
+        "Waiting",
+        "Ready",
+    ]
+    .map(|head| view! { <th scope="col" class="number">{head}</th> })
+    .collect_view();
+    view! {
+        <div class="scroll" tabindex="0" role="region" aria-label="Numbers">
+            <table class="compact">
+                <caption class="hidden">"What was measured, newest first"</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"From (UTC)"</th>
+                        {heads}
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+    }
+}

@@ -1,0 +1,308 @@
+//! What was measured of requests: kept in memory by the ten seconds, and in the store by the minute (semantics: Metrics).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use domain::{
+    Action, Actor, Counted, Counters, DeploymentId, EnvironmentName, KEPT, KEPT_FINE, Measured, ModelId,
+    Period, ReplicaCount, Timestamp,
+};
+use store::{MetricRow, MetricsOf};
+
+use crate::{ControlPlane, Error};
+
+/// How often the counters are looked at, in milliseconds.
+pub const LOOK_EVERY: i64 = 10_000;
+/// How often what was found is written down.
+const WRITE_EVERY: i64 = 60_000;
+/// Counts of replicas that are read for one series at most.
+const MOST_COUNTS: u32 = 5_000;
+/// Rows that may wait while the database can't be written; beyond that the oldest are lost.
+const MOST_WAITING: usize = 50_000;
+
+/// What is known between two looks, and the last twenty minutes.
+#[derive(Default)]
+pub(crate) struct Looks {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last look; everything before it is known.
+    at: Option<Timestamp>,
+    before: BTreeMap<DeploymentId, Counters>,
+    fine: BTreeMap<DeploymentId, (ModelId, VecDeque<Measured>)>,
+    /// The minute under way.
+    minute: BTreeMap<DeploymentId, MetricRow>,
+    began: Option<Timestamp>,
+    /// Minutes that are over and not written yet.
+    waiting: Vec<MetricRow>,
+}
+
+impl Looks {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn look(&mut self, counted: Vec<Counted>, now: Timestamp) {
+        let from = self.at.replace(now).unwrap_or_else(|| now.plus(-LOOK_EVERY));
+        self.began.get_or_insert(from);
+        let mut before = std::mem::take(&mut self.before);
+        let none = Counters::default();
+        for Counted { model, deployment, counters } in counted {
+            let measured = Measured::between(before.get(&deployment).unwrap_or(&none), &counters, from, now);
+            before.remove(&deployment);
+            self.before.insert(deployment.clone(), counters);
+            if measured.is_nothing() {
+                continue;
+            }
+            let (_, recent) =
+                self.fine.entry(deployment.clone()).or_insert_with(|| (model.clone(), VecDeque::new()));
+            recent.push_back(measured.clone());
+            let row = MetricRow { model, deployment: deployment.clone(), measured: measured.clone() };
+            self.minute.entry(deployment).and_modify(|sum| sum.measured.add(&measured)).or_insert(row);
+        }
+        let oldest = now.plus(-KEPT_FINE);
+        self.fine.retain(|_, (_, recent)| {
+            recent.retain(|one| one.from >= oldest);
+            !recent.is_empty()
+        });
+    }
+
+    /// Ends the minute if it is over, or `now` if the server stops.
+    fn end_minute(&mut self, at_once: bool) {
+        let passed = self.at.zip(self.began).map_or(0, |(at, began)| at.since(began));
+        if passed >= WRITE_EVERY || at_once {
+            self.began = self.at;
+            self.waiting.extend(std::mem::take(&mut self.minute).into_values());
+            let over = self.waiting.len().saturating_sub(MOST_WAITING);
+            self.waiting.drain(..over);
+        }
+    }
+
+    /// What is not in the store yet.
+    fn unwritten(&self, of: &MetricsOf, attached: &[DeploymentId]) -> Vec<Measured> {
+        let rows = self.waiting.iter().chain(self.minute.values());
+        rows.filter(|row| belongs(of, attached, &row.deployment)).map(|row| row.measured.clone()).collect()
+    }
+
+    fn fine(&self, of: &MetricsOf, attached: &[DeploymentId]) -> Vec<Measured> {
+        let all = self.fine.iter().filter(|(id, _)| belongs(of, attached, id));
+        all.flat_map(|(_, (_, recent))| recent.iter().cloned()).collect()
+    }
+}
+
+fn belongs(of: &MetricsOf, attached: &[DeploymentId], id: &DeploymentId) -> bool {
+    match of {
+        MetricsOf::Deployment(deployment) => deployment == id,
+        MetricsOf::Environment(..) => attached.contains(id),
+    }
+}
+
+fn together(one: Option<ReplicaCount>, other: Option<ReplicaCount>) -> Option<ReplicaCount> {
+    let (Some(one), Some(other)) = (one, other) else { return one.or(other) };
+    Some(ReplicaCount {
+        at: one.at.max(other.at),
+        wanted: one.wanted + other.wanted,
+        starting: one.starting + other.starting,
+        ready: one.ready + other.ready,
+    })
+}
+
+/// A series, and up to when it is complete.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricSeries {
+    pub period: Period,
+    /// One for each step; `None` where nothing was measured.
+    pub points: Vec<Option<Measured>>,
+    /// Replicas at the end of each step, of all deployments of the scope together.
+    pub replicas: Vec<Option<ReplicaCount>>,
+    /// Everything that ended before is counted; `None` before the first look.
+    pub complete_through: Option<Timestamp>,
+}
+
+/// Whose series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricScope {
+    Deployment(DeploymentId),
+    Environment(EnvironmentName),
+}
+
+impl ControlPlane {
+    /// Looks at the gateway's counters, and each minute writes down what came since. Called each [`LOOK_EVERY`].
+    pub async fn look_at_metrics(&self) -> Result<(), Error> {
+        let counted = self.parts.traffic.counted();
+        let now = self.now();
+        {
+            let mut state = self.looks.state();
+            state.look(counted, now);
+            state.end_minute(false);
+        }
+        self.write_metrics().await
+    }
+
+    /// Writes down the minute under way: the server stops.
+    pub async fn flush_metrics(&self) -> Result<(), Error> {
+        let counted = self.parts.traffic.counted();
+        let now = self.now();
+        {
+            let mut state = self.looks.state();
+            state.look(counted, now);
+            state.end_minute(true);
+        }
+        self.write_metrics().await
+    }
+
+    async fn write_metrics(&self) -> Result<(), Error> {
+        let mut rows = std::mem::take(&mut self.looks.state().waiting);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let written = self.note_environments(&mut rows).await;
+        let written = match written {
+            Ok(()) => self.parts.store.add_metrics(&rows).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        if written.is_err() {
+            let mut state = self.looks.state();
+            let newer = std::mem::replace(&mut state.waiting, rows);
+            state.waiting.extend(newer);
+        }
+        written
+    }
+
+    /// Notes which environment each deployment serves.
+    async fn note_environments(&self, rows: &mut [MetricRow]) -> Result<(), Error> {
+        let mut known = BTreeMap::new();
+        for row in rows {
+            if !known.contains_key(&row.model) {
+                let state = self.parts.store.load_model(&row.model).await?;
+                let deployments = state.map(|state| state.deployments).unwrap_or_default();
+                let of: BTreeMap<_, _> = deployments
+                    .into_iter()
+                    .map(|deployment| (deployment.id, deployment.environment))
+                    .collect();
+                known.insert(row.model.clone(), of);
+            }
+            let environment = known.get(&row.model).and_then(|of| of.get(&row.deployment));
+            row.measured.environment = environment.cloned().flatten();
+        }
+        Ok(())
+    }
+
+    /// What was measured from `start` to `end`, at most the last seven days, in at most 120 steps.
+    pub async fn metrics(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        scope: &MetricScope,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<MetricSeries, Error> {
+        self.may(actor, Action::View)?;
+        let state = self.model(actor, model).await?;
+        let live = state.deployments.iter().filter(|deployment| deployment.deleted_at.is_none());
+        let (of, attached) = match scope {
+            MetricScope::Deployment(id) => {
+                if !live.into_iter().any(|deployment| &deployment.id == id) {
+                    return Err(Error::NotFound(format!("{} has no deployment `{id}`", state.model.name)));
+                }
+                (MetricsOf::Deployment(id.clone()), vec![id.clone()])
+            }
+            MetricScope::Environment(name) => {
+                if !state.environments.iter().any(|environment| &environment.name == name) {
+                    return Err(Error::NotFound(format!("{} has no environment `{name}`", state.model.name)));
+                }
+                let attached = live.filter(|deployment| deployment.environment.as_ref() == Some(name));
+                let attached = attached.map(|deployment| deployment.id.clone()).collect();
+                (MetricsOf::Environment(state.model.id.clone(), name.clone()), attached)
+            }
+        };
+        let period = Period::new(start, end, self.now());
+        let (mut measured, complete_through) = {
+            let state = self.looks.state();
+            let recent = if period.step < WRITE_EVERY {
+                state.fine(&of, &attached)
+            } else {
+                state.unwritten(&of, &attached)
+            };
+            (recent, state.at)
+        };
+        if period.step >= WRITE_EVERY {
+            measured.extend(self.parts.store.metrics(&of, period.start, period.end).await?);
+        }
+        let mut replicas = vec![None; period.steps().count()];
+        for id in &attached {
+            let counts = self.parts.store.replica_counts(id, period.start, MOST_COUNTS).await?;
+            for (sum, count) in replicas.iter_mut().zip(period.replicas(&counts, self.now())) {
+                *sum = together(*sum, count);
+            }
+        }
+        Ok(MetricSeries { points: period.series(&measured), replicas, period, complete_through })
+    }
+
+    /// The counters of every deployment that has had a request, for whoever may look at the workspace.
+    pub fn counted(&self, actor: &Actor) -> Result<Vec<Counted>, Error> {
+        self.may(actor, Action::View)?;
+        Ok(self.parts.traffic.counted())
+    }
+
+    /// Drops what is older than a week.
+    pub async fn trim_metrics(&self) -> Result<(), Error> {
+        Ok(self.parts.store.trim_metrics(self.now().plus(-KEPT)).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::Outcomes;
+
+    fn counted(deployment: &str, fine: u64) -> Counted {
+        let outcomes = Outcomes { fine, ..Outcomes::default() };
+        Counted {
+            model: ModelId::new("m"),
+            deployment: DeploymentId::new(deployment),
+            counters: Counters { outcomes, ..Counters::default() },
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(1_800_000_000_000 + seconds * 1000)
+    }
+
+    #[test]
+    fn a_minute_sums_up_its_looks_and_counts_nothing_twice() {
+        let mut state = State::default();
+        for look in 0..=12 {
+            state.look(vec![counted("busy", 5 * look as u64), counted("idle", 0)], at(look * 10));
+            state.end_minute(false);
+        }
+        let written: u64 = state.waiting.iter().map(|row| row.measured.outcomes.fine).sum();
+        let under_way: u64 = state.minute.values().map(|row| row.measured.outcomes.fine).sum();
+        assert_eq!(written + under_way, 60);
+        assert!(state.waiting.len() >= 2, "a minute each");
+        assert!(!state.fine.contains_key(&DeploymentId::new("idle")), "what has no requests takes no room");
+    }
+
+    #[test]
+    fn the_fine_points_are_forgotten_after_twenty_minutes() {
+        let mut state = State::default();
+        state.look(vec![counted("busy", 5)], at(0));
+        state.look(vec![counted("busy", 5)], at(19 * 60));
+        assert_eq!(state.fine.len(), 1);
+        state.look(vec![counted("busy", 5)], at(21 * 60));
+        assert!(state.fine.is_empty());
+    }
+
+    #[test]
+    fn a_stop_writes_what_is_under_way() {
+        let mut state = State::default();
+        state.look(vec![counted("busy", 5)], at(0));
+        state.end_minute(true);
+        assert_eq!(state.waiting.len(), 1);
+        assert!(state.minute.is_empty());
+    }
+}

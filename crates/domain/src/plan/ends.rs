@@ -1,0 +1,111 @@
+//! How a promotion ends: success, failure, cancel, and what becomes of both deployments.
+
+use serde_json::json;
+
+use super::Work;
+use crate::{CleanupStrategy, DeploymentId, EventKind, Lifecycle, Phase, Position, Promotion, STAGES};
+
+impl Work<'_> {
+    pub(super) fn end_canceled(&mut self, promotion: &mut Promotion, by: &str) {
+        let percent = promotion.percent();
+        promotion.reason = Some(format!("canceled by {by} at {percent} %"));
+        promotion.phase = Phase::Canceled;
+        self.end(promotion);
+        self.let_go(&promotion.candidate.clone());
+        let sentence = format!(
+            "promotion of {} to {} canceled by {by} at {percent} %; all traffic is back",
+            self.name_of(&promotion.candidate),
+            promotion.environment
+        );
+        self.record_end(EventKind::ModelPromotionCanceled, promotion, sentence, percent);
+    }
+
+    pub(super) fn fail(&mut self, promotion: &mut Promotion, reason: String) {
+        let percent = u32::from(promotion.position.weight().basis_points()) / 100;
+        promotion.phase = Phase::Failed;
+        promotion.reason = Some(reason.clone());
+        self.end(promotion);
+        self.let_go(&promotion.candidate.clone());
+        let sentence = format!(
+            "promotion of {} to {} failed at {percent} %: {reason}",
+            self.name_of(&promotion.candidate),
+            promotion.environment
+        );
+        self.record_end(EventKind::ModelPromotionFailed, promotion, sentence, percent);
+    }
+
+    pub(super) fn record_end(
+        &mut self,
+        kind: EventKind,
+        promotion: &Promotion,
+        sentence: String,
+        percent: u32,
+    ) {
+        let data = json!({ "promotion": promotion.id, "percent": percent });
+        self.record(kind, Some(&promotion.candidate), Some(&promotion.environment), sentence, data);
+    }
+
+    pub(super) fn end(&mut self, promotion: &mut Promotion) {
+        promotion.ended_at = Some(self.at.now);
+        promotion.hold = None;
+        promotion.signal = None;
+        promotion.paused_at = None;
+        promotion.counted_at = self.at.now;
+    }
+
+    /// Detaches a candidate that did not make it: it sleeps, stays visible and can be called by its own address.
+    pub(super) fn let_go(&mut self, candidate: &DeploymentId) {
+        if let Some(deployment) = self.deployment_mut(candidate) {
+            deployment.environment = None;
+            deployment.autoscaling.min_replica = 0;
+            if deployment.active_since.is_some() {
+                deployment.target = 0;
+            }
+        }
+    }
+
+    pub(super) fn succeed(&mut self, promotion: &mut Promotion) {
+        promotion.phase = Phase::Succeeded;
+        promotion.position = Position { stage: STAGES, elapsed_ms: promotion.position.elapsed_ms };
+        self.end(promotion);
+        let settings = self.environment_mut(&promotion.environment).map(|environment| {
+            environment.current = Some(promotion.candidate.clone());
+            environment.autoscaling.clone()
+        });
+        if let Some(candidate) = self.deployment_mut(&promotion.candidate) {
+            candidate.environment = Some(promotion.environment.clone());
+        }
+        if let (Some(previous), Some(settings)) = (promotion.previous.clone(), settings)
+            && previous != promotion.candidate
+        {
+            self.retire(&previous, promotion, settings);
+        }
+        let sentence = format!("{} serves {}", self.name_of(&promotion.candidate), promotion.environment);
+        self.record_end(EventKind::ModelPromotionSucceeded, promotion, sentence, 100);
+    }
+
+    pub(super) fn retire(
+        &mut self,
+        previous: &DeploymentId,
+        promotion: &Promotion,
+        settings: crate::AutoscalingSettings,
+    ) {
+        let Some(deployment) = self.deployment_mut(previous) else { return };
+        if deployment.environment.as_ref() != Some(&promotion.environment) {
+            return;
+        }
+        deployment.environment = None;
+        deployment.autoscaling = settings;
+        match promotion.cleanup {
+            CleanupStrategy::Keep => {}
+            CleanupStrategy::ScaleToZero => {
+                deployment.autoscaling.min_replica = 0;
+                deployment.target = 0;
+            }
+            CleanupStrategy::Deactivate => {
+                deployment.lifecycle = Lifecycle::Inactive;
+                deployment.target = 0;
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! `/metrics`: what a Prometheus server reads, under the names that its dashboards know (semantics: Metrics).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use domain::{Actor, Counters, DeploymentId, Durations, Seen};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use crate::answer;
+use crate::api::Api;
+use crate::picture::Picture;
+use crate::rest::failure;
+
+/// Answers in a minute, for all who ask together.
+const LIMIT: usize = 6;
+const MINUTE: i64 = 60_000;
+/// The limits of a histogram: powers of two of microseconds, from a millisecond to eighteen minutes.
+const POWERS: std::ops::RangeInclusive<u32> = 10..=30;
+
+struct Door {
+    api: Arc<Api>,
+    /// When the last answers were given, monotonic.
+    answered: Mutex<Vec<i64>>,
+}
+
+pub fn router(api: Arc<Api>) -> Router {
+    let door = Door { api, answered: Mutex::default() };
+    Router::new().route("/metrics", get(read)).with_state(Arc::new(door))
+}
+
+async fn read(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
+    let api = &door.api;
+    let actor = match api.caller(&headers).await {
+        Ok(actor) => actor,
+        Err(error) => return failure(&error),
+    };
+    if let Some(wait) = door.wait(api.clock.monotonic()) {
+        let message =
+            format!("/metrics answers {LIMIT} times a minute; read it each minute, and again in {wait} s");
+        let mut response = answer::error(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", &message);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait));
+        return response;
+    }
+    match write(api, &actor).await {
+        Ok(text) => {
+            let mut response = Response::new(text.into());
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        }
+        Err(error) => failure(&error),
+    }
+}
+
+impl Door {
+    /// Counts an answer, or says in how many seconds there may be one.
+    fn wait(&self, now: i64) -> Option<u64> {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.retain(|at| now - at < MINUTE);
+        if answered.len() < LIMIT {
+            answered.push(now);
+            return None;
+        }
+        let first = answered.iter().min().copied().unwrap_or(now);
+        Some(((first + MINUTE - now).max(0) as u64).div_ceil(1000).max(1))
+    }
+}
+
+async fn write(api: &Api, actor: &Actor) -> Result<String, control::Error> {
+    let counted = api.control.counted(actor)?;
+    let counted: BTreeMap<DeploymentId, Counters> =
+        counted.into_iter().map(|one| (one.deployment, one.counters)).collect();
+    let mut page = Page::default();
+    for picture in api.pictures(actor).await? {
+        for deployment in &picture.deployments {
+            let labels = labels(&picture, deployment);
+            if let Some(counters) = counted.get(&deployment.id) {
+                page.requests(&labels, counters);
+            }
+            if let Seen::Known(_) = picture.replicas {
+                replicas(api, &picture, &deployment.id, &labels, &mut page).await;
+            }
+        }
+    }
+    Ok(page.text())
+}
+
+/// What each of a deployment's replicas does, and how many there are.
+async fn replicas(api: &Api, picture: &Picture, id: &DeploymentId, labels: &str, page: &mut Page) {
+    let copies = picture.copies(id);
+    let count =
+        |wanted: fn(&domain::ObservedReplica) -> bool| copies.iter().filter(|copy| wanted(copy)).count();
+    page.gauge(
+        "baseten_replicas_active",
+        "Replicas that are ready.",
+        labels,
+        count(|copy| copy.is_ready()) as f64,
+    );
+    page.gauge(
+        "baseten_replicas_starting",
+        "Replicas on their way to being ready.",
+        labels,
+        count(|copy| copy.is_starting()) as f64,
+    );
+    for copy in copies {
+        let labels = format!("{labels},replica=\"{}\"", escaped(copy.id.as_str()));
+        page.gauge(
+            "baseten_pod_readiness",
+            "1 while a replica is ready.",
+            &labels,
+            f64::from(u8::from(copy.is_ready())),
+        );
+        let Some(used) = api.runtime.uses(&copy.id).await else { continue };
+        page.gauge(
+            "baseten_container_cpu_memory_working_set_bytes",
+            "Memory of a replica's processes.",
+            &labels,
+            used.memory as f64,
+        );
+        page.add(
+            "baseten_container_cpu_usage_seconds_total",
+            "counter",
+            "Processor time of a replica's processes.",
+            format!("{{{labels}}} {}", used.cpu_ms as f64 / 1000.0),
+        );
+    }
+}
+
+fn labels(picture: &Picture, deployment: &domain::Deployment) -> String {
+    let environment = deployment.environment.as_ref();
+    let candidate = environment
+        .and_then(|name| picture.promotion(name))
+        .is_some_and(|promotion| promotion.candidate == deployment.id);
+    let phase = match environment {
+        None => "",
+        Some(_) if candidate => "promoting",
+        Some(_) => "stable",
+    };
+    format!(
+        "model_id=\"{}\",model_name=\"{}\",deployment_id=\"{}\",environment=\"{}\",rollout_phase=\"{phase}\"",
+        escaped(picture.model.id.as_str()),
+        escaped(picture.model.name.as_str()),
+        escaped(deployment.id.as_str()),
+        escaped(environment.map_or("", |name| name.as_str())),
+    )
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// Samples by metric, so that each metric's stand together as the format asks.
+#[derive(Default)]
+struct Page {
+    metrics: BTreeMap<&'static str, (&'static str, &'static str, Vec<String>)>,
+}
+
+impl Page {
+    /// One sample; `line` is what follows the metric's name.
+    fn add(&mut self, name: &'static str, kind: &'static str, help: &'static str, line: String) {
+        self.metrics.entry(name).or_insert_with(|| (kind, help, Vec::new())).2.push(line);
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &'static str, labels: &str, value: f64) {
+        self.add(name, "gauge", help, format!("{{{labels}}} {value}"));
+    }
+
+    fn requests(&mut self, labels: &str, counters: &Counters) {
+        let outcomes = counters.outcomes;
+        for (status, count) in
+            [("2xx", outcomes.fine), ("4xx", outcomes.client_errors), ("5xx", outcomes.server_errors)]
+        {
+            self.add(
+                "baseten_inference_requests_total",
+                "counter",
+                "Requests by the class of their status, as the gateway counted them.",
+                format!("{{{labels},status_code=\"{status}\",is_async=\"false\"}} {count}"),
+            );
+        }
+        self.histogram(
+            "baseten_end_to_end_response_time_seconds",
+            "From a request's arrival to its answer's last byte.",
+            labels,
+            &counters.end_to_end,
+        );
+        self.histogram(
+            "baseten_time_to_first_byte_seconds",
+            "From a request's arrival to its answer's first byte.",
+            labels,
+            &counters.first_byte,
+        );
+        let concurrent = f64::from(counters.in_flight) + f64::from(counters.held);
+        self.gauge("baseten_concurrent_requests", "Requests under way or waiting.", labels, concurrent);
+    }
+
+    fn histogram(&mut self, name: &'static str, help: &'static str, labels: &str, durations: &Durations) {
+        for power in POWERS {
+            let limit = (1u64 << power) as f64 / 1e6;
+            let below = durations.below_power(power);
+            self.add(name, "histogram", help, format!("_bucket{{{labels},le=\"{limit}\"}} {below}"));
+        }
+        let count = durations.count();
+        self.add(name, "histogram", help, format!("_bucket{{{labels},le=\"+Inf\"}} {count}"));
+        let sum = durations.sum_micros() as f64 / 1e6;
+        self.add(name, "histogram", help, format!("_sum{{{labels}}} {sum}"));
+        self.add(name, "histogram", help, format!("_count{{{labels}}} {count}"));
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, (kind, help, lines)) in &self.metrics {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for line in lines {
+                let _ = writeln!(text, "{name}{line}");
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{Outcomes, size_of};
+
+    #[test]
+    fn a_histogram_counts_up_to_each_limit() {
+        let mut page = Page::default();
+        let durations: Durations =
+            [500, 1500, 90_000].into_iter().map(|micros| (size_of(micros) as u16, 1)).collect();
+        let outcomes = Outcomes { fine: 3, ..Outcomes::default() };
+        let counters = Counters { outcomes, end_to_end: durations, ..Counters::default() };
+        page.requests("model_id=\"m\"", &counters);
+        let text = page.text();
+        let name = "baseten_end_to_end_response_time_seconds";
+        assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"0.001024\"}} 1\n")), "{text}");
+        assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"0.002048\"}} 2\n")), "{text}");
+        assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"+Inf\"}} 3\n")), "{text}");
+        assert!(text.contains(&format!("{name}_count{{model_id=\"m\"}} 3\n")), "{text}");
+        let heads = text.lines().filter(|line| line.starts_with("# TYPE")).count();
+        assert_eq!(heads, 4, "one for each metric: {text}");
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(escaped("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
+}

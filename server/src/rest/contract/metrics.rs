@@ -1,0 +1,294 @@
+//! The metrics API: which numbers, of which time, in which form (semantics: Metrics).
+
+use std::collections::BTreeMap;
+
+use control::MetricSeries;
+use domain::{Durations, Invalid, KEPT, Measured, ReplicaCount, Timestamp};
+use serde::Serialize;
+
+/// Without a window, in milliseconds: the last hour; what is current is of the last minute.
+const HOUR: i64 = 3_600_000;
+const MINUTE: i64 = 60_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Mode {
+    Current,
+    Summary,
+    Series,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Metric {
+    Requests,
+    EndToEnd,
+    FirstByte,
+    Concurrent,
+    Active,
+    Starting,
+}
+
+/// Those that are answered, by name.
+const SERVED: [(&str, Metric); 6] = [
+    ("baseten_replicas_active", Metric::Active),
+    ("baseten_replicas_starting", Metric::Starting),
+    ("baseten_inference_requests_total", Metric::Requests),
+    ("baseten_end_to_end_response_time_seconds", Metric::EndToEnd),
+    ("baseten_time_to_first_byte_seconds", Metric::FirstByte),
+    ("baseten_concurrent_requests", Metric::Concurrent),
+];
+/// Answered when no metric is named.
+const DEFAULT: [Metric; 3] = [Metric::Active, Metric::Requests, Metric::EndToEnd];
+/// Names that exist and do not apply here: they are left out of the answer.
+const OTHERS: [&str; 14] = [
+    "baseten_async_queue_size",
+    "baseten_async_webhook_latency_seconds",
+    "baseten_async_webhook_requests_total",
+    "baseten_container_cpu_memory_working_set_bytes",
+    "baseten_container_cpu_usage_seconds_total",
+    "baseten_container_restarts_total",
+    "baseten_gpu_memory_used",
+    "baseten_gpu_utilization",
+    "baseten_inference_time_seconds",
+    "baseten_ongoing_websocket_connections",
+    "baseten_pod_readiness",
+    "baseten_request_size_bytes",
+    "baseten_response_size_bytes",
+    "baseten_time_in_async_queue_seconds",
+];
+const QUANTILES: [(&str, u64); 4] = [("0.5", 50), ("0.9", 90), ("0.95", 95), ("0.99", 99)];
+
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MetricsRequest {
+    mode: Mode,
+    start: Option<i64>,
+    end: Option<i64>,
+    metrics: Vec<Metric>,
+}
+
+impl MetricsRequest {
+    /// From a query string. Unknown parameters and names are refused.
+    pub fn from_pairs(pairs: Vec<(String, String)>) -> Result<Self, Invalid> {
+        let mut request = Self { mode: Mode::Current, start: None, end: None, metrics: Vec::new() };
+        let mut named = false;
+        for (name, value) in pairs {
+            match name.as_str() {
+                "mode" => {
+                    request.mode = match value.as_str() {
+                        "CURRENT" => Mode::Current,
+                        "SUMMARY" => Mode::Summary,
+                        "SERIES" => Mode::Series,
+                        other => {
+                            let problem = format!("`{other}` is not one of CURRENT, SUMMARY, SERIES");
+                            return Err(Invalid::new("mode", problem));
+                        }
+                    }
+                }
+                "start_epoch_millis" => request.start = Some(moment("start_epoch_millis", &value)?),
+                "end_epoch_millis" => request.end = Some(moment("end_epoch_millis", &value)?),
+                "metrics" => {
+                    named = true;
+                    if let Some((_, metric)) = SERVED.iter().find(|(known, _)| *known == value) {
+                        if !request.metrics.contains(metric) {
+                            request.metrics.push(*metric);
+                        }
+                    } else if !OTHERS.contains(&value.as_str()) {
+                        let known: Vec<&str> = SERVED.iter().map(|(name, _)| *name).collect();
+                        let problem = format!("there is no metric `{value}`; there are {}", known.join(", "));
+                        return Err(Invalid::new("metrics", problem));
+                    }
+                }
+                other => {
+                    let problem =
+                        "is not known; there are mode, start_epoch_millis, end_epoch_millis, metrics";
+                    return Err(Invalid::new(other.to_owned(), problem));
+                }
+            }
+        }
+        if !named {
+            request.metrics = DEFAULT.to_vec();
+        }
+        Ok(request)
+    }
+
+    /// The window that is asked for.
+    pub fn window(&self, now: Timestamp) -> Result<(Timestamp, Timestamp), Invalid> {
+        if self.mode == Mode::Current {
+            return match self.start.or(self.end) {
+                None => Ok((now.plus(-MINUTE), now)),
+                Some(_) => {
+                    Err(Invalid::new("mode", "CURRENT takes no window; use SUMMARY or SERIES with one"))
+                }
+            };
+        }
+        let end = self.end.map_or(now, Timestamp::from_millis);
+        let start = self.start.map_or_else(|| end.plus(-HOUR), Timestamp::from_millis);
+        if start >= end {
+            return Err(Invalid::new("start_epoch_millis", "is not before end_epoch_millis"));
+        }
+        if end.since(start) > KEPT {
+            return Err(Invalid::new("start_epoch_millis", "a window has at most 7 days"));
+        }
+        Ok((start, end))
+    }
+}
+
+fn moment(field: &'static str, text: &str) -> Result<i64, Invalid> {
+    let millis = text.parse().ok().filter(|millis| (0..=253_402_300_799_999).contains(millis));
+    millis.ok_or_else(|| Invalid::new(field, format!("`{text}` is not a number of milliseconds since 1970")))
+}
+
+#[derive(Debug, Serialize)]
+pub struct Metrics {
+    start_epoch_millis: i64,
+    end_epoch_millis: i64,
+    mode: Mode,
+    step_seconds: Option<i64>,
+    metric_descriptors: Vec<Descriptor>,
+    metric_values: Vec<Values>,
+}
+
+#[derive(Debug, Serialize)]
+struct Descriptor {
+    name: &'static str,
+    unit_hint: &'static str,
+    kind: &'static str,
+    label_sets: Vec<BTreeMap<&'static str, &'static str>>,
+}
+
+/// For each descriptor a number for each of its label sets; null where nothing was measured.
+#[derive(Debug, Serialize)]
+struct Values {
+    start_epoch_millis: i64,
+    values: Vec<Vec<Option<f64>>>,
+}
+
+impl Metrics {
+    pub fn new(request: &MetricsRequest, window: (Timestamp, Timestamp), series: &MetricSeries) -> Self {
+        let steps = series.points.iter().zip(&series.replicas);
+        let metric_values = if request.mode == Mode::Series {
+            let seconds = series.period.step as f64 / 1000.0;
+            let steps = series.period.steps().zip(steps);
+            steps
+                .map(|(start, (point, replicas))| Values {
+                    start_epoch_millis: start.millis(),
+                    values: values(&request.metrics, point.as_ref(), replicas.as_ref(), seconds),
+                })
+                .collect()
+        } else {
+            let whole = series.points.iter().flatten().cloned().reduce(|mut sum, point| {
+                sum.add(&point);
+                sum
+            });
+            let last = series.replicas.iter().flatten().last();
+            let seconds = window.1.since(window.0) as f64 / 1000.0;
+            vec![Values {
+                start_epoch_millis: window.0.millis(),
+                values: values(&request.metrics, whole.as_ref(), last, seconds),
+            }]
+        };
+        Self {
+            start_epoch_millis: window.0.millis(),
+            end_epoch_millis: window.1.millis(),
+            mode: request.mode,
+            step_seconds: (request.mode == Mode::Series).then_some(series.period.step / 1000),
+            metric_descriptors: request.metrics.iter().map(|metric| metric.descriptor()).collect(),
+            metric_values,
+        }
+    }
+}
+
+impl Metric {
+    fn descriptor(self) -> Descriptor {
+        let name = SERVED.iter().find(|(_, metric)| *metric == self).map_or("", |(name, _)| *name);
+        let labels = |key: &'static str, all: &[&'static str]| {
+            all.iter().map(|value| BTreeMap::from([(key, *value)])).collect()
+        };
+        let (unit_hint, kind, label_sets) = match self {
+            Self::Requests => ("PER_SECOND", "COUNTER", labels("status_code", &["2xx", "4xx", "5xx"])),
+            Self::EndToEnd | Self::FirstByte => {
+                ("SECONDS", "HISTOGRAM", labels("quantile", &QUANTILES.map(|(name, _)| name)))
+            }
+            Self::Concurrent | Self::Active | Self::Starting => ("COUNT", "GAUGE", vec![BTreeMap::new()]),
+        };
+        Descriptor { name, unit_hint, kind, label_sets }
+    }
+
+    fn values(
+        self,
+        point: Option<&Measured>,
+        replicas: Option<&ReplicaCount>,
+        seconds: f64,
+    ) -> Vec<Option<f64>> {
+        let quantiles = |of: fn(&Measured) -> &Durations| {
+            let value = |percent| Some(of(point?).percentile(percent)? as f64 / 1e6);
+            QUANTILES.iter().map(|(_, percent)| value(*percent)).collect()
+        };
+        match self {
+            Self::Requests => {
+                let rate = |count: u64| Some(count as f64 / seconds);
+                let outcomes = point.map(|point| point.outcomes);
+                vec![
+                    outcomes.and_then(|all| rate(all.fine)),
+                    outcomes.and_then(|all| rate(all.client_errors)),
+                    outcomes.and_then(|all| rate(all.server_errors)),
+                ]
+            }
+            Self::EndToEnd => quantiles(|point| &point.end_to_end),
+            Self::FirstByte => quantiles(|point| &point.first_byte),
+            Self::Concurrent => vec![point.map(|point| f64::from(point.in_flight + point.held))],
+            Self::Active => vec![replicas.map(|count| f64::from(count.ready))],
+            Self::Starting => vec![replicas.map(|count| f64::from(count.starting))],
+        }
+    }
+}
+
+fn values(
+    metrics: &[Metric],
+    point: Option<&Measured>,
+    replicas: Option<&ReplicaCount>,
+    seconds: f64,
+) -> Vec<Vec<Option<f64>>> {
+    metrics.iter().map(|metric| metric.values(point, replicas, seconds)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(query: &[(&str, &str)]) -> Result<MetricsRequest, Invalid> {
+        MetricsRequest::from_pairs(query.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect())
+    }
+
+    fn refusal(query: &[(&str, &str)]) -> String {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        match request(query).and_then(|request| request.window(now)) {
+            Ok(window) => panic!("{window:?}"),
+            Err(invalid) => invalid.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_parameter() {
+        assert!(refusal(&[("mode", "LAST")]).contains("mode"));
+        assert!(refusal(&[("metrics", "baseten_nothing")]).contains("baseten_nothing"));
+        assert!(refusal(&[("mode", "SERIES"), ("start_epoch_millis", "x")]).contains("start_epoch_millis"));
+        assert!(refusal(&[("mode", "SERIES"), ("start_epoch_millis", "5")]).contains("7 days"));
+        assert!(
+            refusal(&[("mode", "SERIES"), ("start_epoch_millis", "7"), ("end_epoch_millis", "7")])
+                .contains("before")
+        );
+        assert!(refusal(&[("start_epoch_millis", "5")]).contains("CURRENT"));
+        assert!(refusal(&[("steps", "5")]).contains("steps"));
+    }
+
+    #[test]
+    fn what_does_not_apply_is_left_out_and_not_refused() {
+        assert_eq!(
+            request(&[("metrics", "baseten_gpu_utilization")]).map(|request| request.metrics),
+            Ok(vec![])
+        );
+        assert_eq!(request(&[]).map(|request| request.metrics), Ok(DEFAULT.to_vec()));
+    }
+}

@@ -1,0 +1,91 @@
+//! What was measured, by REST and for Prometheus.
+
+use serde_json::{Value, json};
+
+use crate::support::{Call, World, with_key};
+
+/// Calls production so often, and once in a way that the model's server refuses.
+async fn served(world: &World, calls: usize) -> (String, String) {
+    let (model, deployment) = world.push(Ok("Measured"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    world.until(&format!("/v1/models/{model}"), |model| model["production_deployment_id"].is_string()).await;
+    for _ in 0..calls {
+        let call = Call::new("POST", format!("/model/{model}/production/predict"));
+        assert_eq!(world.send(with_key(call).json(&json!({}))).await.status, 200);
+    }
+    (model, deployment)
+}
+
+fn numbers(metrics: &Value, name: &str) -> Vec<Vec<f64>> {
+    let descriptors = metrics["metric_descriptors"].as_array().unwrap();
+    let index = descriptors.iter().position(|one| one["name"] == name).unwrap();
+    let labels = descriptors[index]["label_sets"].as_array().unwrap().len();
+    let sets = metrics["metric_values"].as_array().unwrap().iter();
+    sets.map(|set| {
+        let values = set["values"][index].as_array().unwrap();
+        assert_eq!(values.len(), labels, "a number for each label set");
+        values.iter().filter_map(Value::as_f64).collect()
+    })
+    .filter(|values: &Vec<f64>| !values.is_empty())
+    .collect()
+}
+
+#[tokio::test]
+async fn requests_are_counted_once_in_every_form() {
+    let world = World::start().await;
+    let (model, deployment) = served(&world, 5).await;
+    let requests = "baseten_inference_requests_total";
+    let series = format!("/v1/models/{model}/deployments/{deployment}/metrics?mode=SERIES");
+    let counted = |metrics: &Value| {
+        let step = metrics["step_seconds"].as_f64().unwrap();
+        numbers(metrics, requests).iter().map(|rates| rates[0] * step).sum::<f64>().round()
+    };
+    let metrics = world.until(&series, |metrics| counted(metrics) == 5.0).await;
+    assert_eq!(numbers(&metrics, "baseten_replicas_active").last(), Some(&vec![1.0]));
+    let quantiles = &numbers(&metrics, "baseten_end_to_end_response_time_seconds")[0];
+    assert!(quantiles.is_sorted() && quantiles[3] < 60.0, "seconds: {quantiles:?}");
+    assert!(
+        metrics["metric_values"][0]["values"][1].as_array().unwrap().iter().all(Value::is_null),
+        "an hour ago nothing was measured, which is not zero"
+    );
+
+    let of_environment = format!("/v1/models/{model}/environments/production/metrics?mode=SERIES");
+    assert_eq!(counted(&world.get(&of_environment).await.ok()), 5.0);
+    let summary = world.get(&series.replace("SERIES", "SUMMARY")).await.ok();
+    assert!((numbers(&summary, requests)[0][0] * 3600.0 - 5.0).abs() < 0.01);
+    let first_byte = format!("{series}&metrics=baseten_time_to_first_byte_seconds");
+    let first_byte = world.get(&first_byte).await.ok();
+    assert_eq!(first_byte["metric_descriptors"].as_array().unwrap().len(), 1);
+
+    let refused = world.get(&format!("{series}&metrics=baseten_nothing")).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("baseten_nothing"), "{}", refused.text());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_prometheus_server_reads_the_counters_and_not_too_often() {
+    let world = World::start().await;
+    let (model, deployment) = served(&world, 3).await;
+    let page = world.get("/metrics").await;
+    assert_eq!(page.status, 200);
+    let text = page.text();
+    let labels = format!(
+        "model_id=\"{model}\",model_name=\"Measured\",deployment_id=\"{deployment}\",environment=\"production\",rollout_phase=\"stable\""
+    );
+    for line in [
+        format!("baseten_inference_requests_total{{{labels},status_code=\"2xx\",is_async=\"false\"}} 3"),
+        format!("baseten_end_to_end_response_time_seconds_count{{{labels}}} 3"),
+        format!("baseten_replicas_active{{{labels}}} 1"),
+    ] {
+        assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+    }
+    assert_eq!(world.send(Call::new("GET", "/metrics")).await.status, 401);
+    for _ in 1..6 {
+        assert_eq!(world.get("/metrics").await.status, 200);
+    }
+    let refused = world.get("/metrics").await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.headers.contains_key("retry-after"));
+    world.stop().await;
+}
