@@ -10,8 +10,8 @@ use http::request::Parts;
 
 use crate::error::AppError;
 use crate::view::{
-    DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage, MetricsPage, ModelPage, ModelsPage,
-    ReplicasNow, ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
+    ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage,
+    MetricsPage, ModelPage, ModelsPage, ReplicasNow, ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 
 /// Who asks, as the server knows it. The dashboard only carries it from [`Backend::open`] to the
@@ -127,6 +127,22 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The same as a table for other programs: CSV, one line for each deployment and day, with the name of the file.
     async fn usage_csv(&self, session: &Session, days: u32) -> Result<(String, String), AppError>;
+
+    /// A page of what was done: to a model, or in the workspace.
+    async fn activity(
+        &self,
+        session: &Session,
+        model: Option<&ModelId>,
+        filter: ActivityFilter,
+    ) -> Result<ActivityPage, AppError>;
+
+    /// The same as a table for other programs: CSV, the newest 10,000 rows at most, with the name of the file.
+    async fn activity_csv(
+        &self,
+        session: &Session,
+        model: Option<&ModelId>,
+        filter: &ActivityFilter,
+    ) -> Result<(String, String), AppError>;
 
     // What people do. The answer comes once the intent is recorded and, where traffic moves, live.
 

@@ -7,7 +7,7 @@
 use leptos::prelude::*;
 
 use crate::erase::Erase;
-use crate::pages::{DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, UsagePage};
+use crate::pages::{ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, UsagePage};
 
 /// A page with code of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub enum Chunk {
     Deployment,
     Usage,
     Metrics,
+    Activity,
 }
 
 /// Makes a page's view, once its code is there.
@@ -32,6 +33,7 @@ impl Chunk {
             ["models", _, "deployments" | "logs", _] => Some(Self::Deployment),
             ["models", _, "environments" | "deployments", _, "metrics"] => Some(Self::Metrics),
             ["usage"] => Some(Self::Usage),
+            ["activity"] | ["models", _, "activity"] => Some(Self::Activity),
             _ => None,
         }
     }
@@ -45,6 +47,7 @@ impl Chunk {
             Self::Deployment => "deployment",
             Self::Usage => "usage",
             Self::Metrics => "metrics",
+            Self::Activity => "activity",
         }
     }
 }
@@ -65,6 +68,10 @@ fn usage_view() -> AnyView {
     view! { <UsagePage /> }.erased()
 }
 
+fn activity_view() -> AnyView {
+    view! { <ActivityPage /> }.erased()
+}
+
 fn metrics_view() -> AnyView {
     view! { <MetricsPage /> }.erased()
 }
@@ -82,6 +89,7 @@ mod loading {
                 Self::Deployment => super::deployment_view,
                 Self::Usage => super::usage_view,
                 Self::Metrics => super::metrics_view,
+                Self::Activity => super::activity_view,
             })
         }
 
@@ -100,7 +108,7 @@ mod loading {
 
     use super::{Chunk, MakeView};
 
-    static LOADED: [OnceLock<MakeView>; 5] = [const { OnceLock::new() }; 5];
+    static LOADED: [OnceLock<MakeView>; 6] = [const { OnceLock::new() }; 6];
 
     impl Chunk {
         /// The page's view, if its code is there.
@@ -116,6 +124,7 @@ mod loading {
                 Self::Deployment => deployment().await,
                 Self::Usage => usage().await,
                 Self::Metrics => metrics().await,
+                Self::Activity => activity().await,
             }
             .map_err(|error| error.to_string())?;
             Ok(*LOADED[self as usize].get_or_init(|| view))
@@ -142,6 +151,11 @@ mod loading {
     #[wasm_split(usage, wasm_split_path = leptos::wasm_split, fallible)]
     fn usage() -> Result<MakeView, SplitLoaderError> {
         Ok(super::usage_view)
+    }
+
+    #[wasm_split(activity, wasm_split_path = leptos::wasm_split, fallible)]
+    fn activity() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::activity_view)
     }
 
     #[wasm_split(metrics, wasm_split_path = leptos::wasm_split, fallible)]
@@ -202,6 +216,8 @@ mod tests {
         assert_eq!(Chunk::of_path("/usage"), Some(Chunk::Usage));
         assert_eq!(Chunk::of_path("/models/abc/environments/production/metrics"), Some(Chunk::Metrics));
         assert_eq!(Chunk::of_path("/models/abc/deployments/d/metrics"), Some(Chunk::Metrics));
+        assert_eq!(Chunk::of_path("/activity"), Some(Chunk::Activity));
+        assert_eq!(Chunk::of_path("/models/abc/activity"), Some(Chunk::Activity));
         for path in ["/", "/models", "/sign-in", "/models/a/b/c", "/nowhere"] {
             assert_eq!(Chunk::of_path(path), None, "{path}");
         }

@@ -164,6 +164,7 @@ macro_rules! as_of {
 }
 
 as_of!(
+    crate::view::ActivityPage,
     crate::view::ModelsPage,
     crate::view::ModelPage,
     crate::view::EnvironmentPage,

@@ -1,5 +1,6 @@
 //! One file for each page.
 
+mod activity;
 mod deployment;
 mod environment;
 mod metrics;
@@ -9,6 +10,7 @@ mod not_found;
 mod sign_in;
 mod usage;
 
+pub use activity::ActivityPage;
 pub use deployment::DeploymentPage;
 pub use environment::EnvironmentPage;
 pub use metrics::MetricsPage;

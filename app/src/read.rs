@@ -55,6 +55,17 @@ reads! {
     metrics = read_metrics(model_id: String, scope: String, id: String, period: String);
     replicas = read_replicas(model_id: String, deployment_id: String);
     usage = read_usage(days: u32);
+    /// What was done, of a model or of the workspace.
+    activity = read_activity(
+        model_id: String,
+        group: String,
+        who: String,
+        environment: String,
+        source: String,
+        from: String,
+        to: String,
+        cursor: String
+    );
 }
 
 /// Reads the text as what it is.

@@ -40,6 +40,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/models/:model/deployments/:deployment") view=|| view! { <Later chunk=Chunk::Deployment /> } ssr=SsrMode::Async />
                     // Where the push client's printed links to logs lead.
                     <Route path=path!("/models/:model/logs/:deployment") view=|| view! { <Later chunk=Chunk::Deployment /> } ssr=SsrMode::Async />
+                    <Route path=path!("/models/:model/activity") view=|| view! { <Later chunk=Chunk::Activity /> } ssr=SsrMode::Async />
+                    <Route path=path!("/activity") view=|| view! { <Later chunk=Chunk::Activity /> } ssr=SsrMode::Async />
                     <Route
                         path=path!("/models/:model/environments/:environment/metrics")
                         view=|| view! { <Later chunk=Chunk::Metrics /> }

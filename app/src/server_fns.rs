@@ -26,9 +26,9 @@ pub use environments::{
     send_sample_traffic,
 };
 pub use read::{
-    ReadDeployment, ReadEnvironment, ReadLive, ReadLogs, ReadMetrics, ReadModel, ReadModels, ReadReplicas,
-    ReadScaling, ReadUsage, read_deployment, read_environment, read_live, read_logs, read_metrics,
-    read_model, read_models, read_replicas, read_scaling, read_usage,
+    ReadActivity, ReadDeployment, ReadEnvironment, ReadLive, ReadLogs, ReadMetrics, ReadModel, ReadModels,
+    ReadReplicas, ReadScaling, ReadUsage, read_activity, read_deployment, read_environment, read_live,
+    read_logs, read_metrics, read_model, read_models, read_replicas, read_scaling, read_usage,
 };
 pub use session::{
     ChooseTheme, ReadSession, SignInWith, SignOut, choose_theme, read_session, sign_in_with, sign_out,

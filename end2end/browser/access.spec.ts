@@ -40,6 +40,9 @@ test.describe('every page is accessible', () => {
         `/models/${model}/deployments/${deployment}/metrics`,
         `/models/${model}/environments/production/metrics`,
         '/usage',
+        '/activity',
+        '/activity?who=nobody',
+        `/models/${model}/activity`,
         '/models/no-such-model',
       ]) {
         await open(page, address);

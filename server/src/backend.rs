@@ -1,6 +1,7 @@
 //! What the dashboard asks of the server, answered by the use cases.
 
 mod actions;
+mod activity_log;
 mod environments;
 mod errors;
 mod first_run;
@@ -19,8 +20,8 @@ use std::sync::Arc;
 use app::backend::{Backend, MetricsOf, Session, Way};
 use app::error::AppError;
 use app::view::{
-    DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage, MetricsPage, ModelPage, ModelsPage,
-    ReplicasNow, ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
+    ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogPage,
+    MetricsPage, ModelPage, ModelsPage, ReplicasNow, ScalingPage, SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 use async_trait::async_trait;
 use domain::{
@@ -171,6 +172,24 @@ impl Backend for Dashboard {
 
     async fn usage_csv(&self, session: &Session, days: u32) -> Result<(String, String), AppError> {
         self.write_usage(self.actor(session)?, days).await
+    }
+
+    async fn activity(
+        &self,
+        session: &Session,
+        model: Option<&ModelId>,
+        filter: ActivityFilter,
+    ) -> Result<ActivityPage, AppError> {
+        self.read_activity(self.actor(session)?, model, filter).await
+    }
+
+    async fn activity_csv(
+        &self,
+        session: &Session,
+        model: Option<&ModelId>,
+        filter: &ActivityFilter,
+    ) -> Result<(String, String), AppError> {
+        self.write_activity(self.actor(session)?, model, filter).await
     }
 
     async fn promote(

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app::backend::Backend;
-use app::view::LogCursor;
+use app::error::AppError;
+use app::view::{ActivityFilter, LogCursor};
 use app::{App, shell};
 use axum::Router;
 use axum::extract::{Path, Query, Request, State};
@@ -47,6 +48,7 @@ pub fn router(backend: Arc<dyn Backend>, changes: Changes, shutdown: Cancellatio
         .route("/api/ui/events", get(events))
         .route("/api/ui/log_stream", get(log_stream))
         .route("/api/ui/usage.csv", get(usage_file))
+        .route("/api/ui/activity.csv", get(activity_file))
         .with_state(Streams { backend, changes, shutdown });
     Router::new()
         .leptos_routes_with_context(&options, pages, context, || shell(site::files()))
@@ -150,7 +152,36 @@ async fn usage_file(
         let message = format!("days: {days} is not within 1 to 31");
         return answer::error(StatusCode::BAD_REQUEST, "INVALID", &message);
     }
-    match streams.backend.usage_csv(&session, days).await {
+    file(streams.backend.usage_csv(&session, days).await, "USAGE")
+}
+
+#[derive(Deserialize)]
+struct OfModel {
+    /// The workspace's activity if it is left out.
+    #[serde(default)]
+    model_id: String,
+}
+
+/// The activity as a file.
+async fn activity_file(
+    State(streams): State<Streams>,
+    Query(of): Query<OfModel>,
+    Query(filter): Query<ActivityFilter>,
+    request: Request,
+) -> Response {
+    let (parts, _) = request.into_parts();
+    let Ok(session) = streams.backend.open(&parts).await else { return unauthorized() };
+    let id = Some(of.model_id.as_str()).filter(|id| !id.is_empty());
+    let model = match id.map(|id| parse_id("model_id", id)).transpose() {
+        Ok(model) => model.map(ModelId::new),
+        Err(invalid) => return answer::error(StatusCode::BAD_REQUEST, "INVALID", &invalid.to_string()),
+    };
+    file(streams.backend.activity_csv(&session, model.as_ref(), &filter).await, "ACTIVITY")
+}
+
+/// A table to save, by its name, or why there is none.
+fn file(written: Result<(String, String), AppError>, code: &str) -> Response {
+    match written {
         Ok((name, text)) => (
             [
                 (CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned()),
@@ -162,7 +193,7 @@ async fn usage_file(
             .into_response(),
         Err(error) => {
             let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            answer::error(status, "USAGE", &error.to_string())
+            answer::error(status, code, &error.to_string())
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::answer;
 use crate::api::Api;
 
 pub use error::{described, failure};
+pub(crate) use usage::day;
 
 type Answer = Result<Response, Response>;
 type Caller = Extension<Actor>;

@@ -35,6 +35,12 @@ pub fn Frame() -> impl IntoView {
                         </svg>
                         <span>"Usage"</span>
                     </A>
+                    <A href="/activity">
+                        <svg viewBox="0 0 20 20" aria-hidden="true">
+                            <path d="M10 3a7 7 0 1 1-6.1 3.6M3 3v4h4M10 6.5V10l2.5 2"></path>
+                        </svg>
+                        <span>"Activity"</span>
+                    </A>
                 </nav>
                 <div class="foot">
                     <LiveIndicator />

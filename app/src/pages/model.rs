@@ -12,7 +12,7 @@ use crate::components::{
     ActivateDialog, CopyButton, Countdown, Crumb, DeactivateDialog, DeleteDialog, DeleteModelDialog,
     DeploymentActions, DialogButton, DialogKind, Gone, MakingView, NewEnvironmentDialog, PageHeader,
     PromoteDialog, PublishDialog, RenameDialog, ReplicaDots, RetryDialog, Sentence, StatusBadge, TimeAgo,
-    TrafficBar, deployment_path, environment_path, phase_word, provide_refresh, use_dialog,
+    TrafficBar, deployment_path, environment_path, model_path, phase_word, provide_refresh, use_dialog,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -61,6 +61,7 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
         Signal::derive(move || page.with(|page| pick(page).reason().map(str::to_owned)))
     };
     let has_development = Memo::new(move |_| page.with(|page| page.development.is_some()));
+    let activity = format!("{}/activity", model_path(&id));
     let card_model = id.clone();
     let row_model = id.clone();
     view! {
@@ -70,6 +71,9 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
             title=Signal::derive(move || page.with(|page| page.name.clone()))
             headline=Signal::derive(move || page.with(|page| page.headline.clone()))
         >
+            <A href=activity attr:class="button plain">
+                "Activity"
+            </A>
             <DialogButton
                 kind=DialogKind::NewEnvironment
                 class="plain"

@@ -5,12 +5,17 @@ use leptos::server_fn::codec::GetUrl;
 
 use crate::error::AppError;
 use crate::view::{
-    DeploymentPage, EnvironmentPage, LivePage, LogPage, MetricsPage, ModelPage, ModelsPage, ReplicasNow,
-    ScalingPage, UsagePage,
+    ActivityPage, DeploymentPage, EnvironmentPage, LivePage, LogPage, MetricsPage, ModelPage, ModelsPage,
+    ReplicasNow, ScalingPage, UsagePage,
 };
 
 #[cfg(feature = "ssr")]
-use {super::door::*, crate::backend::MetricsOf, crate::view::LogCursor, domain::*};
+use {
+    super::door::*,
+    crate::backend::MetricsOf,
+    crate::view::{ActivityFilter, LogCursor},
+    domain::*,
+};
 
 /// All models with what their production serves; with none, how to push the first.
 #[server(prefix = "/api/ui", endpoint = "models", input = GetUrl)]
@@ -166,6 +171,32 @@ pub async fn read_usage(days: u32) -> Result<UsagePage, AppError> {
                 return Err(AppError::invalid("days", format!("{days} is not within 1 to 31")));
             }
             door.backend.usage(&door.session, days).await
+        }
+        .await,
+    )
+}
+
+/// A page of the activity, newest first: of a model, or of the workspace (for admins) without `model_id`. `group` is one of
+/// the groups of events, `who` the prefix of an API key, `source` a door, `from` and `to` are days in UTC, such as
+/// `2026-01-31`, and `cursor` is the `next` of the page before.
+#[server(prefix = "/api/ui", endpoint = "activity", input = GetUrl)]
+pub async fn read_activity(
+    #[server(default)] model_id: String,
+    #[server(default)] group: String,
+    #[server(default)] who: String,
+    #[server(default)] environment: String,
+    #[server(default)] source: String,
+    #[server(default)] from: String,
+    #[server(default)] to: String,
+    #[server(default)] cursor: String,
+) -> Result<ActivityPage, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            let model = Some(model_id.as_str()).filter(|id| !id.is_empty());
+            let model = model.map(|id| parse_id("model_id", id)).transpose()?.map(ModelId::new);
+            let filter = ActivityFilter { group, who, environment, source, from, to, cursor };
+            door.backend.activity(&door.session, model.as_ref(), filter).await
         }
         .await,
     )

@@ -159,7 +159,7 @@ fn days(period: &Period, today: i64) -> Result<(i64, i64), Invalid> {
 }
 
 /// Days since 1970 of a date like `2026-01-31`, or of a moment that begins with one.
-fn day(field: &str, text: &str) -> Result<i64, Invalid> {
+pub fn day(field: &str, text: &str) -> Result<i64, Invalid> {
     let wrong = || Invalid::new(field, format!("`{text}` is not a date like 2026-01-31"));
     let date = text.get(..10).ok_or_else(wrong)?;
     let mut parts = date.splitn(3, '-');

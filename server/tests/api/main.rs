@@ -4,6 +4,7 @@
 
 mod access;
 mod activity;
+mod audit;
 mod controls;
 mod dashboard;
 mod doors;

@@ -1,0 +1,205 @@
+//! The activity as it is read: over REST, as a page, and as a file.
+
+use serde_json::{Value, json};
+
+use crate::support::{Call, World, with_key};
+
+async fn listed(world: &World, path: &str) -> (Vec<Value>, Option<String>) {
+    let answer = world.get(path).await.ok();
+    let cursor = answer["pagination"]["cursor"].as_str().map(str::to_owned);
+    assert_eq!(answer["pagination"]["has_more"], cursor.is_some(), "{answer}");
+    (answer["items"].as_array().unwrap().clone(), cursor)
+}
+
+async fn types(world: &World, path: &str) -> Vec<String> {
+    let items = listed(world, path).await.0;
+    items.iter().map(|item| item["event_type"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_audit_log_pages_and_filters() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Audited"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    world.until(&production, |seen| seen["current_deployment"]["id"] == deployment.as_str()).await;
+    for max in 2..30 {
+        world
+            .rest("PATCH", &production, json!({ "autoscaling_settings": { "max_replica": max } }))
+            .await
+            .ok();
+    }
+    let path = format!("/v1/models/{model}/deployments/{deployment}");
+    world.rest("PATCH", &path, json!({ "name": "one" })).await.ok();
+    world.rest("POST", "/v1/secrets", json!({ "name": "token", "value": "x" })).await.ok();
+
+    // The first page has 20, newest first, with what clients expect of a row.
+    let of_model = format!("/v1/models/{model}/audit_logs");
+    let (items, cursor) = listed(&world, &of_model).await;
+    assert_eq!(items.len(), 20);
+    assert_eq!(items[0]["event_type"], "MODEL_DEPLOYMENT_RENAMED");
+    assert_eq!(items[0]["event_data"]["previous_name"], "deployment-1");
+    assert_eq!(items[0]["event_data"]["deployment_name"], "one");
+    let changed = &items[1];
+    assert_eq!((&changed["event_type"], &changed["source"]), (&json!("ENVIRONMENT_UPDATED"), &json!("API")));
+    let data = &changed["event_data"];
+    assert_eq!((&data["max_replica"], &data["previous_settings"]["max_replica"]), (&json!(29), &json!(28)));
+    assert_eq!((&data["model_id"], &data["model_name"]), (&json!(model), &json!("Audited")));
+    let actor = &changed["actor"];
+    assert_eq!((&actor["type"], &actor["api_key_name"]), (&json!("API_KEY"), &json!("admin")));
+    let admin = actor["api_key_prefix"].as_str().unwrap().to_owned();
+
+    // Every row once, in order, in pages of any size, in both directions; the cursor knows the direction.
+    let (whole, none) = listed(&world, &format!("{of_model}?limit=200")).await;
+    assert_eq!(none, None);
+    for (start, reversed) in [("limit=7", false), ("limit=7&direction=ASC", true)] {
+        let (mut seen, mut next) = listed(&world, &format!("{of_model}?{start}")).await;
+        while let Some(cursor) = next {
+            let (page, after) = listed(&world, &format!("{of_model}?limit=7&cursor={cursor}")).await;
+            assert!(!page.is_empty());
+            seen.extend(page);
+            next = after;
+        }
+        if reversed {
+            seen.reverse();
+        }
+        assert_eq!(seen, whole);
+    }
+    let (rest, end) = listed(&world, &format!("{of_model}?cursor={}", cursor.unwrap())).await;
+    assert_eq!((items.len() + rest.len(), end), (whole.len(), None));
+
+    // Filters.
+    let ask = async |filter: &str| types(&world, &format!("/v1/audit_logs?{filter}")).await;
+    assert_eq!(ask("event_type_groups=SECRETS").await, ["SECRET_UPDATED"]);
+    assert_eq!(
+        ask("event_type_groups=METADATA&event_type_groups=SECRETS").await,
+        ["SECRET_UPDATED", "MODEL_DEPLOYMENT_RENAMED"]
+    );
+    assert!(ask("event_type_groups=SSH").await.is_empty());
+    assert_eq!(ask(&format!("user_ids={admin}&event_type_groups=DEPLOYED")).await, ["MODEL_DEPLOYED"]);
+    assert_eq!(ask("user_ids=nobody").await, Vec::<String>::new());
+    assert_eq!(
+        ask(&format!("deployment_ids={deployment}&sources=API")).await,
+        ["MODEL_DEPLOYMENT_RENAMED", "MODEL_DEPLOYED"]
+    );
+    assert_eq!(ask("environment_names=production&sources=API&limit=1").await, ["ENVIRONMENT_UPDATED"]);
+    assert!(ask("sources=SYSTEM").await.contains(&"MODEL_DEPLOYMENT_ACTIVE".to_owned()));
+    assert_eq!(ask("search=TOKEN").await, ["SECRET_UPDATED"]);
+    assert!(ask("chain_deployment_ids=any").await.is_empty());
+    assert!(ask("end_epoch_millis=1000").await.is_empty());
+    let system = &listed(&world, "/v1/audit_logs?sources=SYSTEM&limit=1").await.0[0];
+    assert_eq!(
+        (&system["actor"]["type"], &system["actor"]["api_key_prefix"]),
+        (&json!("BASETEN_SYSTEM"), &Value::Null)
+    );
+
+    // Refusals.
+    for (filter, field, says) in [
+        ("limit=0", "limit", "1 to 200"),
+        ("limit=201", "limit", "1 to 200"),
+        ("limit=all", "limit", "1 to 200"),
+        ("direction=up", "direction", "DESC, ASC"),
+        ("event_type_groups=X", "event_type_groups", "DEPLOYED"),
+        ("sources=ui", "sources", "UI"),
+        ("cursor=x", "cursor", "leave it out"),
+        ("start_epoch_millis=5&end_epoch_millis=4", "end_epoch_millis", "before it begins"),
+        ("start_epoch_millis=1.5", "start_epoch_millis", "whole number"),
+        ("page=2", "page", "cursor"),
+    ] {
+        for list in ["/v1/audit_logs", &of_model] {
+            let refused = world.get(&format!("{list}?{filter}")).await;
+            assert_eq!(refused.status, 400, "{filter}");
+            let message = refused.json()["message"].as_str().unwrap().to_owned();
+            assert!(message.starts_with(&format!("{field}: ")) && message.contains(says), "{message}");
+        }
+    }
+    assert_eq!(world.get("/v1/models/nowhere/audit_logs").await.status, 404);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_workspaces_activity_is_for_admins_and_a_models_for_viewers() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Seen"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    for (kind, workspace, of_model) in [
+        ("WORKSPACE_INVOKE", 403, 403),
+        ("WORKSPACE_EXPORT_METRICS", 403, 200),
+        ("WORKSPACE_MANAGE_ALL", 403, 200),
+        ("PERSONAL", 200, 200),
+    ] {
+        let made = world.rest("POST", "/v1/api_keys", json!({ "name": kind, "type": kind })).await.ok();
+        let key = format!("Bearer {}", made["api_key"].as_str().unwrap());
+        let status = async |path: String| {
+            world.send(Call::new("GET", path).header("authorization", key.clone())).await.status.as_u16()
+        };
+        assert_eq!(status("/v1/audit_logs".into()).await, workspace, "{kind}");
+        assert_eq!(status(format!("/v1/models/{model}/audit_logs")).await, of_model, "{kind}");
+        assert_eq!(status("/api/ui/activity".into()).await, workspace, "{kind}");
+        assert_eq!(status("/api/ui/activity.csv".into()).await, workspace, "{kind}");
+        assert_eq!(status(format!("/api/ui/activity?model_id={model}")).await, of_model, "{kind}");
+        assert_eq!(status(format!("/api/ui/activity.csv?model_id={model}")).await, of_model, "{kind}");
+    }
+    for path in ["/v1/audit_logs", "/api/ui/activity", "/api/ui/activity.csv"] {
+        assert_eq!(world.send(Call::new("GET", path)).await.status, 401, "{path}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_shows_what_was_there_before_and_is_a_file_too() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("=Shown"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    world.until(&production, |seen| seen["current_deployment"]["id"] == deployment.as_str()).await;
+    let settings = json!({ "autoscaling_settings": { "max_replica": 3, "scale_down_delay": 60 } });
+    world.rest("PATCH", &production, settings).await.ok();
+
+    let page = world.get(&format!("/api/ui/activity?model_id={model}&group=ENVIRONMENT_SETTINGS")).await.ok();
+    let rows = page["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{page}");
+    assert_eq!((&rows[0]["who"], &rows[0]["source"]), (&json!("admin"), &json!("API")));
+    assert_eq!(
+        rows[0]["changes"],
+        json!([
+            { "setting": "max_replica", "before": "1", "after": "3" },
+            { "setting": "scale_down_delay", "before": "900", "after": "60" },
+        ])
+    );
+    for (filter, field) in
+        [("group=x", "group"), ("source=x", "source"), ("from=today", "from"), ("to=2026-13-01", "to")]
+    {
+        for path in ["/api/ui/activity", "/api/ui/activity.csv"] {
+            let refused = world.get(&format!("{path}?{filter}")).await;
+            assert_eq!(refused.status, 400, "{path}?{filter}: {}", refused.text());
+            assert!(refused.text().contains(field), "{}", refused.text());
+        }
+    }
+    let empty = world.get("/api/ui/activity?from=2000-01-01&to=2000-01-02&who=").await.ok();
+    assert_eq!((&empty["rows"], &empty["is_filtered"]), (&json!([]), &json!(true)));
+
+    let file = world.get(&format!("/api/ui/activity.csv?model_id={model}&source=API")).await;
+    assert!(file.headers["content-type"].to_str().unwrap().starts_with("text/csv"));
+    assert!(
+        file.headers["content-disposition"]
+            .to_str()
+            .unwrap()
+            .starts_with("attachment; filename=\"slipway-activity-")
+    );
+    let text = file.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("at,event,sentence,who,key_prefix,source,"), "{text}");
+    assert_eq!(lines.len(), 3, "the push and the settings, and nothing that Slipway did: {text}");
+    assert!(text.contains("'=Shown") && !text.contains(",=Shown"), "no field is a formula: {text}");
+
+    let html = world.send(with_key(Call::new("GET", format!("/models/{model}/activity")))).await;
+    assert_eq!(html.status, 200);
+    for holds in ["settings of production were changed", "method=\"get\"", "scale_down_delay", "Download CSV"]
+    {
+        assert!(html.text().contains(holds), "{holds}");
+    }
+    assert_eq!(world.send(with_key(Call::new("GET", "/activity"))).await.status, 200);
+    assert_eq!(world.send(with_key(Call::new("GET", "/models/nowhere/activity"))).await.status, 404);
+    world.stop().await;
+}
