@@ -123,6 +123,10 @@ fn watch(
 
 /// Reads again at a steady pace, for what comes without a nudge.
 pub fn refresh_every<T: Send + Sync + 'static>(fresh: Fresh<T>, millis: u32) {
+    // A timer belongs to one thread, and pages are rendered by many.
+    if !cfg!(feature = "hydrate") {
+        return;
+    }
     let timer = StoredValue::new_local(None::<Interval>);
     Effect::new(move || {
         timer.set_value(Some(Interval::new(millis, move || {
