@@ -37,7 +37,8 @@ impl Lines {
     /// The line of one number. Steps without a number leave a gap; a number alone between gaps is a dot.
     fn path(&self, line: usize) -> String {
         // A tenth is left free above the most, so that its line is seen.
-        let scale = HEIGHT / (self.most() * 1.1).max(f64::MIN_POSITIVE);
+        let most = self.most() * 1.1;
+        let scale = if most > 0.0 { HEIGHT / most } else { 0.0 };
         let mut path = String::new();
         let mut open = false;
         for (at, values) in &self.points {

@@ -189,8 +189,8 @@ async fn bad_input_is_refused_by_field() {
         (
             "PATCH",
             production.clone(),
-            json!({ "promotion_settings": { "rolling_deploy": true } }),
-            "rolling_deploy",
+            json!({ "promotion_settings": { "rolling_deploy_config": { "max_surge_percent": 51 } } }),
+            "rolling_deploy_config.max_surge_percent",
         ),
         ("PATCH", format!("{base}/deployments/{deployment}"), json!({ "name": "a b" }), "name"),
         ("POST", format!("{base}/environments"), json!({ "name": "Staging!" }), "name"),
