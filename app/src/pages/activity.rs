@@ -349,7 +349,10 @@ mod tests {
         let address =
             address("/activity", &filter, &[("cursor", "desc.1.a".into()), ("model_id", String::new())]);
         assert_eq!(address.matches(['?', '&']).count(), 2, "{address}");
-        assert!(address.starts_with("/activity?") && address.replace("%2E", ".").contains("cursor=desc.1.a"), "{address}");
+        assert!(
+            address.starts_with("/activity?") && address.replace("%2E", ".").contains("cursor=desc.1.a"),
+            "{address}"
+        );
         assert!(address.contains("who=command%20line%20%26%20co"), "{address}");
     }
 }
