@@ -85,7 +85,7 @@ test.describe('the activity', () => {
       await page.getByLabel('API key').fill(slipway.key);
       await page.getByRole('button', { name: 'Sign in' }).click();
       await page.goto(`/models/${model}/activity`);
-      await page.getByLabel('By', { exact: true }).selectOption('Slipway itself');
+      await page.getByRole('combobox', { name: 'By', exact: true }).selectOption('Slipway itself');
       await page.getByRole('button', { name: 'Filter' }).click();
       await expect(page).toHaveURL(/source=SYSTEM/);
       await expect(page.getByRole('table')).toContainText('Slipway');
