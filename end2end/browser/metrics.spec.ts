@@ -21,7 +21,7 @@ test('what was asked of a deployment is drawn, and goes on while one looks', asy
   await ask(3);
   await expect(headline(15)).toBeVisible({ timeout: 30_000 });
   await expect(page.getByRole('img', { name: /^Requests a second: \d\d:\d\d:\d\d UTC: 2xx / })).toBeVisible();
-  await expect(page.getByText('deployment-1 serves production')).toBeVisible();
+  await expect(page.getByRole('listitem').filter({ hasText: 'deployment-1 serves production' })).toBeVisible();
 
   await page.getByRole('link', { name: 'Last 15 minutes' }).click();
   await expect(page.getByText('15 requests in the last 15 minutes, and none failed.')).toBeVisible();
