@@ -139,7 +139,7 @@ pub fn LineChart(
         .map(|(line, name)| view! { <span class=format!("key l{line}")>{*name}</span> })
         .collect_view();
     view! {
-        <figure class="line-chart">
+        <figure class="line-chart" class:errors=names.contains(&"5xx")>
             <figcaption>
                 <span class="kind">{title}</span>
                 {keys}

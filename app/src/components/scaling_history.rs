@@ -86,7 +86,7 @@ fn Decisions(#[prop(into)] page: Signal<ScalingPage>) -> impl IntoView {
         {move || {
             decisions
                 .with(Vec::is_empty)
-                .then(|| view! { <p class="none">"The number of replicas did not change in this time."</p> })
+                .then(|| view! { <p class="none">"The autoscaler changed nothing in this time."</p> })
         }}
         <ol class="decisions" aria-label="Scaling decisions, newest first">
             <For each=move || decisions.get() key=|decision| (decision.at, decision.applied) let(decision)>
