@@ -48,27 +48,27 @@ pub(crate) fn look(leader: u32, port: u16) -> (Listening, Vec<u16>) {
     (here, others)
 }
 
-/// Whether the leader itself listens on `port`, on loopback alone: the usual case, found without looking at every process
-/// and every connection of the machine. `false` says nothing.
+/// Whether the leader itself listens on `port` of 127.0.0.1: the usual case, found without looking at every process and
+/// every connection of the machine. `false` says nothing, and whether it also listens elsewhere is for [`look`] to find.
 pub(crate) fn is_plainly_private(leader: u32, port: u16) -> bool {
-    let listeners: Vec<Listener> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .into_iter()
-        .flat_map(|path| read_listening(path).unwrap_or_default())
-        .filter(|listener| listener.port == port)
-        .collect();
-    let own = sockets_of(leader);
-    !listeners.is_empty()
-        && listeners.iter().all(|listener| listener.loopback && own.contains(&listener.inode))
+    let found = listener_on("/proc/net/tcp", port).ok().flatten();
+    found.is_some_and(|listener| listener.loopback && sockets_of(leader).contains(&listener.inode))
 }
 
-/// The kernel lists who listens before all connections, of which there may be many: the rest is not read.
-fn read_listening(path: &str) -> std::io::Result<Vec<Listener>> {
-    let mut found = Vec::new();
-    for line in BufReader::new(File::open(path)?).lines().skip(1) {
-        let Some(listener) = listener(&line?) else { break };
-        found.push(listener);
+/// The length of a line of the kernel's table.
+const LINE: usize = 150;
+
+/// The first that listens on a port. The kernel lists who listens before all connections, and makes of the table what is
+/// asked for: read by the line, it need not go through the connections, which takes it milliseconds.
+fn listener_on(path: &str, port: u16) -> std::io::Result<Option<Listener>> {
+    for line in BufReader::with_capacity(LINE, File::open(path)?).lines().skip(1) {
+        match listener(&line?) {
+            Some(listener) if listener.port == port => return Ok(Some(listener)),
+            Some(_) => {}
+            None => break,
+        }
     }
-    Ok(found)
+    Ok(None)
 }
 
 fn read(path: &str) -> std::io::Result<Vec<Listener>> {
