@@ -74,35 +74,26 @@ pub fn RolloutButtons(
             <input type="hidden" name="environment" value=name />
         }
     };
+    let control =
+        move |post: Post, refused: Memo<Option<String>>, hint: &'static str, label: &'static str| {
+            view! {
+                <PostForm post=post class="control">
+                    {hidden()}
+                    <button
+                        type="submit"
+                        class="plain"
+                        aria-describedby=hint
+                        disabled=move || post.pending.get() || refused.with(Option::is_some)
+                    >
+                        {label}
+                    </button>
+                </PostForm>
+            }
+            .erased()
+        };
     let pause_or_resume = move || match paused.get() {
-        true => view! {
-            <PostForm post=resume class="control">
-                {hidden()}
-                <button
-                    type="submit"
-                    class="plain"
-                    aria-describedby="pause-hint"
-                    disabled=move || resume.pending.get() || no_resume.with(Option::is_some)
-                >
-                    "Resume"
-                </button>
-            </PostForm>
-        }
-        .erased(),
-        false => view! {
-            <PostForm post=pause class="control">
-                {hidden()}
-                <button
-                    type="submit"
-                    class="plain"
-                    aria-describedby="pause-hint"
-                    disabled=move || pause.pending.get() || no_pause.with(Option::is_some)
-                >
-                    "Pause"
-                </button>
-            </PostForm>
-        }
-        .erased(),
+        true => control(resume, no_resume, "pause-hint", "Resume"),
+        false => control(pause, no_pause, "pause-hint", "Pause"),
     };
     view! {
         {move || {
@@ -140,19 +131,7 @@ pub fn RolloutButtons(
                                     .get()
                                     .then(|| {
                                         view! {
-                                            <PostForm post=force_cancel class="control">
-                                                {hidden()}
-                                                <button
-                                                    type="submit"
-                                                    class="plain"
-                                                    aria-describedby="force-hint"
-                                                    disabled=move || {
-                                                        force_cancel.pending.get() || no_force.with(Option::is_some)
-                                                    }
-                                                >
-                                                    "Cancel at once"
-                                                </button>
-                                            </PostForm>
+                                            {control(force_cancel, no_force, "force-hint", "Cancel at once")}
                                             <p class="hint" id="force-hint">{hint_force}</p>
                                         }
                                     })

@@ -31,7 +31,7 @@ struct State {
     /// The last look; everything before it is known.
     at: Option<Timestamp>,
     before: BTreeMap<DeploymentId, Counters>,
-    fine: BTreeMap<DeploymentId, (ModelId, VecDeque<Measured>)>,
+    fine: BTreeMap<DeploymentId, VecDeque<Measured>>,
     /// The minute under way.
     minute: BTreeMap<DeploymentId, MetricRow>,
     began: Option<Timestamp>,
@@ -58,14 +58,12 @@ impl State {
             if measured.is_nothing() {
                 continue;
             }
-            let (_, recent) =
-                self.fine.entry(deployment.clone()).or_insert_with(|| (model.clone(), VecDeque::new()));
-            recent.push_back(measured.clone());
+            self.fine.entry(deployment.clone()).or_default().push_back(measured.clone());
             let row = MetricRow { model, deployment: deployment.clone(), measured: measured.clone() };
             self.minute.entry(deployment).and_modify(|sum| sum.measured.add(&measured)).or_insert(row);
         }
         let oldest = now.plus(-KEPT_FINE);
-        self.fine.retain(|_, (_, recent)| {
+        self.fine.retain(|_, recent| {
             recent.retain(|one| one.from >= oldest);
             !recent.is_empty()
         });
@@ -90,7 +88,7 @@ impl State {
 
     fn fine(&self, of: &MetricsOf, attached: &[DeploymentId]) -> Vec<Measured> {
         let all = self.fine.iter().filter(|(id, _)| belongs(of, attached, id));
-        all.flat_map(|(_, (_, recent))| recent.iter().cloned()).collect()
+        all.flat_map(|(_, recent)| recent.iter().cloned()).collect()
     }
 }
 

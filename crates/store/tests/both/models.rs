@@ -1,0 +1,185 @@
+//! Models, deployments, environments and promotions.
+
+use super::*;
+
+pub async fn a_model_reads_back_whole(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let one = deployment(&iris, "one");
+    add(store, &iris, std::slice::from_ref(&one)).await;
+    let state = store.load_model(&iris.id).await.unwrap().unwrap();
+    assert_eq!(state.model, iris);
+    assert_eq!(state.deployments, std::slice::from_ref(&one));
+    assert_eq!(state.environments[0].name, EnvironmentName::production());
+    assert_eq!(store.find_deployment(&one.id).await.unwrap().unwrap(), one);
+    assert_eq!(store.find_model_by_name(&iris.name).await.unwrap().unwrap().id, iris.id);
+    assert!(store.load_model(&ModelId::new("nobody")).await.unwrap().is_none());
+}
+
+pub async fn an_old_version_is_not_written_over(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let mut mine = deployment(&iris, "one");
+    add(store, &iris, std::slice::from_ref(&mine)).await;
+    let mut theirs = mine.clone();
+    mine.target = 3;
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.save_deployment(&mut mine).await.unwrap());
+    tx.commit().await.unwrap();
+    theirs.target = 7;
+    let mut tx = store.begin().await.unwrap();
+    assert!(!tx.save_deployment(&mut theirs).await.unwrap(), "it read an older version");
+    tx.rollback().await.unwrap();
+    let state = store.load_model(&iris.id).await.unwrap().unwrap();
+    assert_eq!((state.deployments[0].target, state.deployments[0].version), (3, 1));
+}
+
+pub async fn names_are_unique_among_the_living(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let mut one = deployment(&iris, "one");
+    add(store, &iris, std::slice::from_ref(&one)).await;
+    let again = Deployment { id: DeploymentId::new("other"), ..one.clone() };
+    let mut tx = store.begin().await.unwrap();
+    assert!(matches!(tx.insert_deployment(&again).await, Err(Error::Taken { .. })));
+    tx.rollback().await.unwrap();
+    one.deleted_at = Some(NOW);
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.save_deployment(&mut one).await.unwrap());
+    tx.insert_deployment(&again).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    let twin = Model { id: ModelId::new("twin"), ..iris };
+    assert!(matches!(tx.insert_model(&twin).await, Err(Error::Taken { .. })));
+}
+
+pub async fn one_development_slot(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let mut slot = deployment(&iris, "one");
+    slot.kind = DeploymentKind::Development;
+    let other = Deployment {
+        id: DeploymentId::new("other"),
+        name: DeploymentName::new("two").unwrap(),
+        ..slot.clone()
+    };
+    add(store, &iris, &[slot]).await;
+    let mut tx = store.begin().await.unwrap();
+    assert!(matches!(tx.insert_deployment(&other).await, Err(Error::Taken { .. })));
+}
+
+pub async fn one_running_promotion(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let one = deployment(&iris, "one");
+    add(store, &iris, std::slice::from_ref(&one)).await;
+    let mut first = promotion(&iris, "first", &one);
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_promotion(&first).await.unwrap();
+    tx.commit().await.unwrap();
+    let second = promotion(&iris, "second", &one);
+    let mut tx = store.begin().await.unwrap();
+    assert!(matches!(tx.insert_promotion(&second).await, Err(Error::Taken { .. })));
+    tx.rollback().await.unwrap();
+    first.phase = Phase::Canceled;
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.save_promotion(&mut first).await.unwrap());
+    tx.insert_promotion(&second).await.unwrap();
+    tx.commit().await.unwrap();
+    let state = store.load_model(&iris.id).await.unwrap().unwrap();
+    assert_eq!(state.promotions.len(), 1, "only the running one");
+    let all = store.promotions(&iris.id, &EnvironmentName::production(), 10).await.unwrap();
+    assert_eq!(all.len(), 2);
+}
+
+/// Twenty writers read a number and write it plus one; none is lost, because holding a model makes others wait.
+pub async fn writers_of_one_model_wait_for_each_other(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let one = deployment(&iris, "one");
+    add(store, &iris, std::slice::from_ref(&one)).await;
+    let writers: Vec<_> = (0..20)
+        .map(|_| {
+            let (store, id) = (store.clone(), iris.id.clone());
+            tokio::spawn(async move {
+                let mut tx = store.begin().await.unwrap();
+                tx.raise_generation(&id, NOW).await.unwrap().unwrap();
+                let state = tx.load_model(&id).await.unwrap().unwrap();
+                let mut deployment = state.deployments[0].clone();
+                deployment.target += 1;
+                assert!(tx.save_deployment(&mut deployment).await.unwrap());
+                tx.commit().await.unwrap();
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let state = store.load_model(&iris.id).await.unwrap().unwrap();
+    assert_eq!(state.deployments[0].target, 20);
+    assert_eq!(state.model.generation, 21);
+}
+
+pub async fn nothing_is_left_of_a_rollback(scratch: Scratch) {
+    let store = &scratch.store;
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_model(&model("iris")).await.unwrap();
+    drop(tx);
+    assert!(store.all_model_ids().await.unwrap().is_empty());
+}
+
+pub async fn a_deleted_model_stays_until_purged(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let mut one = deployment(&iris, "one");
+    add(store, &iris, std::slice::from_ref(&one)).await;
+    one.deleted_at = Some(NOW);
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.save_deployment(&mut one).await.unwrap());
+    tx.mark_model_deleted(&iris.id, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    let state = store.load_model(&iris.id).await.unwrap().unwrap();
+    assert!(state.deleted && state.deployments.len() == 1);
+    assert!(store.model_overviews(None, 10).await.unwrap().is_empty(), "no page shows it");
+    let mut tx = store.begin().await.unwrap();
+    tx.mark_purged(&one.id).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(store.load_model(&iris.id).await.unwrap().is_none());
+    add(store, &Model { id: ModelId::new("next"), ..iris }, &[]).await;
+}
+
+pub async fn a_list_of_models_names_only_what_production_serves(scratch: Scratch) {
+    let store = &scratch.store;
+    let (iris, zebra) = (model("iris"), model("zebra"));
+    let (one, two, idle) = (deployment(&iris, "one"), deployment(&iris, "two"), deployment(&iris, "idle"));
+    let draft = Deployment { kind: DeploymentKind::Development, ..deployment(&iris, "draft") };
+    add(store, &iris, &[one.clone(), two.clone(), idle, draft.clone()]).await;
+    add(store, &zebra, &[]).await;
+    let mut tx = store.begin().await.unwrap();
+    let mut production = Environment::new(iris.id.clone(), EnvironmentName::production(), NOW);
+    production.current = Some(one.id.clone());
+    assert!(tx.save_environment(&mut production).await.unwrap());
+    tx.insert_promotion(&promotion(&iris, "p", &two)).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let all = store.model_overviews(None, 10).await.unwrap();
+    assert_eq!(all.iter().map(|one| one.model.name.as_str()).collect::<Vec<_>>(), ["iris", "zebra"]);
+    let mut named: Vec<&str> = all[0].named.iter().map(|deployment| deployment.name.as_str()).collect();
+    named.sort_unstable();
+    assert_eq!(named, ["one", "two"]);
+    assert_eq!((all[0].deployments, all[1].deployments), (4, 0));
+    assert_eq!(all[0].development, Some(draft.id));
+    assert_eq!(all[0].production.as_ref().unwrap().current, Some(one.id));
+    assert_eq!(all[0].promotion.as_ref().unwrap().candidate, two.id);
+    assert!(all[1].promotion.is_none() && all[1].named.is_empty());
+    let page = store.model_overviews(Some("iris"), 10).await.unwrap();
+    assert_eq!(page.len(), 1, "the page after iris begins with zebra");
+}
+
+pub async fn opening_again_finds_everything(scratch: Scratch) {
+    add(&scratch.store, &model("iris"), &[]).await;
+    scratch.store.close().await;
+    let again = Store::open(&scratch.address).await.unwrap();
+    assert_eq!(again.all_model_ids().await.unwrap().len(), 1);
+    again.ping().await.unwrap();
+}

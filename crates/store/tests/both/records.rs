@@ -1,0 +1,207 @@
+//! Keys, usage, uploads, settings, secrets, and the records of scaling and of metrics.
+
+use super::*;
+
+pub async fn keys_sessions_and_links(scratch: Scratch) {
+    let store = &scratch.store;
+    let key = KeyRow {
+        prefix: "abcdefgh".into(),
+        hash: "00".repeat(32),
+        name: "ci".into(),
+        role: Role::Deployer,
+        models: Some(vec!["m".into()]),
+        created_at: NOW,
+        last_used_at: None,
+    };
+    let session = SessionRow {
+        hash: "s".into(),
+        key_prefix: key.prefix.clone(),
+        created_at: NOW,
+        expires_at: NOW.plus(1000),
+    };
+    let link = LinkRow { hash: "l".into(), key_prefix: key.prefix.clone(), expires_at: NOW.plus(1000) };
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_key(&key).await.unwrap();
+    tx.insert_session(&session).await.unwrap();
+    tx.insert_link(&link).await.unwrap();
+    assert_eq!(tx.redeem_link("l", NOW.plus(2000)).await.unwrap(), None, "it has expired");
+    assert_eq!(tx.redeem_link("l", NOW).await.unwrap().as_deref(), Some("abcdefgh"));
+    assert_eq!(tx.redeem_link("l", NOW).await.unwrap(), None, "it works once");
+    tx.touch_key("abcdefgh", NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.keys().await.unwrap(), [KeyRow { last_used_at: Some(NOW), ..key }]);
+    assert!(store.find_session("s", NOW).await.unwrap().is_some());
+    assert!(store.find_session("s", NOW.plus(1000)).await.unwrap().is_none());
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.revoke_key("abcdefgh", NOW).await.unwrap());
+    assert!(!tx.revoke_key("abcdefgh", NOW).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(store.keys().await.unwrap().is_empty());
+    assert!(store.find_session("s", NOW).await.unwrap().is_none(), "its sessions ended with it");
+}
+
+pub async fn usage_adds_up_and_outlives(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let mut one = deployment(&iris, "one");
+    add(store, &iris, std::slice::from_ref(&one)).await;
+    let delta = UsageDelta {
+        deployment: one.id.clone(),
+        model: iris.id.clone(),
+        deployment_name: "one".into(),
+        model_name: "iris".into(),
+        environment: None,
+        instance_type: Some("2x8".into()),
+        price: Some(domain::Price(580_000)),
+        day: 20_454,
+        replica_millis: 60_000,
+        requests: 5,
+    };
+    store.add_usage(std::slice::from_ref(&delta)).await.unwrap();
+    store.add_usage(std::slice::from_ref(&delta)).await.unwrap();
+    let rows = store.usage(20_454, 20_454).await.unwrap();
+    assert_eq!((rows[0].replica_millis, rows[0].requests, rows[0].is_deleted), (120_000, 10, false));
+    assert_eq!(
+        (rows[0].instance_type.as_deref(), rows[0].price),
+        (Some("2x8"), Some(domain::Price(580_000)))
+    );
+    let live: Vec<_> = store.live_deployments().await.unwrap().into_iter().map(|live| live.id).collect();
+    assert_eq!(live, [one.id.clone()]);
+    one.deleted_at = Some(NOW);
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.save_deployment(&mut one).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(store.usage(20_454, 20_454).await.unwrap()[0].is_deleted);
+    assert!(store.usage(20_455, 20_460).await.unwrap().is_empty());
+    assert!(store.live_deployments().await.unwrap().is_empty());
+}
+
+pub async fn uploads_are_taken_once(scratch: Scratch) {
+    let store = &scratch.store;
+    let upload = store::UploadRow {
+        key: "k.tgz".into(),
+        access_key: "a".into(),
+        secret: "s".into(),
+        session_token: "t".into(),
+        created_by: "someone".into(),
+        expires_at: NOW,
+        used: false,
+    };
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_upload(&upload).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.find_upload_by_access_key("a").await.unwrap().as_ref(), Some(&upload));
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.use_upload("k.tgz").await.unwrap());
+    assert!(!tx.use_upload("k.tgz").await.unwrap());
+    assert_eq!(tx.expire_uploads(NOW.plus(1)).await.unwrap(), ["k.tgz"]);
+    tx.commit().await.unwrap();
+    assert!(store.find_upload("k.tgz").await.unwrap().is_none());
+}
+
+pub async fn settings_are_replaced(scratch: Scratch) {
+    let store = &scratch.store;
+    for value in ["one", "two"] {
+        let mut tx = store.begin().await.unwrap();
+        tx.set_setting("key", value).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(store.setting("key").await.unwrap().as_deref(), Some("two"));
+    assert_eq!(store.setting("none").await.unwrap(), None);
+}
+
+pub async fn secrets_keep_their_id_through_new_values(scratch: Scratch) {
+    let (store, vault) = (&scratch.store, Vault::new(&[7; 32]));
+    let put = async |name: &str, id: &str, value: &str, at: Timestamp| {
+        let name = SecretName::new(name).unwrap();
+        let sealed = vault.seal(&name, &SecretValue::new(value).unwrap(), [1; 24]).unwrap();
+        let row = SecretRow { id: SecretId::new(id), name, sealed, created_at: at, updated_at: at };
+        let mut tx = store.begin().await.unwrap();
+        let stored = tx.put_secret(&row).await.unwrap();
+        tx.commit().await.unwrap();
+        stored
+    };
+    put("hf_token", "s1", "first", NOW).await;
+    put("Zebra", "s2", "striped", NOW).await;
+    let again = put("hf_token", "s3", "second", NOW.plus(5)).await;
+    assert_eq!((again.id.as_str(), again.created_at, again.updated_at), ("s1", NOW, NOW.plus(5)));
+    let all = store.secrets().await.unwrap();
+    let names: Vec<&str> = all.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["Zebra", "hf_token"]);
+    assert_eq!(all[1], again);
+    let found = store.secrets_named(&["hf_token", "none"]).await.unwrap();
+    assert_eq!(found, [again]);
+    assert_eq!(vault.open(&found[0].name, &found[0].sealed).unwrap().expose(), "second");
+    let mut tx = store.begin().await.unwrap();
+    let name = SecretName::new("hf_token").unwrap();
+    assert_eq!(tx.delete_secret(&name).await.unwrap(), Some(SecretId::new("s1")));
+    assert_eq!(tx.delete_secret(&name).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    assert!(store.secrets_named(&["hf_token"]).await.unwrap().is_empty());
+}
+
+pub async fn the_record_of_scaling_is_bounded(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let (one, two) = (deployment(&iris, "one"), deployment(&iris, "two"));
+    add(store, &iris, &[one.clone(), two.clone()]).await;
+    let count = |at, wanted| ReplicaCount { at: NOW.plus(at), wanted, starting: 0, ready: wanted };
+    let start = |at: i64| ColdStart {
+        at: NOW.plus(at),
+        deployment: one.id.clone(),
+        replica: ReplicaId::new(format!("r{at}")),
+        queue_ms: 1,
+        spawn_ms: 2,
+        load_ms: 3,
+        ready_ms: 4,
+        first_byte_ms: Some(5),
+    };
+    let rows: Vec<_> = (0..6).map(|n| (one.id.clone(), count(n * 10, n as u32))).collect();
+    store.add_history(&rows, &[start(0), start(30), start(50)]).await.unwrap();
+    // Two changes at one moment are one.
+    let twice = [(two.id.clone(), count(0, 1)), (two.id.clone(), count(0, 2))];
+    store.add_history(&twice, &[]).await.unwrap();
+    let last = store.last_counts(&iris.id).await.unwrap();
+    assert_eq!(last.len(), 2);
+    assert!(last.contains(&(one.id.clone(), count(50, 5))) && last.contains(&(two.id.clone(), count(0, 2))));
+    // A period begins with what was so when it began.
+    let since = store.replica_counts(&one.id, NOW.plus(25), 100).await.unwrap();
+    assert_eq!(since, [count(20, 2), count(30, 3), count(40, 4), count(50, 5)]);
+    assert_eq!(store.replica_counts(&one.id, NOW, 2).await.unwrap(), [count(40, 4), count(50, 5)]);
+    assert_eq!(store.cold_starts(&one.id, NOW.plus(1), 100).await.unwrap(), [start(30), start(50)]);
+    store.trim_history(NOW.plus(25), 2).await.unwrap();
+    assert_eq!(store.replica_counts(&one.id, NOW, 100).await.unwrap(), [count(40, 4), count(50, 5)]);
+    assert_eq!(store.cold_starts(&one.id, NOW, 100).await.unwrap(), [start(30), start(50)]);
+    assert_eq!(store.replica_counts(&two.id, NOW, 100).await.unwrap(), [count(0, 2)], "what is so stays");
+}
+
+pub async fn metrics_are_kept_by_the_minute_and_by_age(scratch: Scratch) {
+    let store = &scratch.store;
+    let (model, production) = (ModelId::new("m"), EnvironmentName::production());
+    let row = |deployment: &str, minute: i64, environment: Option<&EnvironmentName>, fine: u64| {
+        let from = NOW.plus(minute * 60_000);
+        let mut measured = Measured::nothing(from, from.plus(60_000));
+        measured.environment = environment.cloned();
+        measured.outcomes.fine = fine;
+        measured.end_to_end = [(40, fine)].into_iter().collect();
+        MetricRow { model: model.clone(), deployment: DeploymentId::new(deployment), measured }
+    };
+    let rows = [row("a", 0, None, 1), row("a", 1, Some(&production), 2), row("b", 1, Some(&production), 4)];
+    store.add_metrics(&rows).await.unwrap();
+    let of = MetricsOf::Deployment(DeploymentId::new("a"));
+    let fine = async |of: &MetricsOf, from: i64, to: i64| {
+        let found = store.metrics(of, NOW.plus(from * 60_000), NOW.plus(to * 60_000)).await.unwrap();
+        found.iter().map(|one| one.outcomes.fine).collect::<Vec<_>>()
+    };
+    assert_eq!(store.metrics(&of, NOW, NOW.plus(1)).await.unwrap(), [rows[0].measured.clone()]);
+    assert_eq!(fine(&of, 0, 2).await, [1, 2]);
+    assert_eq!(fine(&of, 0, 1).await, [1], "the end is not included");
+    let environment = MetricsOf::Environment(model.clone(), production.clone());
+    let mut both = fine(&environment, 0, 2).await;
+    both.sort_unstable();
+    assert_eq!(both, [2, 4], "only while they were attached to it");
+    store.add_metrics(&[row("a", 1, Some(&production), 3)]).await.unwrap();
+    assert_eq!(fine(&of, 0, 2).await, [1, 3], "written again, not twice");
+    store.trim_metrics(NOW.plus(60_000)).await.unwrap();
+    assert_eq!(fine(&of, 0, 2).await, [3]);
+}
