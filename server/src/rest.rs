@@ -8,6 +8,7 @@ mod environments;
 mod error;
 mod identity;
 mod keys;
+mod limits;
 mod logs;
 mod metrics;
 mod models;
@@ -31,6 +32,7 @@ use crate::answer;
 use crate::api::Api;
 
 pub use error::{described, failure};
+pub use limits::Limits;
 pub(crate) use usage::day;
 
 type Answer = Result<Response, Response>;
@@ -74,7 +76,9 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(&path(environment, "/deactivate"), post(environments::deactivate))
         .route(&path(environment, "/logs"), get(logs::of_environment))
         .route(&path(environment, "/metrics"), get(metrics::of_environment))
+        .route("/users", get(identity::users))
         .route("/users/me", get(identity::me))
+        .route("/users/{user}", get(identity::user_of_id))
         .route("/organizations/me", get(identity::organization))
         .route("/teams", get(identity::teams))
         .route("/teams/{team}", get(identity::team))
@@ -91,6 +95,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(&path(model, "/audit_logs"), get(audit::of_model))
         .fallback(not_served)
         .method_not_allowed_fallback(not_served)
+        .layer(middleware::from_fn_with_state(api.clone(), limits::check))
         .layer(middleware::from_fn_with_state(api.clone(), authenticate))
         .route("/archives/{token}", get(deployments::archive))
         .with_state(api);

@@ -22,10 +22,12 @@ pub enum EventGroup {
     Code,
     Secrets,
     ApiKeys,
+    /// People: invitations, roles, passwords.
+    UserManagement,
 }
 
 impl EventGroup {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Deployed,
         Self::Promoted,
         Self::ActivatedDeactivated,
@@ -37,6 +39,7 @@ impl EventGroup {
         Self::Code,
         Self::Secrets,
         Self::ApiKeys,
+        Self::UserManagement,
     ];
 
     /// The group of a kind; none for what has a page of its own: the steps of a rollout and the autoscaler's decisions.
@@ -64,6 +67,12 @@ impl EventGroup {
             K::ModelDeploymentPatched | K::ModelDeploymentPatchFailed => Self::Code,
             K::SecretUpdated | K::SecretDeleted => Self::Secrets,
             K::ApiKeyCreated | K::ApiKeyDeleted => Self::ApiKeys,
+            K::UserInvited
+            | K::UserJoinedOrganization
+            | K::UserRoleUpdated
+            | K::UserRemoved
+            | K::UserPasswordChanged
+            | K::InvitationRevoked => Self::UserManagement,
             K::ModelPromotionStep | K::ScalingDecision => return None,
         })
     }
@@ -82,6 +91,7 @@ impl EventGroup {
             Self::Code => "CODE",
             Self::Secrets => "SECRETS",
             Self::ApiKeys => "API_KEYS",
+            Self::UserManagement => "USER_MANAGEMENT",
         }
     }
 
@@ -103,6 +113,7 @@ impl EventGroup {
             Self::Code => "Live reload",
             Self::Secrets => "Secrets",
             Self::ApiKeys => "API keys",
+            Self::UserManagement => "People",
         }
     }
 }

@@ -319,3 +319,9 @@ pub struct User {
     pub name: Option<String>,
     pub workspace_name: Option<String>,
 }
+
+#[derive(Debug, Serialize)]
+pub struct Users {
+    pub items: Vec<User>,
+    pub pagination: Pagination,
+}
