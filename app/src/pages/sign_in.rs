@@ -18,7 +18,7 @@ pub fn SignInPage() -> impl IntoView {
     let part = move |name: &str| query.with_untracked(|query| query.get(name)).unwrap_or_default();
     let token = part("token");
     let body = if token.is_empty() {
-        view! { <Credentials with_key=part("with") == "key" next=next_of(part("next")) /> }.erased()
+        view! { <Credentials next=next_of(part("next")) /> }.erased()
     } else {
         view! { <ByLink token=token /> }.erased()
     };
@@ -48,48 +48,34 @@ fn go_when_done(post: Post<Done>, next: String) {
     });
 }
 
-/// For who is here already.
+/// For who is here already: one form, so that it works whichever way is filled in.
 #[component]
-fn Credentials(with_key: bool, next: String) -> impl IntoView {
+fn Credentials(next: String) -> impl IntoView {
     let sign_in = Post::to::<SignInWith>();
     go_when_done(sign_in, next.clone());
-    let other = if with_key { "" } else { "&with=key" };
-    let other = format!("/sign-in?next={next}{other}");
-    let fields = if with_key {
-        view! {
-            <label class="field">
-                <span>"API key"</span>
-                <input type="password" name="key" required autocomplete="off" spellcheck="false" autofocus />
-            </label>
-        }
-        .erased()
-    } else {
-        view! {
-            <label class="field">
-                <span>"E-mail address"</span>
-                <input type="email" name="email" required autocomplete="username" spellcheck="false" autofocus />
-            </label>
-            <label class="field">
-                <span>"Password"</span>
-                <input type="password" name="password" required autocomplete="current-password" />
-            </label>
-        }
-        .erased()
-    };
     view! {
         <Title text="Sign in" />
         <h1>"Sign in"</h1>
         <PostForm post=sign_in>
             <input type="hidden" name="next" value=next />
-            {fields}
+            <label class="field">
+                <span>"E-mail address"</span>
+                <input type="email" name="email" autocomplete="username" spellcheck="false" autofocus />
+            </label>
+            <label class="field">
+                <span>"Password"</span>
+                <input type="password" name="password" autocomplete="current-password" />
+            </label>
+            <p class="or">"or"</p>
+            <label class="field">
+                <span>"API key"</span>
+                <input type="password" name="key" autocomplete="off" spellcheck="false" />
+            </label>
             <button type="submit" class="primary wide" disabled=move || sign_in.pending.get()>
                 "Sign in"
             </button>
             <FormError post=sign_in />
         </PostForm>
-        <p class="hint">
-            <a href=other>{if with_key { "Sign in with a password" } else { "Sign in with an API key" }}</a>
-        </p>
         <p class="hint">
             "New here, or the password is lost? An admin invites you; " <code>"slipway login"</code>
             " on the server prints a link that lets you in."

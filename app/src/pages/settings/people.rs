@@ -7,6 +7,7 @@ use domain::Role;
 use leptos::prelude::*;
 
 use super::{Once, Tabs, refresh_when_made};
+use crate::clock::{absolute, machine};
 use crate::components::{FormError, Gone, PageHeader, TimeAgo, provide_refresh, when_done};
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -68,7 +69,7 @@ fn Body(initial: PeoplePage) -> impl IntoView {
                 </tbody>
             </table>
         </div>
-        {move || invited.get().then(|| view! { <Invited page=page as_of=as_of /> })}
+        {move || invited.get().then(|| view! { <Invited page=page /> })}
         {move || may.get().then(|| view! { <InviteForm /> })}
     }
 }
@@ -161,7 +162,7 @@ fn Remove(person: String, email: String) -> impl IntoView {
 }
 
 #[component]
-fn Invited(page: RwSignal<PeoplePage>, as_of: Signal<domain::Timestamp>) -> impl IntoView {
+fn Invited(page: RwSignal<PeoplePage>) -> impl IntoView {
     view! {
         <section aria-labelledby="invited">
             <h2 id="invited">"Invited"</h2>
@@ -181,7 +182,7 @@ fn Invited(page: RwSignal<PeoplePage>, as_of: Signal<domain::Timestamp>) -> impl
                     </thead>
                     <tbody>
                         <For each=move || page.with(|page| page.invitations.clone()) key=|row| row.id.clone() let(row)>
-                            {invitation(row, as_of)}
+                            {invitation(row)}
                         </For>
                     </tbody>
                 </table>
@@ -190,7 +191,7 @@ fn Invited(page: RwSignal<PeoplePage>, as_of: Signal<domain::Timestamp>) -> impl
     }
 }
 
-fn invitation(row: InvitationRow, as_of: Signal<domain::Timestamp>) -> impl IntoView {
+fn invitation(row: InvitationRow) -> impl IntoView {
     let revoke = Post::to::<RevokeInvitation>();
     when_done(revoke, || {});
     let about = format!("Take the invitation of {} back", row.email);
@@ -201,7 +202,7 @@ fn invitation(row: InvitationRow, as_of: Signal<domain::Timestamp>) -> impl Into
             <td>{row.role.as_str()}</td>
             <td>{row.invited_by}</td>
             <td>
-                <TimeAgo at=row.expires_at as_of=as_of />
+                <time datetime=machine(row.expires_at)>{absolute(row.expires_at)}</time>
             </td>
             <td class="acts">
                 <PostForm post=revoke class="inline">
