@@ -118,7 +118,7 @@ mod loading {
 
     use super::{Chunk, MakeView};
 
-    static LOADED: [OnceLock<MakeView>; 7] = [const { OnceLock::new() }; 6];
+    static LOADED: [OnceLock<MakeView>; 7] = [const { OnceLock::new() }; 7];
 
     impl Chunk {
         /// The page's view, if its code is there.

@@ -63,6 +63,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(&path(deployment, "/patches/state"), get(patches::state))
         .route(&path(deployment, "/patches/sync"), post(patches::sync))
         .route(&path(deployment, "/logs"), get(logs::by_query).post(logs::by_body))
+        .route(&path(deployment, "/logs/download"), get(logs::file))
         .route(&path(deployment, "/metrics"), get(metrics::of_deployment))
         .route(&path(model, "/environments"), get(environments::list).post(environments::create))
         .route(environment, get(environments::read).patch(environments::update).delete(environments::delete))

@@ -2,9 +2,12 @@
 
 use super::contract::{Log, Logs, LogsRequest};
 use super::*;
+use app::view::LogCursor;
 use axum::extract::Query;
+use domain::{LogQuery, Timestamp};
 
 use super::body::Json;
+use crate::log_file::{self, Format};
 
 type Pairs = Query<Vec<(String, String)>>;
 
@@ -39,6 +42,59 @@ pub async fn of_environment(
     let (picture, name) = environments::find(&api, &actor, &model, &environment).await?;
     let id = environments::current_of(&picture, &name)?;
     read(&api, &actor, &picture.model.id, &id, request).await
+}
+
+/// The log as a file, sent while it is read: everything that is kept, or a window of any length, with the same filters.
+pub async fn file(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+    Query(pairs): Pairs,
+) -> Answer {
+    let (format, query) = file_query(pairs).map_err(|invalid| error::invalid(&invalid))?;
+    let (picture, id) = deployments::find(&api, &actor, &model, &deployment).await?;
+    let until = api.clock.now();
+    let called = picture.deployment(&id).map(|found| found.name.to_string()).unwrap_or_default();
+    let name = log_file::name(picture.model.name.as_str(), &called, until, format);
+    let begin = LogCursor(query.after_nanos.unwrap_or_default());
+    let model = picture.model.id.clone();
+    let next = move |after: LogCursor| {
+        let (api, actor, model, id) = (api.clone(), actor.clone(), model.clone(), id.clone());
+        let query = log_file::next_lines(query.clone(), after, until);
+        async move {
+            let lines = api.control.logs(&actor, &model, &id, &query).await?;
+            Ok::<_, control::Error>(log_file::piece(&lines, format))
+        }
+    };
+    let first = next(begin).await.map_err(|error| failure(&error))?;
+    Ok(log_file::answer(&name, format, first, next))
+}
+
+/// What a file is to have: `format` beside the parameters of a question, without `limit` and `direction`.
+fn file_query(pairs: Vec<(String, String)>) -> Result<(Format, LogQuery), domain::Invalid> {
+    let (formats, pairs): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name == "format");
+    let format = formats.last().map_or(Ok(Format::Text), |(_, name)| Format::of(name))?;
+    if let Some((name, _)) = pairs.iter().find(|(name, _)| name == "limit" || name == "direction") {
+        return Err(domain::Invalid::new(
+            name,
+            "is not a parameter of a file, which has all lines, oldest first",
+        ));
+    }
+    let mut request = LogsRequest::from_pairs(pairs)?;
+    let nanos = |millis: i64| millis.saturating_mul(1_000_000);
+    let (start, end) = (request.start_epoch_millis.take(), request.end_epoch_millis.take());
+    if start.zip(end).is_some_and(|(start, end)| start > end) {
+        return Err(domain::Invalid::new("start_epoch_millis", "is after end_epoch_millis"));
+    }
+    let query = request.query(Timestamp::default())?;
+    let query = LogQuery {
+        start: None,
+        end: None,
+        after_nanos: start.map(|start| nanos(start).saturating_sub(1)),
+        before_nanos: end.map(nanos),
+        ..query
+    };
+    Ok((format, query))
 }
 
 async fn read(

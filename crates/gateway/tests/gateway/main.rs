@@ -12,4 +12,5 @@ mod passing;
 mod routing;
 mod sides;
 mod stage;
+mod tls;
 mod websocket;
