@@ -12,6 +12,7 @@ use http::HeaderMap;
 
 use crate::auth;
 use crate::picture::{Overview, Picture};
+use crate::uses::Uses;
 
 /// The use cases with what the doors need beside them.
 pub struct Api {
@@ -20,6 +21,8 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// What models may use of the machine.
     pub host: Arc<Host>,
+    /// What replicas used when somebody looked last.
+    pub uses: Uses,
     /// Where this server is called, without a slash at the end.
     pub public_url: Arc<str>,
     /// When this server was first started.

@@ -2,6 +2,7 @@
 //! engine does the rest. Doors translate, and decide nothing.
 
 mod activity;
+mod backpressure;
 mod changes;
 mod controls;
 mod deployments;
@@ -21,6 +22,7 @@ mod room;
 mod scaling;
 mod secrets;
 mod sessions;
+mod startups;
 mod switch;
 mod uploads;
 
@@ -34,4 +36,5 @@ pub use parts::{ControlPlane, Parts};
 pub use push::{Push, PushTarget, Pushed};
 pub use room::{Stored, StoredTotal};
 pub use sessions::NewSession;
+pub use startups::{Startup, StartupOrder, StartupPage, StartupPhase, StartupQuery};
 pub use uploads::Upload;

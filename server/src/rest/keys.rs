@@ -3,25 +3,51 @@
 use super::*;
 use domain::{Invalid, Role, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::body::Json;
 
-#[derive(Serialize)]
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api_keys", list, "List the API keys").answers::<Keys>(),
+        Route::post("/api_keys", create, "Create an API key")
+            .says("Its text is in this answer and nowhere else.")
+            .body::<Create>()
+            .answers::<Created>(),
+        Route::post("/teams/{team_id}/api_keys", create_in_team, "Create an API key of a team")
+            .says("Its text is in this answer and nowhere else.")
+            .body::<Create>()
+            .answers::<Created>(),
+        Route::delete("/api_keys/{api_key_prefix}", revoke, "Revoke an API key").answers::<KeyTombstone>(),
+    ]
+}
+
+#[derive(Serialize, ToSchema)]
 struct KeyInfo {
     prefix: String,
+    #[schema(required)]
     name: Option<String>,
     #[serde(rename = "type")]
+    #[schema(value_type = contract::words::APIKeyType)]
     kind: &'static str,
+    /// The only models that it is for; null if it is for all.
+    #[schema(required)]
     model_ids: Option<Vec<String>>,
+    #[schema(required)]
     team_name: Option<&'static str>,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(required, format = DateTime)]
     last_used_at: Option<String>,
+    /// Always null.
+    #[schema(required, value_type = Option<Object>)]
     owner: Option<()>,
     /// Ours: what the key may do.
+    #[schema(value_type = contract::words::KeyRole)]
     role: Role,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Keys {
     keys: Vec<KeyInfo>,
 }
@@ -55,18 +81,22 @@ pub async fn list(State(api): State<Arc<Api>>, Extension(actor): Caller) -> Answ
     Ok(answer::ok(&Keys { keys }))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CreateAPIKey)]
 pub struct Create {
+    #[schema(max_length = 100)]
     name: Option<String>,
     #[serde(rename = "type")]
+    #[schema(value_type = contract::words::APIKeyType)]
     kind: String,
     model_ids: Option<Vec<String>>,
     #[serde(rename = "team_id")]
     _team_id: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = APIKey)]
 struct Created {
     api_key: String,
 }
@@ -95,9 +125,21 @@ pub async fn create(
     Ok(answer::ok(&Created { api_key: created.key }))
 }
 
-#[derive(Serialize)]
-struct Tombstone<'a> {
-    prefix: &'a str,
+pub async fn create_in_team(
+    state: State<Arc<Api>>,
+    caller: Caller,
+    Path(team): Path<String>,
+    body: Json<Create>,
+) -> Answer {
+    if team != contract::TEAM {
+        return Err(identity::no_team(&team));
+    }
+    create(state, caller, body).await
+}
+
+#[derive(Serialize, ToSchema)]
+struct KeyTombstone {
+    prefix: String,
 }
 
 pub async fn revoke(
@@ -106,5 +148,5 @@ pub async fn revoke(
     Path(prefix): Path<String>,
 ) -> Answer {
     api.control.revoke_key(&actor, &prefix).await.map_err(|error| failure(&error))?;
-    Ok(answer::ok(&Tombstone { prefix: &prefix }))
+    Ok(answer::ok(&KeyTombstone { prefix }))
 }

@@ -2,11 +2,27 @@
 
 use super::contract::{Log, Logs, LogsRequest};
 use super::*;
-use axum::extract::Query;
 
 use super::body::Json;
 
 type Pairs = Query<Vec<(String, String)>>;
+
+pub fn routes() -> Vec<Route> {
+    let deployment = "/models/{model_id}/deployments/{deployment_id}/logs";
+    vec![
+        Route::get(deployment, by_query, "Read a deployment's log").query::<LogsRequest>().answers::<Logs>(),
+        Route::post(deployment, by_body, "Read a deployment's log, asked in a body")
+            .body::<LogsRequest>()
+            .answers::<Logs>(),
+        Route::get(
+            "/models/{model_id}/environments/{env_name}/logs",
+            of_environment,
+            "Read the log of what an environment serves",
+        )
+        .query::<LogsRequest>()
+        .answers::<Logs>(),
+    ]
+}
 
 pub async fn by_query(
     State(api): State<Arc<Api>>,
