@@ -7,7 +7,9 @@
 use leptos::prelude::*;
 
 use crate::erase::Erase;
-use crate::pages::{ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, UsagePage};
+use crate::pages::{
+    ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, SettingsPage, UsagePage,
+};
 
 /// A page with code of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,7 @@ pub enum Chunk {
     Usage,
     Metrics,
     Activity,
+    Settings,
 }
 
 /// Makes a page's view, once its code is there.
@@ -33,6 +36,7 @@ impl Chunk {
             ["models", _, "deployments" | "logs", _] => Some(Self::Deployment),
             ["models", _, "environments" | "deployments", _, "metrics"] => Some(Self::Metrics),
             ["usage"] => Some(Self::Usage),
+            ["settings", _] => Some(Self::Settings),
             ["activity"] | ["models", _, "activity"] => Some(Self::Activity),
             _ => None,
         }
@@ -48,6 +52,7 @@ impl Chunk {
             Self::Usage => "usage",
             Self::Metrics => "metrics",
             Self::Activity => "activity",
+            Self::Settings => "settings",
         }
     }
 }
@@ -72,6 +77,10 @@ fn activity_view() -> AnyView {
     view! { <ActivityPage /> }.erased()
 }
 
+fn settings_view() -> AnyView {
+    view! { <SettingsPage /> }.erased()
+}
+
 fn metrics_view() -> AnyView {
     view! { <MetricsPage /> }.erased()
 }
@@ -90,6 +99,7 @@ mod loading {
                 Self::Usage => super::usage_view,
                 Self::Metrics => super::metrics_view,
                 Self::Activity => super::activity_view,
+                Self::Settings => super::settings_view,
             })
         }
 
@@ -108,7 +118,7 @@ mod loading {
 
     use super::{Chunk, MakeView};
 
-    static LOADED: [OnceLock<MakeView>; 6] = [const { OnceLock::new() }; 6];
+    static LOADED: [OnceLock<MakeView>; 7] = [const { OnceLock::new() }; 6];
 
     impl Chunk {
         /// The page's view, if its code is there.
@@ -125,6 +135,7 @@ mod loading {
                 Self::Usage => usage().await,
                 Self::Metrics => metrics().await,
                 Self::Activity => activity().await,
+                Self::Settings => settings().await,
             }
             .map_err(|error| error.to_string())?;
             Ok(*LOADED[self as usize].get_or_init(|| view))
@@ -156,6 +167,11 @@ mod loading {
     #[wasm_split(activity, wasm_split_path = leptos::wasm_split, fallible)]
     fn activity() -> Result<MakeView, SplitLoaderError> {
         Ok(super::activity_view)
+    }
+
+    #[wasm_split(settings, wasm_split_path = leptos::wasm_split, fallible)]
+    fn settings() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::settings_view)
     }
 
     #[wasm_split(metrics, wasm_split_path = leptos::wasm_split, fallible)]
@@ -216,6 +232,7 @@ mod tests {
         assert_eq!(Chunk::of_path("/usage"), Some(Chunk::Usage));
         assert_eq!(Chunk::of_path("/models/abc/environments/production/metrics"), Some(Chunk::Metrics));
         assert_eq!(Chunk::of_path("/models/abc/deployments/d/metrics"), Some(Chunk::Metrics));
+        assert_eq!(Chunk::of_path("/settings/keys"), Some(Chunk::Settings));
         assert_eq!(Chunk::of_path("/activity"), Some(Chunk::Activity));
         assert_eq!(Chunk::of_path("/models/abc/activity"), Some(Chunk::Activity));
         for path in ["/", "/models", "/sign-in", "/models/a/b/c", "/nowhere"] {

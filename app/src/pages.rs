@@ -7,6 +7,7 @@ mod metrics;
 mod model;
 mod models;
 mod not_found;
+mod settings;
 mod sign_in;
 mod usage;
 
@@ -17,6 +18,7 @@ pub use metrics::MetricsPage;
 pub use model::ModelPage;
 pub use models::ModelsPage;
 pub use not_found::NotFound;
+pub use settings::SettingsPage;
 pub use sign_in::SignInPage;
 pub use usage::UsagePage;
 

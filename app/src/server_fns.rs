@@ -6,6 +6,8 @@
 mod actions;
 mod controls;
 mod environments;
+mod keys;
+mod people;
 mod read;
 mod session;
 mod settings;
@@ -24,6 +26,15 @@ pub use environments::{
     ActivateEnvironment, CreateEnvironment, DeactivateEnvironment, DeleteEnvironment, SendSampleTraffic,
     activate_environment, create_environment, deactivate_environment, delete_environment,
     send_sample_traffic,
+};
+pub use keys::{
+    CreateKey, DeleteSecret, ReadKeys, ReadSecrets, RevokeKey, SetSecret, create_key, delete_secret,
+    read_keys, read_secrets, revoke_key, set_secret,
+};
+pub use people::{
+    ChangePassword, ChangeRole, Invite, Join, ReadLink, ReadPeople, RemovePerson, ResetPassword,
+    RevokeInvitation, SignOutElsewhere, change_password, change_role, invite, join, read_link, read_people,
+    remove_person, reset_password, revoke_invitation, sign_out_elsewhere,
 };
 pub use read::{
     ReadActivity, ReadDeployment, ReadEnvironment, ReadLive, ReadLogs, ReadMetrics, ReadModel, ReadModels,

@@ -9,6 +9,7 @@ mod environment;
 mod live;
 mod metrics;
 mod model;
+mod people;
 mod scaling;
 mod session;
 mod usage;
@@ -26,6 +27,10 @@ pub use metrics::{MetricMark, MetricPoint, MetricsPage, PERIODS};
 pub use model::{
     Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Making, ModelPage, ModelRow,
     ModelsPage, Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,
+};
+pub use people::{
+    InvitationRow, KeyChoice, KeyRow, KeysPage, LinkPurpose, ModelChoice, PeoplePage, PersonRow, SecretRow,
+    SecretsPage, ShownOnce,
 };
 pub use scaling::{ColdStartRow, CountsAt, ScalingDecision, ScalingPage};
 pub use session::{Command, Done, FirstRun, SessionInfo, SignIn};

@@ -12,6 +12,7 @@ use http::HeaderMap;
 
 use crate::auth;
 use crate::picture::{Overview, Picture};
+use crate::rest::Limits;
 use crate::uses::Uses;
 
 /// The use cases with what the doors need beside them.
@@ -31,6 +32,8 @@ pub struct Api {
     pub artifacts: PathBuf,
     /// Signs links to archives; forgotten with the process.
     pub link_secret: [u8; 32],
+    /// What each key has used up of its rates.
+    pub limits: Limits,
 }
 
 impl Api {
@@ -90,7 +93,8 @@ impl Api {
         Ok(all.into_iter().map(draw).collect())
     }
 
-    fn draw(&self, role: Role, state: store::ModelState) -> Picture {
+    /// A model with what its replicas do now.
+    pub fn draw(&self, role: Role, state: store::ModelState) -> Picture {
         let mut deployments = state.deployments;
         deployments.retain(|deployment| deployment.deleted_at.is_none());
         let mut promotions = state.promotions;

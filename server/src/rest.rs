@@ -9,6 +9,7 @@ mod error;
 mod extract;
 mod identity;
 mod keys;
+mod limits;
 mod logs;
 mod metrics;
 mod models;
@@ -38,6 +39,7 @@ use crate::api::Api;
 
 pub use error::{described, failure};
 use extract::{Path, Query};
+pub use limits::Limits;
 use route::Route;
 pub(crate) use usage::day;
 
@@ -87,6 +89,7 @@ pub fn router(api: Arc<Api>) -> Router {
     let routes = serve(Router::new(), keyed)
         .fallback(not_served)
         .method_not_allowed_fallback(not_served)
+        .layer(middleware::from_fn_with_state(api.clone(), limits::check))
         .layer(middleware::from_fn_with_state(api.clone(), authenticate));
     Router::new().nest("/v1", serve(routes, open).with_state(api))
 }

@@ -114,6 +114,7 @@ pub async fn wire(
         since: first_start(&store, clock.now()).await?,
         artifacts: folder.path().join("artifacts"),
         link_secret: random::bytes(),
+        limits: Default::default(),
     });
     let rollouts = Rollouts::new(machinery.traffic.clone(), clock.now());
     let following = rollouts.clone().follow(store.clone(), changes.sender().subscribe());

@@ -24,10 +24,12 @@ pub enum EventGroup {
     Code,
     Secrets,
     ApiKeys,
+    /// People: invitations, roles, passwords.
+    UserManagement,
 }
 
 impl EventGroup {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Deployed,
         Self::Promoted,
         Self::ActivatedDeactivated,
@@ -40,6 +42,7 @@ impl EventGroup {
         Self::Code,
         Self::Secrets,
         Self::ApiKeys,
+        Self::UserManagement,
     ];
 
     /// The group of a kind; none for what has a page of its own: the steps of a rollout and the autoscaler's decisions.
@@ -68,6 +71,12 @@ impl EventGroup {
             K::ModelDeploymentPatched | K::ModelDeploymentPatchFailed => Self::Code,
             K::SecretUpdated | K::SecretDeleted => Self::Secrets,
             K::ApiKeyCreated | K::ApiKeyDeleted => Self::ApiKeys,
+            K::UserInvited
+            | K::UserJoinedOrganization
+            | K::UserRoleUpdated
+            | K::UserRemoved
+            | K::UserPasswordChanged
+            | K::InvitationRevoked => Self::UserManagement,
             K::ModelPromotionStep | K::ScalingDecision => return None,
         })
     }
@@ -87,6 +96,7 @@ impl EventGroup {
             Self::Code => "CODE",
             Self::Secrets => "SECRETS",
             Self::ApiKeys => "API_KEYS",
+            Self::UserManagement => "USER_MANAGEMENT",
         }
     }
 
@@ -109,6 +119,7 @@ impl EventGroup {
             Self::Code => "Live reload",
             Self::Secrets => "Secrets",
             Self::ApiKeys => "API keys",
+            Self::UserManagement => "People",
         }
     }
 }

@@ -38,6 +38,13 @@ pub enum EventKind {
     ApiKeyDeleted,
     SecretUpdated,
     SecretDeleted,
+    UserInvited,
+    UserJoinedOrganization,
+    UserRoleUpdated,
+    UserRemoved,
+    /// A person's password is another one now; which, is nobody's affair.
+    UserPasswordChanged,
+    InvitationRevoked,
 }
 
 /// One thing that was done or decided.

@@ -227,6 +227,14 @@ impl World {
         )
     }
 
+    /// The phases of the newest start that a request waited for.
+    pub async fn last_phases(&self, subject: &Subject) -> String {
+        let epoch = Timestamp::from_millis(0);
+        let starts = self.store.cold_starts(&subject.deployment, epoch, 10_000).await.unwrap();
+        let newest = starts.iter().max_by_key(|start| start.at);
+        newest.map(|start| format!("{start:?}")).unwrap_or_default()
+    }
+
     /// The address of the replica that serves.
     pub fn replica(&self, subject: &Subject) -> SocketAddr {
         let port = self.replicas(subject).iter().find(|replica| replica.is_ready()).unwrap().port;

@@ -391,3 +391,9 @@ pub struct User {
     #[schema(required)]
     pub workspace_name: Option<String>,
 }
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Users {
+    pub items: Vec<User>,
+    pub pagination: Pagination,
+}

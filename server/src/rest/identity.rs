@@ -1,13 +1,15 @@
 //! Who asks, and where: one organisation, one team, one machine.
 
-use super::contract::{InstanceType, Organization, TEAM, Team, User};
+use super::contract::{InstanceType, Organization, Pagination, TEAM, Team, User, Users};
 use super::*;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 pub fn routes() -> Vec<Route> {
     vec![
+        Route::get("/users", users, "List the people").answers::<Users>(),
         Route::get("/users/me", me, "Read who asks").answers::<User>(),
+        Route::get("/users/{user_id}", user_of_id, "Read one of the people").answers::<User>(),
         Route::get("/organizations/me", organization, "Read the organisation").answers::<Organization>(),
         Route::get("/teams", teams, "List the teams").says("There is one.").answers::<Teams>(),
         Route::get("/teams/{team_id}", team, "Read a team").answers::<Team>(),
@@ -22,19 +24,53 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
+/// What the one organisation is called.
+const WORKSPACE: &str = "Slipway";
+
 pub async fn me(Extension(actor): Caller) -> Answer {
     Ok(answer::ok(&User {
-        user_id: actor.key_prefix.clone().unwrap_or_else(|| actor.name.clone()),
-        email: None,
+        user_id: actor.id().to_owned(),
+        email: actor.email.map(|email| email.to_string()),
         name: Some(actor.name),
-        workspace_name: Some("Slipway".into()),
+        workspace_name: Some(WORKSPACE.into()),
     }))
+}
+
+/// Everybody who signs in here, on one page.
+pub async fn users(State(api): State<Arc<Api>>, Extension(actor): Caller) -> Answer {
+    let found = api.control.people(&actor).await.map_err(|error| failure(&error))?;
+    let items = found.people.into_iter().map(user).collect();
+    Ok(answer::ok(&Users { items, pagination: Pagination { has_more: false, cursor: None } }))
+}
+
+pub async fn user_of_id(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path(id): Path<String>,
+) -> Answer {
+    let found = api.control.people(&actor).await.map_err(|error| failure(&error))?;
+    match found.people.into_iter().find(|person| person.id.as_str() == id) {
+        Some(person) => Ok(answer::ok(&user(person))),
+        None => {
+            let message = format!("there is no user `{id}`");
+            Err(answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message))
+        }
+    }
+}
+
+fn user(person: domain::Person) -> User {
+    User {
+        user_id: person.id.to_string(),
+        email: Some(person.email.to_string()),
+        name: Some(person.name).filter(|name| !name.is_empty()),
+        workspace_name: Some(WORKSPACE.into()),
+    }
 }
 
 pub async fn organization(State(api): State<Arc<Api>>) -> Answer {
     Ok(answer::ok(&Organization {
         org_id: "slipway",
-        name: Some("Slipway".into()),
+        name: Some(WORKSPACE.into()),
         created_at: api.since.rfc3339(),
         aws_assume_role: None,
     }))

@@ -1,7 +1,8 @@
 //! API keys.
 
 use super::*;
-use domain::{Invalid, Role, Timestamp};
+use control::KeyKind;
+use domain::{Invalid, Person, PersonId, Role, Timestamp, person_role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -39,12 +40,23 @@ struct KeyInfo {
     created_at: String,
     #[schema(required, format = DateTime)]
     last_used_at: Option<String>,
-    /// Always null.
-    #[schema(required, value_type = Option<Object>)]
-    owner: Option<()>,
+    /// Whose it is; null unless its type is PERSONAL.
+    #[schema(required)]
+    owner: Option<Owner>,
     /// Ours: what the key may do.
     #[schema(value_type = contract::words::KeyRole)]
     role: Role,
+}
+
+/// Whose a personal key is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = APIKeyOwner)]
+struct Owner {
+    user_id: String,
+    #[schema(required)]
+    email: Option<String>,
+    #[schema(required)]
+    name: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -52,33 +64,43 @@ struct Keys {
     keys: Vec<KeyInfo>,
 }
 
-/// The vendor's type that comes nearest to a role.
-fn kind(role: Role) -> &'static str {
-    match role {
+/// The category of a key.
+fn kind(key: &store::KeyRow) -> &'static str {
+    match key.role {
+        _ if key.person.is_some() => "PERSONAL",
         Role::Invoker => "WORKSPACE_INVOKE",
-        Role::Viewer => "WORKSPACE_EXPORT_METRICS",
-        Role::Deployer => "WORKSPACE_MANAGE_ALL",
-        Role::Admin => "PERSONAL",
+        Role::Exporter => "WORKSPACE_EXPORT_METRICS",
+        Role::Keykeeper => "WORKSPACE_MANAGE_API_KEYS",
+        Role::Viewer | Role::Deployer | Role::Admin => "WORKSPACE_MANAGE_ALL",
     }
 }
 
 pub async fn list(State(api): State<Arc<Api>>, Extension(actor): Caller) -> Answer {
     let keys = api.control.keys(&actor).await.map_err(|error| failure(&error))?;
+    let ring = api.control.key_ring();
     let keys = keys
         .into_iter()
         .map(|key| KeyInfo {
+            kind: kind(&key),
+            owner: key.person.as_ref().map(|id| owner(id, ring.person(id))),
             prefix: key.prefix,
             name: Some(key.name),
-            kind: kind(key.role),
             model_ids: key.models,
             team_name: Some(contract::TEAM),
             created_at: key.created_at.rfc3339(),
             last_used_at: key.last_used_at.map(Timestamp::rfc3339),
-            owner: None,
             role: key.role,
         })
         .collect();
     Ok(answer::ok(&Keys { keys }))
+}
+
+fn owner(id: &PersonId, person: Option<Person>) -> Owner {
+    Owner {
+        user_id: id.to_string(),
+        email: person.as_ref().map(|person| person.email.to_string()),
+        name: person.map(|person| person.name),
+    }
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -91,8 +113,33 @@ pub struct Create {
     #[schema(value_type = contract::words::APIKeyType)]
     kind: String,
     model_ids: Option<Vec<String>>,
+    /// Ours: what a WORKSPACE_MANAGE_ALL key may do: viewer, deployer (if it is left out) or admin.
+    #[schema(value_type = Option<contract::words::PersonRole>)]
+    role: Option<String>,
     #[serde(rename = "team_id")]
     _team_id: Option<String>,
+}
+
+/// What a category of keys is here.
+fn key_kind(category: &str, role: Option<&str>) -> Result<KeyKind, Invalid> {
+    let kind = match category {
+        "PERSONAL" => KeyKind::Personal,
+        "WORKSPACE_INVOKE" | "ROUTES" => KeyKind::Workspace(Role::Invoker),
+        "WORKSPACE_EXPORT_METRICS" => KeyKind::Workspace(Role::Exporter),
+        "WORKSPACE_MANAGE_API_KEYS" => KeyKind::Workspace(Role::Keykeeper),
+        "WORKSPACE_MANAGE_ALL" => return Ok(KeyKind::Workspace(person_role(role.unwrap_or("deployer"))?)),
+        other => {
+            let problem = format!(
+                "`{other}` is not one of PERSONAL, WORKSPACE_MANAGE_ALL, WORKSPACE_EXPORT_METRICS, WORKSPACE_INVOKE, \
+                 WORKSPACE_MANAGE_API_KEYS"
+            );
+            return Err(Invalid::new("type", problem));
+        }
+    };
+    match role {
+        None => Ok(kind),
+        Some(_) => Err(Invalid::new("role", "only a key of type WORKSPACE_MANAGE_ALL has one to choose")),
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -106,22 +153,10 @@ pub async fn create(
     Extension(actor): Caller,
     Json(body): Json<Create>,
 ) -> Answer {
-    let refused = |problem: String| error::invalid(&Invalid::new("type", problem));
-    let role = match body.kind.as_str() {
-        "WORKSPACE_INVOKE" | "ROUTES" => Role::Invoker,
-        "WORKSPACE_EXPORT_METRICS" => Role::Viewer,
-        "WORKSPACE_MANAGE_ALL" => Role::Deployer,
-        "PERSONAL" | "WORKSPACE_MANAGE_API_KEYS" => Role::Admin,
-        other => {
-            return Err(refused(format!(
-                "`{other}` is not one of PERSONAL, WORKSPACE_MANAGE_ALL, WORKSPACE_EXPORT_METRICS, WORKSPACE_INVOKE, \
-                 WORKSPACE_MANAGE_API_KEYS"
-            )));
-        }
-    };
+    let kind = key_kind(&body.kind, body.role.as_deref()).map_err(|invalid| error::invalid(&invalid))?;
     let name = body.name.unwrap_or_else(|| "unnamed".into());
     let created =
-        api.control.create_key(&actor, &name, role, body.model_ids).await.map_err(|error| failure(&error))?;
+        api.control.create_key(&actor, &name, kind, body.model_ids).await.map_err(|error| failure(&error))?;
     Ok(answer::ok(&Created { api_key: created.key }))
 }
 

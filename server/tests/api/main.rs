@@ -11,6 +11,7 @@ mod doors;
 mod life;
 mod management;
 mod metrics;
+mod people;
 mod purge;
 mod push;
 mod pushes;

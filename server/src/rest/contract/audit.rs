@@ -52,9 +52,9 @@ pub struct AuditLogActor {
     #[serde(rename = "type")]
     #[schema(value_type = words::ActorType)]
     pub kind: &'static str,
-    /// Always null.
-    #[schema(required, value_type = Option<String>)]
-    pub email: Option<()>,
+    /// Of a person; null for a key of nobody's.
+    #[schema(required)]
+    pub email: Option<String>,
     #[schema(required)]
     pub api_key_prefix: Option<String>,
     #[schema(required)]
@@ -89,7 +89,7 @@ impl From<Actor> for AuditLogActor {
         };
         Self {
             kind,
-            email: None,
+            email: actor.email.as_ref().map(ToString::to_string),
             api_key_name: actor.key_prefix.is_some().then(|| actor.name.clone()),
             api_key_prefix: actor.key_prefix,
             name: actor.name,
@@ -189,10 +189,11 @@ fn key_type(was: &Value) -> &'static str {
     match (was["role"].as_str(), was["models"].is_array()) {
         (Some("invoker"), true) => "INVOKE_ALLOWED_MODELS_SERVICE_ACCOUNT",
         (Some("invoker"), false) => "INVOKE_ALL_MODELS_SERVICE_ACCOUNT",
-        (Some("viewer"), true) => "EXPORT_METRICS_ALLOWED_MODELS_SERVICE_ACCOUNT",
-        (Some("viewer"), false) => "EXPORT_METRICS_ALL_MODELS_SERVICE_ACCOUNT",
-        (Some("deployer"), _) => "CREATOR_SERVICE_ACCOUNT",
-        _ => "PERSONAL",
+        (Some("exporter"), true) => "EXPORT_METRICS_ALLOWED_MODELS_SERVICE_ACCOUNT",
+        (Some("exporter"), false) => "EXPORT_METRICS_ALL_MODELS_SERVICE_ACCOUNT",
+        (Some("keykeeper"), _) => "MANAGE_API_KEYS_SERVICE_ACCOUNT",
+        _ if was["user_id"].is_string() => "PERSONAL",
+        _ => "CREATOR_SERVICE_ACCOUNT",
     }
 }
 

@@ -78,7 +78,9 @@ words! {
     /// The order of rows by time.
     AuditLogOrder = ["DESC", "ASC"];
     /// What a key may do.
-    KeyRole = ["invoker", "viewer", "deployer", "admin"];
+    KeyRole = ["invoker", "exporter", "keykeeper", "viewer", "deployer", "admin"];
+    /// What a person may do.
+    PersonRole = ["viewer", "deployer", "admin"];
     /// What a key is for.
     APIKeyType = [
         "PERSONAL",
@@ -155,6 +157,6 @@ mod tests {
         known::<domain::Phase>(PromotionStatus::schema(), 7);
         known::<domain::CleanupStrategy>(PromotionCleanupStrategy::schema(), 3);
         known::<domain::LogLevel>(Level::schema(), 4);
-        known::<domain::Role>(KeyRole::schema(), 4);
+        known::<domain::Role>(KeyRole::schema(), 6);
     }
 }
