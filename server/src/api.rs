@@ -13,6 +13,7 @@ use http::HeaderMap;
 use crate::auth;
 use crate::picture::{Overview, Picture};
 use crate::rest::Limits;
+use crate::uses::Uses;
 
 /// The use cases with what the doors need beside them.
 pub struct Api {
@@ -21,6 +22,8 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// What models may use of the machine.
     pub host: Arc<Host>,
+    /// What replicas used when somebody looked last.
+    pub uses: Uses,
     /// Where this server is called, without a slash at the end.
     pub public_url: Arc<str>,
     /// When this server was first started.

@@ -16,7 +16,6 @@ mod sample;
 mod settings;
 mod trial;
 mod usage_log;
-mod uses;
 
 use std::sync::Arc;
 
@@ -41,15 +40,12 @@ use errors::told;
 
 pub use sample::Samples;
 pub use trial::Trial;
-pub use uses::Uses;
 
 /// The dashboard's way to the use cases.
 pub struct Dashboard {
     pub api: Arc<Api>,
     pub traffic: Arc<dyn Traffic>,
     pub rollouts: Arc<Rollouts>,
-    /// What replicas used when somebody last looked.
-    pub uses: Uses,
     pub samples: Arc<Samples>,
     /// Sends trial requests through the gateway.
     pub trial: Trial,

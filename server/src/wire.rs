@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
-use crate::backend::{Dashboard, Trial, Uses};
+use crate::backend::{Dashboard, Trial};
 use crate::changes::Changes;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
@@ -25,6 +25,7 @@ use crate::rollouts::Rollouts;
 use crate::router::{Doors, router};
 use crate::secret_key;
 use crate::uploads::{BUCKET, Grant, Grants, Uploads};
+use crate::uses::Uses;
 
 /// What starts processes, and what carries requests to them.
 pub struct Machinery {
@@ -108,6 +109,7 @@ pub async fn wire(
         runtime: machinery.runtime,
         clock: clock.clone(),
         host: machinery.host,
+        uses: Uses::default(),
         public_url: place.public_url.clone(),
         since: first_start(&store, clock.now()).await?,
         artifacts: folder.path().join("artifacts"),
@@ -118,7 +120,6 @@ pub async fn wire(
     let following = rollouts.clone().follow(store.clone(), changes.sender().subscribe());
     let secure = place.public_url.starts_with("https://");
     let backend = Arc::new(Dashboard {
-        uses: Uses::default(),
         samples: Arc::default(),
         api: api.clone(),
         traffic: machinery.traffic,

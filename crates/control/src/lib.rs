@@ -2,6 +2,7 @@
 //! engine does the rest. Doors translate, and decide nothing.
 
 mod activity;
+mod backpressure;
 mod changes;
 mod controls;
 mod deployments;
@@ -23,6 +24,7 @@ mod room;
 mod scaling;
 mod secrets;
 mod sessions;
+mod startups;
 mod switch;
 mod uploads;
 
@@ -37,4 +39,5 @@ pub use people::{Joining, People};
 pub use push::{Push, PushTarget, Pushed};
 pub use room::{Stored, StoredTotal};
 pub use sessions::NewSession;
+pub use startups::{Startup, StartupOrder, StartupPage, StartupPhase, StartupQuery};
 pub use uploads::Upload;

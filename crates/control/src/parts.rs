@@ -216,7 +216,11 @@ impl Held {
     }
 
     pub async fn save_environment(&mut self, mut environment: domain::Environment) -> Result<(), Error> {
-        written(self.tx.save_environment(&mut environment).await?)
+        written(self.tx.save_environment(&mut environment).await?)?;
+        if let Some(known) = self.state.environments.iter_mut().find(|known| known.name == environment.name) {
+            *known = environment;
+        }
+        Ok(())
     }
 
     pub async fn save_promotion(&mut self, mut promotion: domain::Promotion) -> Result<(), Error> {

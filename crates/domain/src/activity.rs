@@ -13,6 +13,8 @@ pub enum EventGroup {
     Promoted,
     ActivatedDeactivated,
     AutoscalingSettings,
+    /// Whether requests wait or are refused while all replicas are busy.
+    RequestBackpressureSettings,
     EnvironmentSettings,
     ReplicaTerminated,
     Deleted,
@@ -27,11 +29,12 @@ pub enum EventGroup {
 }
 
 impl EventGroup {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Deployed,
         Self::Promoted,
         Self::ActivatedDeactivated,
         Self::AutoscalingSettings,
+        Self::RequestBackpressureSettings,
         Self::EnvironmentSettings,
         Self::ReplicaTerminated,
         Self::Deleted,
@@ -58,6 +61,7 @@ impl EventGroup {
             | K::ModelPromotionCanceled => Self::Promoted,
             K::ModelDeploymentActivated | K::ModelDeploymentDeactivated => Self::ActivatedDeactivated,
             K::ModelDeploymentAutoscalingSettingsChanged => Self::AutoscalingSettings,
+            K::ModelDeploymentRequestBackpressureSettingsChanged => Self::RequestBackpressureSettings,
             K::EnvironmentCreated | K::EnvironmentUpdated | K::EnvironmentDeleted => {
                 Self::EnvironmentSettings
             }
@@ -84,6 +88,7 @@ impl EventGroup {
             Self::Promoted => "PROMOTED",
             Self::ActivatedDeactivated => "ACTIVATED_DEACTIVATED",
             Self::AutoscalingSettings => "AUTOSCALING_SETTINGS",
+            Self::RequestBackpressureSettings => "REQUEST_BACKPRESSURE_SETTINGS",
             Self::EnvironmentSettings => "ENVIRONMENT_SETTINGS",
             Self::ReplicaTerminated => "REPLICA_TERMINATED",
             Self::Deleted => "DELETED",
@@ -106,6 +111,7 @@ impl EventGroup {
             Self::Promoted => "Promotions",
             Self::ActivatedDeactivated => "Activate and deactivate",
             Self::AutoscalingSettings => "Scaling settings",
+            Self::RequestBackpressureSettings => "Requests while all are busy",
             Self::EnvironmentSettings => "Environments",
             Self::ReplicaTerminated => "Replicas",
             Self::Deleted => "Deletions",

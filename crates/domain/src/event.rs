@@ -22,6 +22,7 @@ pub enum EventKind {
     ModelDeploymentPatchFailed,
     ModelDeploymentDeleted,
     ModelDeploymentAutoscalingSettingsChanged,
+    ModelDeploymentRequestBackpressureSettingsChanged,
     ModelPromotionStep,
     ModelPromotionControlAction,
     ModelPromotionSucceeded,

@@ -7,6 +7,7 @@ mod activity;
 mod amount;
 mod analysis;
 mod autoscaling;
+mod backpressure;
 mod check_decision;
 mod controls;
 mod deployment;
@@ -48,6 +49,7 @@ pub use analysis::{ENOUGH, Evidence, Judgement, SideCounts, chance_of, judge};
 pub use autoscaling::{
     AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
 };
+pub use backpressure::Backpressure;
 pub use check_decision::check_decision;
 pub use controls::{Asked, Signal, ask};
 pub use deployment::{
@@ -55,7 +57,7 @@ pub use deployment::{
 };
 pub use durations::{Durations, SIZES, middle_of, size_of};
 pub use environment::{
-    CleanupStrategy, Environment, PromotionPatch, PromotionSettings, may_delete_environment,
+    CleanupStrategy, Environment, EnvironmentPatch, PromotionPatch, PromotionSettings, may_delete_environment,
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};

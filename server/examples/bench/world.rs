@@ -149,6 +149,7 @@ impl World {
             failure: None,
             compute: Default::default(),
             waiting: None,
+            backpressure: None,
             truss_hash: None,
             truss_signature: None,
             deleted_at: None,

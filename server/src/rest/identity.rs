@@ -3,6 +3,26 @@
 use super::contract::{InstanceType, Organization, Pagination, TEAM, Team, User, Users};
 use super::*;
 use serde::Serialize;
+use utoipa::ToSchema;
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/users", users, "List the people").answers::<Users>(),
+        Route::get("/users/me", me, "Read who asks").answers::<User>(),
+        Route::get("/users/{user_id}", user_of_id, "Read one of the people").answers::<User>(),
+        Route::get("/organizations/me", organization, "Read the organisation").answers::<Organization>(),
+        Route::get("/teams", teams, "List the teams").says("There is one.").answers::<Teams>(),
+        Route::get("/teams/{team_id}", team, "Read a team").answers::<Team>(),
+        Route::get("/instance_types", instance_types, "List the instance types").answers::<InstanceTypes>(),
+        Route::get(
+            "/instance_type_prices",
+            instance_type_prices,
+            "List what instance types cost by the minute",
+        )
+        .says("0 where no price is configured.")
+        .answers::<Prices>(),
+    ]
+}
 
 /// What the one organisation is called.
 const WORKSPACE: &str = "Slipway";
@@ -56,13 +76,13 @@ pub async fn organization(State(api): State<Arc<Api>>) -> Answer {
     }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Teams {
-    teams: [Team; 1],
+    teams: Vec<Team>,
 }
 
 pub async fn teams(State(api): State<Arc<Api>>) -> Answer {
-    Ok(answer::ok(&Teams { teams: [Team::only(api.since)] }))
+    Ok(answer::ok(&Teams { teams: vec![Team::only(api.since)] }))
 }
 
 pub async fn team(State(api): State<Arc<Api>>, Path(team): Path<String>) -> Answer {
@@ -77,7 +97,7 @@ pub fn no_team(team: &str) -> Response {
     answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct InstanceTypes {
     instance_types: Vec<InstanceType>,
 }
@@ -86,13 +106,13 @@ pub async fn instance_types(State(api): State<Arc<Api>>) -> Answer {
     Ok(answer::ok(&InstanceTypes { instance_types: api.host.types.iter().map(InstanceType::from).collect() }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Price {
     instance_type: InstanceType,
     price: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Prices {
     instance_types: Vec<Price>,
 }

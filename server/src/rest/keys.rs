@@ -4,33 +4,62 @@ use super::*;
 use control::KeyKind;
 use domain::{Invalid, Person, PersonId, Role, Timestamp, person_role};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::body::Json;
 
-#[derive(Serialize)]
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api_keys", list, "List the API keys").answers::<Keys>(),
+        Route::post("/api_keys", create, "Create an API key")
+            .says("Its text is in this answer and nowhere else.")
+            .body::<Create>()
+            .answers::<Created>(),
+        Route::post("/teams/{team_id}/api_keys", create_in_team, "Create an API key of a team")
+            .says("Its text is in this answer and nowhere else.")
+            .body::<Create>()
+            .answers::<Created>(),
+        Route::delete("/api_keys/{api_key_prefix}", revoke, "Revoke an API key").answers::<KeyTombstone>(),
+    ]
+}
+
+#[derive(Serialize, ToSchema)]
 struct KeyInfo {
     prefix: String,
+    #[schema(required)]
     name: Option<String>,
     #[serde(rename = "type")]
+    #[schema(value_type = contract::words::APIKeyType)]
     kind: &'static str,
+    /// The only models that it is for; null if it is for all.
+    #[schema(required)]
     model_ids: Option<Vec<String>>,
+    #[schema(required)]
     team_name: Option<&'static str>,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(required, format = DateTime)]
     last_used_at: Option<String>,
+    /// Whose it is; null unless its type is PERSONAL.
+    #[schema(required)]
     owner: Option<Owner>,
     /// Ours: what the key may do.
+    #[schema(value_type = contract::words::KeyRole)]
     role: Role,
 }
 
 /// Whose a personal key is.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = APIKeyOwner)]
 struct Owner {
     user_id: String,
+    #[schema(required)]
     email: Option<String>,
+    #[schema(required)]
     name: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Keys {
     keys: Vec<KeyInfo>,
 }
@@ -74,14 +103,18 @@ fn owner(id: &PersonId, person: Option<Person>) -> Owner {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CreateAPIKey)]
 pub struct Create {
+    #[schema(max_length = 100)]
     name: Option<String>,
     #[serde(rename = "type")]
+    #[schema(value_type = contract::words::APIKeyType)]
     kind: String,
     model_ids: Option<Vec<String>>,
     /// Ours: what a WORKSPACE_MANAGE_ALL key may do: viewer, deployer (if it is left out) or admin.
+    #[schema(value_type = Option<contract::words::PersonRole>)]
     role: Option<String>,
     #[serde(rename = "team_id")]
     _team_id: Option<String>,
@@ -109,7 +142,8 @@ fn key_kind(category: &str, role: Option<&str>) -> Result<KeyKind, Invalid> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = APIKey)]
 struct Created {
     api_key: String,
 }
@@ -126,9 +160,21 @@ pub async fn create(
     Ok(answer::ok(&Created { api_key: created.key }))
 }
 
-#[derive(Serialize)]
-struct Tombstone<'a> {
-    prefix: &'a str,
+pub async fn create_in_team(
+    state: State<Arc<Api>>,
+    caller: Caller,
+    Path(team): Path<String>,
+    body: Json<Create>,
+) -> Answer {
+    if team != contract::TEAM {
+        return Err(identity::no_team(&team));
+    }
+    create(state, caller, body).await
+}
+
+#[derive(Serialize, ToSchema)]
+struct KeyTombstone {
+    prefix: String,
 }
 
 pub async fn revoke(
@@ -137,5 +183,5 @@ pub async fn revoke(
     Path(prefix): Path<String>,
 ) -> Answer {
     api.control.revoke_key(&actor, &prefix).await.map_err(|error| failure(&error))?;
-    Ok(answer::ok(&Tombstone { prefix: &prefix }))
+    Ok(answer::ok(&KeyTombstone { prefix }))
 }

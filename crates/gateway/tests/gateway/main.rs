@@ -7,6 +7,7 @@ mod application;
 mod crowd;
 mod errors;
 mod first_answer;
+mod full;
 mod holding;
 mod passing;
 mod routing;

@@ -218,6 +218,7 @@ pub fn deployment(id: &str, replicas: &[(&str, u16)], target: Option<u32>) -> De
         id: DeploymentId::new(id),
         availability: Availability::Serving,
         concurrency_target: target,
+        rejects_when_full: false,
         replicas: replicas.iter().map(address).collect(),
         rewrite: Rewrite::default(),
     }

@@ -54,6 +54,7 @@ fn deployment(model: &Model, name: &str) -> Deployment {
         failure: None,
         compute: Default::default(),
         waiting: None,
+        backpressure: None,
         truss_hash: None,
         truss_signature: None,
         live: None,

@@ -112,6 +112,7 @@ pub async fn the_record_of_scaling_is_bounded(scratch: Scratch) {
         at: NOW.plus(at),
         deployment: one.id.clone(),
         replica: ReplicaId::new(format!("r{at}")),
+        environment: None,
         queue_ms: 1,
         spawn_ms: 2,
         load_ms: 3,
