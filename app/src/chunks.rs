@@ -8,7 +8,8 @@ use leptos::prelude::*;
 
 use crate::erase::Erase;
 use crate::pages::{
-    ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, SettingsPage, UsagePage,
+    ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, ReferencePage, SettingsPage,
+    UsagePage,
 };
 
 /// A page with code of its own.
@@ -21,6 +22,7 @@ pub enum Chunk {
     Metrics,
     Activity,
     Settings,
+    Reference,
 }
 
 /// Makes a page's view, once its code is there.
@@ -37,6 +39,7 @@ impl Chunk {
             ["models", _, "environments" | "deployments", _, "metrics"] => Some(Self::Metrics),
             ["usage"] => Some(Self::Usage),
             ["settings", _] => Some(Self::Settings),
+            ["reference"] => Some(Self::Reference),
             ["activity"] | ["models", _, "activity"] => Some(Self::Activity),
             _ => None,
         }
@@ -53,6 +56,7 @@ impl Chunk {
             Self::Metrics => "metrics",
             Self::Activity => "activity",
             Self::Settings => "settings",
+            Self::Reference => "reference",
         }
     }
 }
@@ -75,6 +79,10 @@ fn usage_view() -> AnyView {
 
 fn activity_view() -> AnyView {
     view! { <ActivityPage /> }.erased()
+}
+
+fn reference_view() -> AnyView {
+    view! { <ReferencePage /> }.erased()
 }
 
 fn settings_view() -> AnyView {
@@ -100,6 +108,7 @@ mod loading {
                 Self::Metrics => super::metrics_view,
                 Self::Activity => super::activity_view,
                 Self::Settings => super::settings_view,
+                Self::Reference => super::reference_view,
             })
         }
 
@@ -118,7 +127,7 @@ mod loading {
 
     use super::{Chunk, MakeView};
 
-    static LOADED: [OnceLock<MakeView>; 7] = [const { OnceLock::new() }; 6];
+    static LOADED: [OnceLock<MakeView>; 8] = [const { OnceLock::new() }; 8];
 
     impl Chunk {
         /// The page's view, if its code is there.
@@ -136,6 +145,7 @@ mod loading {
                 Self::Metrics => metrics().await,
                 Self::Activity => activity().await,
                 Self::Settings => settings().await,
+                Self::Reference => reference().await,
             }
             .map_err(|error| error.to_string())?;
             Ok(*LOADED[self as usize].get_or_init(|| view))
@@ -167,6 +177,11 @@ mod loading {
     #[wasm_split(activity, wasm_split_path = leptos::wasm_split, fallible)]
     fn activity() -> Result<MakeView, SplitLoaderError> {
         Ok(super::activity_view)
+    }
+
+    #[wasm_split(reference, wasm_split_path = leptos::wasm_split, fallible)]
+    fn reference() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::reference_view)
     }
 
     #[wasm_split(settings, wasm_split_path = leptos::wasm_split, fallible)]
@@ -233,6 +248,7 @@ mod tests {
         assert_eq!(Chunk::of_path("/models/abc/environments/production/metrics"), Some(Chunk::Metrics));
         assert_eq!(Chunk::of_path("/models/abc/deployments/d/metrics"), Some(Chunk::Metrics));
         assert_eq!(Chunk::of_path("/settings/keys"), Some(Chunk::Settings));
+        assert_eq!(Chunk::of_path("/reference"), Some(Chunk::Reference));
         assert_eq!(Chunk::of_path("/activity"), Some(Chunk::Activity));
         assert_eq!(Chunk::of_path("/models/abc/activity"), Some(Chunk::Activity));
         for path in ["/", "/models", "/sign-in", "/models/a/b/c", "/nowhere"] {

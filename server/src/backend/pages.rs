@@ -5,6 +5,7 @@ mod environment;
 mod holds;
 mod metrics;
 mod models;
+mod reference;
 mod scaling;
 
 pub use deployment::{deployment_page, example, log_rows, replica_row};
@@ -12,4 +13,5 @@ pub use environment::{Counts, environment_page, sample_permit};
 pub use holds::holds;
 pub use metrics::metric_points;
 pub use models::{model_page, model_row, models_headline};
+pub use reference::reference_page;
 pub use scaling::scaling_page;
