@@ -7,15 +7,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{
     AutoscalingPatch, DeploymentId, Email, EnvironmentName, InvitationId, ModelId, PersonId, PromotionPatch,
-    ReplicaId, Role, SecretName, SecretValue, Signal,
+    ReplicaId, Role, SecretName, SecretValue, Signal, Timestamp,
 };
 use http::request::Parts;
 
 use crate::error::AppError;
 use crate::view::{
     ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, KeysPage, LinkPurpose, LivePage,
-    LogCursor, LogPage, MetricsPage, ModelPage, ModelsPage, PeoplePage, ReferencePage, ReplicasNow,
-    ScalingPage, SecretsPage, SessionInfo, ShownOnce, SignIn, TryAnswer, UsagePage,
+    LogCursor, LogFilter, LogPage, LogPiece, MetricsPage, ModelPage, ModelsPage, PeoplePage, ReferencePage,
+    ReplicasNow, ScalingPage, SecretsPage, SessionInfo, ShownOnce, SignIn, TryAnswer, UsagePage,
 };
 
 /// Who asks, as the server knows it. The dashboard only carries it from [`Backend::open`] to the
@@ -39,6 +39,31 @@ impl Session {
 pub enum MetricsOf {
     Deployment(DeploymentId),
     Environment(EnvironmentName),
+}
+
+/// Which part of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogPart {
+    /// The last lines.
+    End,
+    After(LogCursor),
+    Before(LogCursor),
+}
+
+/// What was written to a log while somebody waited.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogNews {
+    pub page: LogPage,
+    /// Whether there is more to read already.
+    pub more: bool,
+}
+
+/// A log as a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFile {
+    pub name: String,
+    /// It has the lines up to this moment.
+    pub until: Timestamp,
 }
 
 /// How one promotion is to carry traffic.
@@ -144,14 +169,44 @@ pub trait Backend: Send + Sync + 'static {
         deployment: &DeploymentId,
     ) -> Result<DeploymentPage, AppError>;
 
-    /// The lines after `after`, oldest first, at most 500. From the default cursor: the last 200.
+    /// Lines of a deployment's log, oldest first.
     async fn logs(
         &self,
         session: &Session,
         model: &ModelId,
         deployment: &DeploymentId,
-        after: LogCursor,
+        filter: LogFilter,
+        part: LogPart,
     ) -> Result<LogPage, AppError>;
+
+    /// Waits until something is written after a line, and answers what the filter lets through of it: perhaps nothing.
+    async fn follow_logs(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        filter: &LogFilter,
+        after: LogCursor,
+    ) -> Result<LogNews, AppError>;
+
+    /// The file that has a deployment's log as it is at this moment.
+    async fn log_file(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<LogFile, AppError>;
+
+    /// A piece of that file: some lines after a line, oldest first, up to the moment `until`.
+    async fn log_piece(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        filter: &LogFilter,
+        after: LogCursor,
+        until: Timestamp,
+    ) -> Result<LogPiece, AppError>;
 
     /// A deployment's replicas with what they use now.
     async fn replicas(

@@ -45,8 +45,15 @@ reads! {
     model = read_model(model_id: String);
     environment = read_environment(model_id: String, environment: String);
     deployment = read_deployment(model_id: String, deployment_id: String);
-    /// The lines after a cursor.
-    logs = read_logs(model_id: String, deployment_id: String, after: i64);
+    /// The last lines of its log, or those after or before a line.
+    logs = read_logs(
+        model_id: String,
+        deployment_id: String,
+        level: String,
+        search: String,
+        after: i64,
+        before: i64
+    );
     /// How it scaled in the last hours.
     scaling = read_scaling(model_id: String, deployment_id: String, hours: u32);
     /// How the development deployment takes changes in place.

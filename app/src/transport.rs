@@ -24,6 +24,15 @@ pub fn post(path: &str, body: String) -> crate::read::Reading {
     Box::pin(SendWrapper::new(call(path.to_owned(), Some(body))))
 }
 
+#[cfg(not(feature = "ssr"))]
+fn form(fields: &[(&str, &str)]) -> String {
+    let Ok(params) = web_sys::UrlSearchParams::new() else { return String::new() };
+    for (name, value) in fields {
+        params.append(name, value);
+    }
+    String::from(params.to_string())
+}
+
 async fn call(url: String, body: Option<String>) -> Result<String, AppError> {
     let failed = |error: JsValue| {
         let message = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));

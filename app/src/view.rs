@@ -7,6 +7,7 @@ mod activity;
 mod deployment;
 mod environment;
 mod live;
+mod logs;
 mod metrics;
 mod model;
 mod people;
@@ -16,14 +17,13 @@ mod session;
 mod usage;
 
 pub use activity::{ActivityFilter, ActivityModel, ActivityPage, ActivityRow, Person, SettingChange};
-pub use deployment::{
-    CallSnippet, DeploymentPage, LogCursor, LogPage, LogRow, ReplicaRow, ReplicasNow, TryAnswer,
-};
+pub use deployment::{CallSnippet, DeploymentPage, ReplicaRow, ReplicasNow, TryAnswer};
 pub use environment::{
     Counted, Decision, EnvironmentActions, EnvironmentPage, Rollout, RolloutControls, Rung, RungState,
     SampleRun, Side,
 };
 pub use live::{ChangedFile, ChangedLine, LivePage, SinceCopy};
+pub use logs::{LogCursor, LogFilter, LogPage, LogPiece, LogRow};
 pub use metrics::{MetricMark, MetricPoint, MetricsPage, PERIODS};
 pub use model::{
     Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Making, ModelPage, ModelRow,

@@ -6,6 +6,7 @@ mod environments;
 mod errors;
 mod first_run;
 mod live;
+mod logs;
 mod making;
 mod metrics;
 pub mod pages;
@@ -18,17 +19,17 @@ mod usage_log;
 
 use std::sync::Arc;
 
-use app::backend::{Backend, MetricsOf, Session, Way};
+use app::backend::{Backend, LogFile, LogNews, LogPart, MetricsOf, Session, Way};
 use app::error::AppError;
 use app::view::{
     ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, KeysPage, LinkPurpose, LivePage,
-    LogCursor, LogPage, MetricsPage, ModelPage, ModelsPage, PeoplePage, ReferencePage, ReplicasNow,
-    ScalingPage, SecretsPage, SessionInfo, ShownOnce, SignIn, TryAnswer, UsagePage,
+    LogCursor, LogFilter, LogPage, LogPiece, MetricsPage, ModelPage, ModelsPage, PeoplePage, ReferencePage,
+    ReplicasNow, ScalingPage, SecretsPage, SessionInfo, ShownOnce, SignIn, TryAnswer, UsagePage,
 };
 use async_trait::async_trait;
 use domain::{
     Actor, AutoscalingPatch, DeploymentId, Door, Email, EnvironmentName, InvitationId, ModelId, PersonId,
-    PromotionPatch, ReplicaId, Role, SecretName, SecretValue, Signal, Traffic,
+    PromotionPatch, ReplicaId, Role, SecretName, SecretValue, Signal, Timestamp, Traffic,
 };
 use http::request::Parts;
 
@@ -226,9 +227,42 @@ impl Backend for Dashboard {
         session: &Session,
         model: &ModelId,
         deployment: &DeploymentId,
-        after: LogCursor,
+        filter: LogFilter,
+        part: LogPart,
     ) -> Result<LogPage, AppError> {
-        self.read_logs(self.actor(session)?, model, deployment, after).await
+        self.read_logs(self.actor(session)?, model, deployment, filter, part).await
+    }
+
+    async fn follow_logs(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        filter: &LogFilter,
+        after: LogCursor,
+    ) -> Result<LogNews, AppError> {
+        self.await_logs(self.actor(session)?, model, deployment, filter, after).await
+    }
+
+    async fn log_file(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+    ) -> Result<LogFile, AppError> {
+        self.begin_log_file(self.actor(session)?, model, deployment).await
+    }
+
+    async fn log_piece(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        filter: &LogFilter,
+        after: LogCursor,
+        until: Timestamp,
+    ) -> Result<LogPiece, AppError> {
+        self.write_logs(self.actor(session)?, model, deployment, filter, after, until).await
     }
 
     async fn replicas(

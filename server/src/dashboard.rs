@@ -1,20 +1,16 @@
 //! The dashboard: its pages, their functions, their files, and the streams that keep them live.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
-use app::backend::Backend;
+use app::backend::{Backend, LogFile, LogPart};
 use app::error::AppError;
-use app::view::{ActivityFilter, LogCursor};
+use app::view::{ActivityFilter, LogCursor, LogFilter};
 use app::{App, shell};
 use axum::Router;
 use axum::extract::{Path, Query, Request, State};
-use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use domain::{DeploymentId, ModelId, parse_id};
-use futures::Stream;
+use domain::{DeploymentId, Invalid, ModelId, parse_id};
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use leptos::prelude::{LeptosOptions, provide_context};
@@ -23,16 +19,15 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::changes::{self, Changes};
-use crate::{answer, site};
-
-/// How often a followed log is read.
-const LOG_PACE: Duration = Duration::from_millis(500);
+use crate::log_file::Format;
+use crate::log_stream::Following;
+use crate::{answer, log_file, log_stream, site};
 
 #[derive(Clone)]
-struct Streams {
-    backend: Arc<dyn Backend>,
+pub(crate) struct Streams {
+    pub backend: Arc<dyn Backend>,
     changes: Changes,
-    shutdown: CancellationToken,
+    pub shutdown: CancellationToken,
 }
 
 /// Pages, `/api/ui/…` and `/pkg/…`. Anything else is a page that says it does not exist.
@@ -47,6 +42,7 @@ pub fn router(backend: Arc<dyn Backend>, changes: Changes, shutdown: Cancellatio
     let streams = Router::new()
         .route("/api/ui/events", get(events))
         .route("/api/ui/log_stream", get(log_stream))
+        .route("/api/ui/log_file", get(log_file))
         .route("/api/ui/usage.csv", get(usage_file))
         .route("/api/ui/activity.csv", get(activity_file))
         .with_state(Streams { backend, changes, shutdown });
@@ -71,66 +67,72 @@ async fn events(State(streams): State<Streams>, request: Request) -> Response {
 }
 
 #[derive(Deserialize)]
-struct Follow {
-    model: String,
-    deployment: String,
-    /// Lines after this one; from the last lines on if it is left out.
+struct OfDeployment {
+    model_id: String,
+    deployment_id: String,
+    /// Lines after this one; all there are if it is left out.
     #[serde(default)]
     after: i64,
+}
+
+impl OfDeployment {
+    fn ids(&self) -> Result<(ModelId, DeploymentId), Invalid> {
+        let model = ModelId::new(parse_id("model_id", &self.model_id)?);
+        Ok((model, DeploymentId::new(parse_id("deployment_id", &self.deployment_id)?)))
+    }
 }
 
 /// A deployment's log as it is written: each event is a page of new lines.
 async fn log_stream(
     State(streams): State<Streams>,
-    Query(follow): Query<Follow>,
+    Query(of): Query<OfDeployment>,
+    Query(filter): Query<LogFilter>,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
     let Ok(session) = streams.backend.open(&parts).await else { return unauthorized() };
-    let ids = parse_id("model", &follow.model)
-        .and_then(|model| Ok((model, parse_id("deployment", &follow.deployment)?)));
-    let (model, deployment) = match ids {
-        Ok((model, deployment)) => (ModelId::new(model), DeploymentId::new(deployment)),
-        Err(invalid) => return answer::error(StatusCode::BAD_REQUEST, "INVALID", &invalid.to_string()),
+    let (model, deployment) = match of.ids() {
+        Ok(ids) => ids,
+        Err(invalid) => return refused(&invalid.into(), "INVALID"),
     };
+    let after = log_stream::resumed(&parts.headers).unwrap_or(LogCursor(of.after));
     // What can't be read at all is an answer, not a stream that breaks off.
-    let first = streams.backend.logs(&session, &model, &deployment, LogCursor(follow.after)).await;
+    let part = LogPart::After(LogCursor(i64::MAX));
+    let first = streams.backend.logs(&session, &model, &deployment, filter.clone(), part).await;
     if let Err(error) = first {
-        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        return answer::error(status, "LOGS", &error.to_string());
+        return refused(&error, "LOGS");
     }
-    changes::answer(lines(streams, session, model, deployment, LogCursor(follow.after)))
+    let following = Following { streams, parts, session, model, deployment, filter, after };
+    changes::answer(log_stream::events(following))
 }
 
-fn lines(
-    streams: Streams,
-    session: app::backend::Session,
-    model: ModelId,
-    deployment: DeploymentId,
-    after: LogCursor,
-) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    futures::stream::unfold((streams, after, true), move |(streams, mut after, mut first)| {
-        let (session, model, deployment) = (session.clone(), model.clone(), deployment.clone());
-        async move {
-            loop {
-                if !first {
-                    tokio::select! {
-                        () = streams.shutdown.cancelled() => return None,
-                        () = tokio::time::sleep(LOG_PACE) => {}
-                    }
-                }
-                first = false;
-                // A deployment that is deleted meanwhile ends its stream.
-                let page = streams.backend.logs(&session, &model, &deployment, after).await.ok()?;
-                if page.lines.is_empty() {
-                    continue;
-                }
-                after = page.next;
-                let event = Event::default().json_data(&page).unwrap_or_default();
-                return Some((Ok(event), (streams, after, first)));
-            }
-        }
-    })
+/// A deployment's log as a file, as far as it is kept.
+async fn log_file(
+    State(streams): State<Streams>,
+    Query(of): Query<OfDeployment>,
+    Query(filter): Query<LogFilter>,
+    request: Request,
+) -> Response {
+    let (parts, _) = request.into_parts();
+    let Ok(session) = streams.backend.open(&parts).await else { return unauthorized() };
+    let (model, deployment) = match of.ids() {
+        Ok(ids) => ids,
+        Err(invalid) => return refused(&invalid.into(), "INVALID"),
+    };
+    let LogFile { name, until } = match streams.backend.log_file(&session, &model, &deployment).await {
+        Ok(file) => file,
+        Err(error) => return refused(&error, "LOGS"),
+    };
+    let backend = streams.backend;
+    let next = move |after: LogCursor| {
+        let (backend, session, filter) = (backend.clone(), session.clone(), filter.clone());
+        let (model, deployment) = (model.clone(), deployment.clone());
+        async move { backend.log_piece(&session, &model, &deployment, &filter, after, until).await }
+    };
+    match next(LogCursor(of.after)).await {
+        Ok(first) => log_file::answer(&name, Format::Text, first, next),
+        Err(error) => refused(&error, "LOGS"),
+    }
 }
 
 #[derive(Deserialize)]
@@ -191,11 +193,13 @@ fn file(written: Result<(String, String), AppError>, code: &str) -> Response {
             text,
         )
             .into_response(),
-        Err(error) => {
-            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            answer::error(status, code, &error.to_string())
-        }
+        Err(error) => refused(&error, code),
     }
+}
+
+fn refused(error: &AppError, code: &str) -> Response {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer::error(status, code, &error.to_string())
 }
 
 fn unauthorized() -> Response {

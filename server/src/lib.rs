@@ -25,6 +25,8 @@ mod keys;
 mod live;
 pub mod load;
 pub mod local;
+mod log_file;
+mod log_stream;
 mod looks;
 pub mod machine;
 pub mod picture;

@@ -118,19 +118,23 @@ pub async fn wire(
     });
     let rollouts = Rollouts::new(machinery.traffic.clone(), clock.now());
     let following = rollouts.clone().follow(store.clone(), changes.sender().subscribe());
+    let secure = place.public_url.starts_with("https://");
     let backend = Arc::new(Dashboard {
         samples: Arc::default(),
         api: api.clone(),
         traffic: machinery.traffic,
         rollouts,
         trial: Trial { address: place.address, key: place.trial_key.clone(), clock: clock.clone() },
-        secure: place.public_url.starts_with("https://"),
+        secure,
     });
+    let encrypted = config.tls.iter().flat_map(|tls| &tls.listen);
+    let listen: Vec<SocketAddr> = config.listen.iter().chain(encrypted).copied().collect();
     let router = router(Doors {
         api,
         backend,
         changes,
-        names: Names::new(&place.public_url, config.domain.as_deref(), &config.listen),
+        names: Names::new(&place.public_url, config.domain.as_deref(), &listen),
+        secure,
         store,
         uploads: Uploads { grants: Arc::new(Given(control.clone())), clock, folder: folder.uploads() },
         local_secret: place.local_secret.clone(),

@@ -1,148 +1,152 @@
 //! The log of a deployment, followed while the page is open.
 
-use crate::read::{self, decode};
-use domain::{LogLevel, LogSource};
-use gloo_timers::callback::Interval;
+mod lines;
+mod pane;
+mod sheet;
+mod stream;
+
+use leptos::ev::SubmitEvent;
 use leptos::html;
 use leptos::prelude::*;
-use leptos::task::spawn_local;
+use leptos_router::NavigateOptions;
+use leptos_router::hooks::{use_location, use_navigate, use_query_map};
+use leptos_router::params::ParamsMap;
 
-use crate::clock::{absolute, machine, time_of_day};
+use crate::erase::Erase;
+use crate::read::{self, Loaded, decode};
+use crate::view::{LogFilter, LogPage};
+use lines::LogLines;
 
-use crate::view::{LogPage, LogRow};
+/// The least levels to choose from, with what they are called.
+const LEVELS: [(&str, &str); 5] = [
+    ("", "All levels"),
+    ("DEBUG", "Debug and above"),
+    ("INFO", "Info and above"),
+    ("WARNING", "Warnings and errors"),
+    ("ERROR", "Errors"),
+];
 
-/// How often new lines are asked for.
-const EVERY_MS: u32 = 1500;
-/// As many lines as the page keeps; older ones are in the API.
-const KEPT: usize = 2000;
-/// Nearer to the end than this counts as at the end, in pixels.
-const AT_END: i32 = 40;
+/// How the reader wants to see it; kept while the filter changes.
+#[derive(Clone, Copy)]
+struct Choices {
+    /// New lines come as they are written.
+    tail: RwSignal<bool>,
+    /// Long lines go on in the next row, and not to the side.
+    wrap: RwSignal<bool>,
+    /// New lines are told to whoever hears the page.
+    aloud: RwSignal<bool>,
+}
 
 #[component]
-pub fn LogView(model_id: String, deployment_id: String, initial: LogPage) -> impl IntoView {
-    let lines = RwSignal::new(initial.lines);
-    let filter = RwSignal::new(String::new());
-    let node = NodeRef::<html::Div>::new();
-    // A timer can't cross the server's threads, and there is nobody to follow for there.
-    if cfg!(feature = "hydrate") {
-        follow(model_id, deployment_id, initial.next.0, lines, node);
-    }
-
-    let shown = move || {
-        let wanted = filter.get().to_ascii_lowercase();
-        lines.with(|lines| {
-            lines
-                .iter()
-                .filter(|line| wanted.is_empty() || line.message.to_ascii_lowercase().contains(&wanted))
-                .cloned()
-                .collect::<Vec<_>>()
+pub fn LogView(model_id: String, deployment_id: String) -> impl IntoView {
+    provide_context(Choices {
+        tail: RwSignal::new(true),
+        wrap: RwSignal::new(true),
+        aloud: RwSignal::new(false),
+    });
+    let query = use_query_map();
+    let filter = Memo::new(move |_| {
+        query.with(|query| LogFilter {
+            level: query.get("level").unwrap_or_default(),
+            search: query.get("search").unwrap_or_default(),
         })
-    };
-    let empty = move || {
-        if lines.with(Vec::is_empty) {
-            Some("No lines yet. What the build and the replicas print appears here.")
-        } else if shown().is_empty() {
-            Some("No line has this text.")
-        } else {
-            None
-        }
-    };
+    });
+    let which = Memo::new(move |_| {
+        let LogFilter { level, search } = filter.get();
+        vec![model_id.clone(), deployment_id.clone(), level, search]
+    });
     view! {
-        <div class="log-tools">
-            <label class="field inline">
-                <span>"Filter"</span>
-                <input type="search" bind:value=filter autocomplete="off" spellcheck="false" />
-            </label>
-            <p class="hint">{move || format!("{} of {} lines", shown().len(), lines.with(Vec::len))}</p>
-        </div>
-        <div class="log" role="log" aria-label="Logs" tabindex="0" node_ref=node>
-            <For each=shown key=|line| line.id.clone() let(line)>
-                <Line line=line />
-            </For>
-            {move || empty().map(|text| view! { <p class="none">{text}</p> })}
-        </div>
-    }
-}
-
-#[component]
-fn Line(line: LogRow) -> impl IntoView {
-    let LogRow { at, level, source, replica, message, .. } = line;
-    let level = match level {
-        Some(LogLevel::Error) => "error",
-        Some(LogLevel::Warning) => "warning",
-        Some(LogLevel::Debug) => "debug",
-        _ => "info",
-    };
-    let from = match (source, replica) {
-        (LogSource::Build, _) => "build".to_owned(),
-        (LogSource::Platform, _) => "slipway".to_owned(),
-        (LogSource::Replica, replica) => replica.unwrap_or_default(),
-    };
-    view! {
-        <p class="line" data-level=level>
-            <time datetime=machine(at) title=absolute(at)>
-                {time_of_day(at)}
-            </time>
-            <span class="from">{from}</span>
-            <span class="message">{message}</span>
-        </p>
-    }
-}
-
-/// Asks for the lines after the last one, and stays at the end if the reader was there.
-fn follow(
-    model_id: String,
-    deployment_id: String,
-    start: i64,
-    lines: RwSignal<Vec<LogRow>>,
-    node: NodeRef<html::Div>,
-) {
-    let cursor = StoredValue::new(start);
-    let busy = StoredValue::new(false);
-    let timer = StoredValue::new_local(None::<Interval>);
-    Effect::new(move || {
-        scroll_to_end(node);
-        let (model_id, deployment_id) = (model_id.clone(), deployment_id.clone());
-        timer.set_value(Some(Interval::new(EVERY_MS, move || {
-            if document().hidden() || busy.try_get_value() != Some(false) {
-                return;
+        <FilterForm filter=filter />
+        <Loaded
+            which=which
+            read=|which| {
+                let [model, deployment, level, search] = which.try_into().unwrap_or_default();
+                read::logs(model, deployment, level, search, 0, 0)
             }
-            busy.set_value(true);
-            let (model_id, deployment_id) = (model_id.clone(), deployment_id.clone());
-            spawn_local(async move {
-                let Some(after) = cursor.try_get_value() else { return };
-                if let Ok(text) = read::logs(model_id, deployment_id, after).await
-                    && let Ok(page) = decode::<LogPage>(&text)
-                    && !page.lines.is_empty()
-                {
-                    let at_end = is_at_end(node);
-                    cursor.try_set_value(page.next.0);
-                    lines.try_update(|lines| {
-                        lines.extend(page.lines);
-                        let excess = lines.len().saturating_sub(KEPT);
-                        lines.drain(..excess);
-                    });
-                    if at_end {
-                        request_animation_frame(move || scroll_to_end(node));
-                    }
-                }
-                busy.try_set_value(false);
-            });
-        })));
-    });
-    on_cleanup(move || {
-        timer.try_set_value(None);
-    });
+            body=|text| {
+                let initial = decode::<LogPage>(text)?;
+                Ok(view! { <LogLines initial=initial /> }.erased())
+            }
+        />
+    }
 }
 
-fn is_at_end(node: NodeRef<html::Div>) -> bool {
-    node.try_get_untracked()
-        .flatten()
-        .is_none_or(|log| log.scroll_height() - log.scroll_top() - log.client_height() < AT_END)
+/// What is searched for stays in the address, so it can be sent to somebody, and works without JavaScript.
+#[component]
+fn FilterForm(filter: Memo<LogFilter>) -> impl IntoView {
+    let navigate = use_navigate();
+    let path = use_location().pathname;
+    let (level, search) = (NodeRef::<html::Select>::new(), NodeRef::<html::Input>::new());
+    let apply = Callback::new(move |()| {
+        let (Some(level), Some(search)) = (level.get_untracked(), search.get_untracked()) else { return };
+        let address = address(&path.get_untracked(), &level.value(), search.value().trim());
+        navigate(&address, NavigateOptions { scroll: false, replace: true, ..NavigateOptions::default() });
+    });
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        apply.run(());
+    };
+    let options = LEVELS
+        .map(|(name, title)| {
+            view! {
+                <option value=name selected=move || filter.with(|filter| filter.level == name)>
+                    {title}
+                </option>
+            }
+        })
+        .collect_view();
+    let is_filtered = Memo::new(move |_| filter.with(|filter| *filter != LogFilter::default()));
+    let all = move || address(&path.get(), "", "");
+    view! {
+        <form class="log-tools" method="get" action="#logs" role="search" aria-label="Filter the log" on:submit=submit>
+            <label class="field inline">
+                <span>"Level"</span>
+                <select name="level" node_ref=level on:change=move |_| apply.run(())>
+                    {options}
+                </select>
+            </label>
+            <label class="field inline wide">
+                <span>"Search"</span>
+                <input
+                    type="search"
+                    name="search"
+                    node_ref=search
+                    prop:value=move || filter.with(|filter| filter.search.clone())
+                    value=filter.with_untracked(|filter| filter.search.clone())
+                    placeholder="words -without \"a text\" replica:id request:id /expression/"
+                    maxlength="1000"
+                    autocomplete="off"
+                    spellcheck="false"
+                />
+            </label>
+            <button type="submit" class="plain">
+                "Filter"
+            </button>
+            {move || is_filtered.get().then(|| view! { <a href=all>"Show all lines"</a> })}
+        </form>
+    }
 }
 
-fn scroll_to_end(node: NodeRef<html::Div>) {
-    if let Some(log) = node.try_get_untracked().flatten() {
-        log.set_scroll_top(log.scroll_height());
+/// The page with this filter, at its log.
+fn address(path: &str, level: &str, search: &str) -> String {
+    let mut map = ParamsMap::new();
+    for (name, value) in [("level", level), ("search", search)] {
+        if !value.is_empty() {
+            map.insert(name, value.to_owned());
+        }
+    }
+    format!("{path}{}#logs", map.to_query_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_what_is_searched_for() {
+        assert_eq!(address("/models/m/logs/d", "", ""), "/models/m/logs/d#logs");
+        let found = address("/d", "ERROR", "a b");
+        assert!(found.starts_with("/d?") && found.ends_with("#logs"), "{found}");
+        assert!(found.contains("level=ERROR") && found.contains("search=a%20b"), "{found}");
     }
 }

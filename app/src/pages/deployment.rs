@@ -1,4 +1,4 @@
-//! One deployment: how it stands, its replicas and logs, how to call it.
+//! One deployment: how it stands, its replicas and log, how to call it.
 
 use crate::erase::Erase;
 use crate::post::Post;
@@ -43,8 +43,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
     let (model_id, id) = (initial.model_id.clone(), initial.id.clone());
     let model_name = initial.model_name.clone();
     let development = initial.is_development;
-    let (logs, example, snippets) =
-        (initial.logs.clone(), initial.example_input.clone(), initial.snippets.clone());
+    let (example, snippets) = (initial.example_input.clone(), initial.snippets.clone());
     let metrics = format!("{}/metrics", deployment_path(&model_id, &id));
     let created = (initial.created_at, initial.created_by.clone());
     let moving = |page: &view::DeploymentPage| {
@@ -135,7 +134,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
 
         <section aria-labelledby="logs">
             <h2 id="logs">"Logs"</h2>
-            <LogView model_id=model_id.clone() deployment_id=id.clone() initial=logs />
+            <LogView model_id=model_id.clone() deployment_id=id.clone() />
         </section>
 
         <div class="columns">

@@ -12,8 +12,8 @@ use crate::view::{
 #[cfg(feature = "ssr")]
 use {
     super::door::*,
-    crate::backend::MetricsOf,
-    crate::view::{ActivityFilter, LogCursor},
+    crate::backend::{LogPart, MetricsOf},
+    crate::view::{ActivityFilter, LogCursor, LogFilter},
     domain::*,
 };
 
@@ -56,7 +56,7 @@ pub async fn read_environment(model_id: String, environment: String) -> Result<E
     )
 }
 
-/// One deployment: replicas, logs, how to call it, settings.
+/// One deployment: replicas, how to call it, settings.
 #[server(prefix = "/api/ui", endpoint = "deployment", input = GetUrl)]
 pub async fn read_deployment(model_id: String, deployment_id: String) -> Result<DeploymentPage, AppError> {
     close(
@@ -70,15 +70,31 @@ pub async fn read_deployment(model_id: String, deployment_id: String) -> Result<
     )
 }
 
-/// The log lines after a cursor, oldest first; `after=0` begins with the last lines.
+/// Lines of a deployment's log, oldest first: the last ones, those after a line (`after`) or those before one (`before`); a
+/// line is named by its nanoseconds since 1970. `level` is the least level (DEBUG, INFO, WARNING, ERROR); `search` has words
+/// and `"texts"` that must occur, those led by `-` that must not, `replica:ID`, `request:ID` and `/expression/`.
 #[server(prefix = "/api/ui", endpoint = "logs", input = GetUrl)]
-pub async fn read_logs(model_id: String, deployment_id: String, after: i64) -> Result<LogPage, AppError> {
+pub async fn read_logs(
+    model_id: String,
+    deployment_id: String,
+    #[server(default)] level: String,
+    #[server(default)] search: String,
+    #[server(default)] after: i64,
+    #[server(default)] before: i64,
+) -> Result<LogPage, AppError> {
     close(
         async {
             let door = door().await?;
             let model = ModelId::new(parse_id("model_id", &model_id)?);
             let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
-            door.backend.logs(&door.session, &model, &deployment, LogCursor(after)).await
+            let part = match (after, before) {
+                (0, 0) => LogPart::End,
+                (after, 0) => LogPart::After(LogCursor(after)),
+                (0, before) => LogPart::Before(LogCursor(before)),
+                _ => return Err(AppError::invalid("before", "can't be given together with `after`")),
+            };
+            let filter = LogFilter { level, search };
+            door.backend.logs(&door.session, &model, &deployment, filter, part).await
         }
         .await,
     )

@@ -1,6 +1,6 @@
-//! One deployment: its replicas, logs, how to call it, its settings.
+//! One deployment: its replicas, how to call it, its settings.
 
-use domain::{AutoscalingSettings, DeploymentStatus, LogLevel, LogSource, ReplicaState, Timestamp};
+use domain::{AutoscalingSettings, DeploymentStatus, ReplicaState, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Actions, Making, Permit, PromoteChoices, Replicas};
@@ -32,8 +32,6 @@ pub struct DeploymentPage {
     pub example_input: String,
     /// Whether *Try it* can be used.
     pub try_it: Permit,
-    /// The last lines, oldest first.
-    pub logs: LogPage,
     /// Nothing until it has finished deploying.
     pub autoscaling: Option<AutoscalingSettings>,
     pub may_change_autoscaling: Permit,
@@ -73,30 +71,6 @@ pub struct CallSnippet {
     /// `curl`, `Python`.
     pub language: String,
     pub code: String,
-}
-
-/// Where a reader of the log is: everything up to this line was read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct LogCursor(pub i64);
-
-/// Some lines, and where to go on.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct LogPage {
-    pub lines: Vec<LogRow>,
-    pub next: LogCursor,
-}
-
-/// One line of the log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LogRow {
-    /// Nanoseconds since 1970, as text: it names the line, and JavaScript's numbers would round it.
-    pub id: String,
-    pub at: Timestamp,
-    pub level: Option<LogLevel>,
-    pub source: LogSource,
-    pub replica: Option<String>,
-    pub message: String,
 }
 
 /// What a trial request brought back.

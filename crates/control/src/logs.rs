@@ -1,9 +1,13 @@
-use domain::{Action, Actor, DeploymentId, LogLine, LogQuery, ModelId, RuntimeError};
+use domain::{Action, Actor, DeploymentId, LogLine, LogNews, LogQuery, ModelId, RuntimeError};
 
 use crate::{ControlPlane, Error};
 
 /// The longest window one question may span, in milliseconds: a week.
 const LONGEST_WINDOW: i64 = 7 * 86_400_000;
+/// How many texts must occur at most, and how many must not.
+const TEXTS: usize = 8;
+/// The longest text, pattern or id, in characters.
+const LONGEST_TEXT: usize = 256;
 
 impl ControlPlane {
     /// Lines of a deployment's log.
@@ -14,16 +18,43 @@ impl ControlPlane {
         deployment: &DeploymentId,
         query: &LogQuery,
     ) -> Result<Vec<LogLine>, Error> {
+        self.may_read_logs(actor, model, deployment, query).await?;
+        self.parts.runtime.logs(deployment, query).await.map_err(failed)
+    }
+
+    /// Waits for what is written to a deployment's log after the query's moment. A deployment that is deleted meanwhile
+    /// is not found by the next question.
+    pub async fn follow_logs(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        query: &LogQuery,
+    ) -> Result<LogNews, Error> {
+        self.may_read_logs(actor, model, deployment, query).await?;
+        self.parts.runtime.follow(deployment, query).await.map_err(failed)
+    }
+
+    async fn may_read_logs(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        deployment: &DeploymentId,
+        query: &LogQuery,
+    ) -> Result<(), Error> {
         self.may(actor, Action::View)?;
         let state = self.model(actor, model).await?;
         if !state.deployments.iter().any(|found| &found.id == deployment && found.deleted_at.is_none()) {
             return Err(Error::NotFound(format!("{} has no deployment `{deployment}`", state.model.name)));
         }
-        check(query)?;
-        self.parts.runtime.logs(deployment, query).await.map_err(|error| match error {
-            RuntimeError::Refused(problem) => domain::Invalid::new("search_pattern", problem).into(),
-            RuntimeError::Retryable(problem) => Error::Internal(problem),
-        })
+        Ok(check(query)?)
+    }
+}
+
+fn failed(error: RuntimeError) -> Error {
+    match error {
+        RuntimeError::Refused(problem) => domain::Invalid::new("search_pattern", problem).into(),
+        RuntimeError::Retryable(problem) => Error::Internal(problem),
     }
 }
 
@@ -39,15 +70,23 @@ fn check(query: &LogQuery) -> Result<(), domain::Invalid> {
             return Err(domain::Invalid::new("start_epoch_millis", "a window has at most 7 days"));
         }
     }
+    let too_long = |text: &String| text.chars().count() > LONGEST_TEXT;
     for (field, list) in [("includes", &query.includes), ("excludes", &query.excludes)] {
-        if list.len() > 8 {
-            return Err(domain::Invalid::new(
-                field,
-                format!("{} texts are given, at most 8 are allowed", list.len()),
-            ));
+        if list.len() > TEXTS {
+            let problem = format!("{} texts are given, at most {TEXTS} are allowed", list.len());
+            return Err(domain::Invalid::new(field, problem));
         }
-        if list.iter().any(|text| text.len() > 256) {
-            return Err(domain::Invalid::new(field, "a text has at most 256 characters"));
+        if list.iter().any(too_long) {
+            return Err(domain::Invalid::new(field, format!("a text has at most {LONGEST_TEXT} characters")));
+        }
+    }
+    for (field, text) in [
+        ("replica", &query.replica),
+        ("request_id", &query.request_id),
+        ("search_pattern", &query.search_pattern),
+    ] {
+        if text.as_ref().is_some_and(too_long) {
+            return Err(domain::Invalid::new(field, format!("has more than {LONGEST_TEXT} characters")));
         }
     }
     Ok(())

@@ -40,6 +40,9 @@ pub struct LogQuery {
     pub end: Option<Timestamp>,
     /// Only lines after this nanosecond, for following.
     pub after_nanos: Option<i64>,
+    /// Only lines before this nanosecond, for reading back page by page.
+    #[serde(default)]
+    pub before_nanos: Option<i64>,
     /// 1 to 1000.
     pub limit: usize,
     /// Oldest first if true.
@@ -52,6 +55,22 @@ pub struct LogQuery {
     pub search_pattern: Option<String>,
     pub includes: Vec<String>,
     pub excludes: Vec<String>,
+    /// Takes upper and lower case for the same, in the pattern and the texts.
+    #[serde(default)]
+    pub ignore_case: bool,
+}
+
+/// What was written to a log after a moment (semantics: Logs).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LogNews {
+    /// Oldest first.
+    pub lines: Vec<LogLine>,
+    /// Lines before these that were asked for, too, and are left out: the reader was too far behind.
+    pub left_out: u64,
+    /// Everything up to this nanosecond has been looked at; here reading goes on.
+    pub read_to: i64,
+    /// Whether there was more to read already.
+    pub more: bool,
 }
 
 impl Default for LogQuery {
@@ -60,6 +79,7 @@ impl Default for LogQuery {
             start: None,
             end: None,
             after_nanos: None,
+            before_nanos: None,
             limit: 500,
             ascending: false,
             min_level: None,
@@ -68,6 +88,7 @@ impl Default for LogQuery {
             search_pattern: None,
             includes: Vec::new(),
             excludes: Vec::new(),
+            ignore_case: false,
         }
     }
 }

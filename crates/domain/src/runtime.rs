@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{
-    ArtifactId, Deployment, DeploymentId, EnvironmentName, Holding, LogLine, LogQuery, ModelId,
+    ArtifactId, Deployment, DeploymentId, EnvironmentName, Holding, LogLine, LogNews, LogQuery, ModelId,
     ObservedReplica, ReplicaId, Reserved, SecretValue, Seen,
 };
 
@@ -121,7 +121,7 @@ pub struct ReplicaUse {
 
 /// Starts, watches and stops replicas, and prepares what they need.
 ///
-/// Every call but [`Runtime::build`] returns at once. Whatever changes later (a process listens, is ready, exits)
+/// Every call but [`Runtime::build`] and [`Runtime::follow`] returns at once. Whatever changes later (a process listens, is ready, exits)
 /// is told by waking the model; [`Runtime::observe`] then gives the facts.
 #[async_trait]
 pub trait Runtime: Send + Sync {
@@ -168,6 +168,11 @@ pub trait Runtime: Send + Sync {
 
     /// The lines of a deployment's log, of builds and replicas together.
     async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, RuntimeError>;
+
+    /// Waits until something is written after [`LogQuery::after_nanos`], and answers the lines of it that the query asks
+    /// for: from the oldest on, at most [`LogQuery::limit`]. A reader who is far behind gets the newest instead, and how
+    /// many were left out. May answer without lines, when none of those written is asked for.
+    async fn follow(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogNews, RuntimeError>;
 
     /// Adds a line of Slipway's own to a deployment's log.
     async fn note(&self, deployment: &DeploymentId, line: &str);

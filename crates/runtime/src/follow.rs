@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use domain::ReplicaId;
 use rustix::fs::{FallocateFlags, fallocate};
 
-use crate::parse::{Parsed, parse};
+use crate::parse::{Parsed, TRACEBACK, parse};
 
 /// Read at once, at most; the rest waits for the next turn.
 const CHUNK: u64 = 1 << 20;
@@ -16,6 +16,8 @@ const CHUNK: u64 = 1 << 20;
 const FREE_BEYOND: u64 = 4 << 20;
 /// A line without an end is taken as one beyond this many bytes.
 const LONGEST_LINE: usize = 64 * 1024;
+/// Lines of a traceback that are kept together.
+const LONGEST_TRACEBACK: usize = 200;
 /// Messages remembered, to say why a process ended.
 const REMEMBERED: usize = 60;
 
@@ -34,6 +36,9 @@ struct Output {
     /// How much of it was given back to the disk.
     freed: u64,
     partial: Vec<u8>,
+    /// A traceback that has begun, and its bytes: it is one line of the log.
+    traceback: Vec<String>,
+    traceback_bytes: u64,
 }
 
 pub(crate) const OUTPUTS: [&str; 2] = ["out.log", "err.log"];
@@ -50,6 +55,8 @@ impl Follower {
                 offset: saved.next().unwrap_or(0),
                 freed: 0,
                 partial: Vec::new(),
+                traceback: Vec::new(),
+                traceback_bytes: 0,
             })
             .into();
         Self { replica, outputs, offsets, last: VecDeque::new() }
@@ -68,9 +75,7 @@ impl Follower {
             }
         }
         if moved {
-            // Only whole lines count as read: a former server's half line is read again from its beginning.
-            let read = |output: &Output| output.offset - output.partial.len() as u64;
-            let text: Vec<String> = self.outputs.iter().map(|output| read(output).to_string()).collect();
+            let text: Vec<String> = self.outputs.iter().map(|output| output.taken().to_string()).collect();
             if let Err(error) = std::fs::write(&self.offsets, text.join(" ")) {
                 tracing::debug!(%error, "could not save how far an output was read");
             }
@@ -87,13 +92,18 @@ impl Follower {
 }
 
 impl Output {
+    /// Up to where lines were handed on: what was only begun is read again by the next server, from its beginning.
+    fn taken(&self) -> u64 {
+        self.offset - self.partial.len() as u64 - self.traceback_bytes
+    }
+
     /// Whether anything was read.
     fn read(&mut self, lines: &mut Vec<String>, ended: bool) -> io::Result<bool> {
         let mut any = false;
         loop {
             let size = std::fs::metadata(&self.path)?.len();
             if size < self.offset {
-                (self.offset, self.freed) = (0, 0);
+                (self.offset, self.freed, self.traceback_bytes) = (0, 0, 0);
                 self.partial.clear();
             }
             if size == self.offset {
@@ -114,7 +124,12 @@ impl Output {
             }
         }
         if ended && !self.partial.is_empty() {
-            lines.push(String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned());
+            let rest = std::mem::take(&mut self.partial);
+            self.take(String::from_utf8_lossy(&rest).into_owned(), rest.len(), lines);
+        }
+        // Nothing more of it came in this while.
+        if ended || !any {
+            self.end_traceback(lines);
         }
         if self.offset - self.freed > FREE_BEYOND {
             self.free()?;
@@ -126,9 +141,8 @@ impl Output {
     fn free(&mut self) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(&self.path)?;
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        // A half line stays: the next server begins with it.
-        let read = self.offset - self.partial.len() as u64;
-        if fallocate(&file, hole, 0, read).is_err() && self.partial.is_empty() {
+        let read = self.taken();
+        if fallocate(&file, hole, 0, read).is_err() && read == self.offset {
             // A file system without holes: emptied, and the process, which appends, begins anew.
             file.set_len(0)?;
             self.offset = 0;
@@ -144,11 +158,32 @@ impl Output {
             if whole || self.partial.len() > LONGEST_LINE {
                 let line = std::mem::take(&mut self.partial);
                 let text = String::from_utf8_lossy(&line);
-                let text = text.trim_end_matches(['\n', '\r']);
-                if !text.is_empty() {
-                    lines.push(text.to_owned());
-                }
+                self.take(text.trim_end_matches(['\n', '\r']).to_owned(), line.len(), lines);
             }
+        }
+    }
+
+    /// A whole line: handed on, or part of a traceback, which goes to the first line that is not indented.
+    fn take(&mut self, line: String, bytes: usize, lines: &mut Vec<String>) {
+        let begins = self.traceback.is_empty();
+        if begins && !line.starts_with(TRACEBACK) {
+            if !line.is_empty() {
+                lines.push(line);
+            }
+            return;
+        }
+        self.traceback_bytes += bytes as u64;
+        let goes_on = begins || line.is_empty() || line.starts_with([' ', '\t']);
+        self.traceback.push(line);
+        if !goes_on || self.traceback.len() >= LONGEST_TRACEBACK {
+            self.end_traceback(lines);
+        }
+    }
+
+    fn end_traceback(&mut self, lines: &mut Vec<String>) {
+        if !self.traceback.is_empty() {
+            lines.push(std::mem::take(&mut self.traceback).join("\n"));
+            self.traceback_bytes = 0;
         }
     }
 }
@@ -174,5 +209,30 @@ mod tests {
         assert_eq!(texts(follower.read(false)), ["three"]);
         write!(out, "end").unwrap();
         assert_eq!(texts(follower.read(true)), ["end"]);
+    }
+
+    #[test]
+    fn a_traceback_is_one_line_however_it_arrives() {
+        let folder = tempfile::tempdir().unwrap();
+        File::create(folder.path().join("out.log")).unwrap();
+        let mut err = File::create(folder.path().join("err.log")).unwrap();
+        let id = ReplicaId::new("abcde");
+        let texts = |lines: Vec<Parsed>| lines.into_iter().map(|line| line.message).collect::<Vec<_>>();
+        let mut follower = Follower::open(folder.path(), id.clone());
+        let begin = "Traceback (most recent call last):\n  File \"m.py\", line 1\n";
+        let whole = format!("{begin}    load()\nValueError: no weights");
+        write!(err, "before\n{begin}").unwrap();
+        assert_eq!(texts(follower.read(false)), ["before"]);
+        // The next server reads what was only begun.
+        let mut follower = Follower::open(folder.path(), id);
+        assert!(follower.read(false).is_empty());
+        write!(err, "    load()\nValueError: no weights\nafter\n").unwrap();
+        let lines = follower.read(false);
+        assert_eq!(lines[0].level, Some(domain::LogLevel::Error));
+        assert_eq!(texts(lines), [whole, "after".to_owned()]);
+        // One that is left unfinished is not held back for long.
+        write!(err, "{begin}").unwrap();
+        assert!(follower.read(false).is_empty());
+        assert_eq!(texts(follower.read(false)), [begin.trim_end()]);
     }
 }

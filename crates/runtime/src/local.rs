@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, EnvironmentName, Holding, LogLevel,
-    LogLine, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, ReplicaUse,
-    Runtime, RuntimeError, Seen, StopReason, StorageUse, Wake,
+    LogLine, LogNews, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState,
+    ReplicaUse, Runtime, RuntimeError, Seen, StopReason, StorageUse, Wake,
 };
 use rustix::process::Signal;
 use tokio::sync::watch;
@@ -403,6 +403,10 @@ impl Runtime for LocalRuntime {
         tokio::task::spawn_blocking(move || logs.read(&deployment, &query).map_err(RuntimeError::Refused))
             .await
             .map_err(|error| RuntimeError::Retryable(error.to_string()))?
+    }
+
+    async fn follow(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogNews, RuntimeError> {
+        self.logs.clone().follow(deployment, query).await
     }
 
     async fn note(&self, deployment: &DeploymentId, line: &str) {

@@ -6,11 +6,12 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{Clock, DeploymentId, LogLine, LogQuery, LogSource, Timestamp};
+use domain::{Clock, DeploymentId, LogLine, LogNews, LogQuery, LogSource, RuntimeError, Timestamp};
 
 use crate::files::{Files, make_private};
+use crate::news::News;
 use crate::parse::Parsed;
-use crate::search::{Span, search};
+use crate::search::{Span, news, search};
 
 /// A segment is closed beyond this many bytes.
 const SEGMENT: u64 = 8 << 20;
@@ -22,6 +23,7 @@ pub(crate) struct Logs {
     files: Files,
     clock: Arc<dyn Clock>,
     open: Mutex<HashMap<DeploymentId, Arc<Mutex<Log>>>>,
+    news: News,
 }
 
 struct Log {
@@ -34,7 +36,7 @@ struct Log {
 
 impl Logs {
     pub fn new(files: Files, clock: Arc<dyn Clock>) -> Self {
-        Self { files, clock, open: Mutex::default() }
+        Self { files, clock, open: Mutex::default(), news: News::default() }
     }
 
     /// Appends lines. A full disk loses lines of the log and nothing else.
@@ -48,8 +50,35 @@ impl Logs {
         };
         let now = self.clock.now().millis().saturating_mul(1_000_000);
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = log.append(lines, now) {
-            tracing::warn!(%deployment, %error, "could not write a deployment's log; lines are lost");
+        match log.append(lines, now) {
+            Ok(()) => self.news.tell(deployment, log.last_nanos),
+            Err(error) => {
+                tracing::warn!(%deployment, %error, "could not write a deployment's log; lines are lost")
+            }
+        }
+    }
+
+    /// Waits until something is written after the query's moment, and answers what it asks for of that.
+    pub async fn follow(
+        self: Arc<Self>,
+        deployment: &DeploymentId,
+        query: &LogQuery,
+    ) -> Result<LogNews, RuntimeError> {
+        let after = query.after_nanos.unwrap_or_default();
+        let mut written = self.news.listen(deployment);
+        loop {
+            // What is written while we read is told afterwards.
+            written.mark_unchanged();
+            let (logs, of, query) = (self.clone(), deployment.clone(), query.clone());
+            let read = tokio::task::spawn_blocking(move || news(&logs.paths(&of), &query));
+            let read = read.await.map_err(|error| RuntimeError::Retryable(error.to_string()))?;
+            let found = read.map_err(RuntimeError::Refused)?;
+            if found.read_to > after {
+                return Ok(found);
+            }
+            if written.changed().await.is_err() {
+                return Ok(LogNews { read_to: after, ..LogNews::default() });
+            }
         }
     }
 
@@ -75,12 +104,14 @@ impl Logs {
 
     pub fn forget(&self, deployment: &DeploymentId) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(deployment);
+        self.news.forget(deployment);
     }
 
     /// Lines that a question asks for; `Err` is a sentence about its pattern.
     pub fn read(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, String> {
         if query.ascending && self.newest(deployment).is_some_and(|newest| Span::of(query).from > newest) {
-            return Ok(Vec::new());
+            // Only the pattern is looked at.
+            return search(&[], query, |_| true);
         }
         search(&self.paths(deployment), query, |_| true)
     }
@@ -303,5 +334,44 @@ mod tests {
         assert_eq!(messages(&all()), ["new"]);
         logs.expire(&id, Timestamp::from_millis(2_000)).unwrap();
         assert_eq!(messages(&all()), ["new"]);
+    }
+
+    #[tokio::test]
+    async fn who_follows_hears_at_once_and_each_line_once() {
+        let temp = tempfile::tempdir().unwrap();
+        let logs = Arc::new(logs(temp.path()));
+        let id = DeploymentId::new("d");
+        let mut heard = Vec::new();
+        let mut query = LogQuery { after_nanos: Some(0), limit: 2, ..LogQuery::default() };
+        // A log that does not exist yet can be followed.
+        for wave in ["one", "two", "three"] {
+            let following = logs.clone().follow(&id, &query);
+            let writing = async {
+                tokio::task::yield_now().await;
+                logs.append(&id, (0..3).map(|n| line(&format!("{wave} {n}"))));
+            };
+            let (found, ()) = tokio::join!(following, writing);
+            let mut found = found.unwrap();
+            loop {
+                query.after_nanos = Some(found.read_to);
+                heard.extend(found.lines.into_iter().map(|line| line.message));
+                if !found.more {
+                    break;
+                }
+                found = logs.clone().follow(&id, &query).await.unwrap();
+            }
+        }
+        let wanted: Vec<String> = ["one", "two", "three"]
+            .iter()
+            .flat_map(|wave| (0..3).map(move |n| format!("{wave} {n}")))
+            .collect();
+        assert_eq!(heard, wanted);
+        // A log that is deleted lets go of who follows it.
+        let following = logs.clone().follow(&id, &query);
+        let (gone, ()) = tokio::join!(following, async {
+            tokio::task::yield_now().await;
+            logs.forget(&id);
+        });
+        assert_eq!(gone.unwrap().lines.len(), 0);
     }
 }

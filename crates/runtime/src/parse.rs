@@ -6,6 +6,24 @@ use serde_json::Value;
 /// The longest message kept, in bytes.
 const LONGEST: usize = 16 * 1024;
 
+/// What a traceback of Python begins with.
+pub(crate) const TRACEBACK: &str = "Traceback (most recent call last):";
+/// Where loggers that write JSON put the level.
+const LEVELS: [&str; 4] = ["levelname", "level", "severity", "lvl"];
+
+/// What the Truss server's lines have; a line with more is somebody else's.
+const OWN: [&str; 9] = [
+    "asctime",
+    "levelname",
+    "message",
+    "request_id",
+    "startup",
+    "exc_info",
+    "stack_info",
+    "taskName",
+    "name",
+];
+
 /// A line that has no time yet.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Parsed {
@@ -33,14 +51,14 @@ pub(crate) fn parse(line: &str, replica: &ReplicaId) -> Parsed {
         return parsed;
     };
     let text = |key: &str| fields.get(key).and_then(Value::as_str);
-    let Some(message) = text("message") else { return parsed };
-    let mut message = message.to_owned();
-    if let Some(trace) = text("exc_info").filter(|trace| !trace.is_empty()) {
-        message = format!("{message}\n{trace}");
-    }
-    parsed.message = cut(&message);
-    parsed.level = text("levelname").and_then(level);
+    parsed.level = LEVELS.iter().find_map(|key| text(key).and_then(level));
     parsed.request_id = text("request_id").map(str::to_owned);
+    // Other loggers' lines stay as they are, with whatever else is in them.
+    let is_own = fields.keys().all(|key| OWN.contains(&key.as_str()));
+    if let Some(message) = text("message").filter(|_| is_own) {
+        let trace = text("exc_info").filter(|trace| !trace.is_empty());
+        parsed.message = cut(&trace.map_or(message.to_owned(), |trace| format!("{message}\n{trace}")));
+    }
     parsed
 }
 
@@ -56,6 +74,9 @@ fn level(name: &str) -> Option<LogLevel> {
 
 /// The level that plain text begins with, as in `WARNING: …`.
 fn level_of_text(line: &str) -> Option<LogLevel> {
+    if line.starts_with(TRACEBACK) {
+        return Some(LogLevel::Error);
+    }
     let word: String = line.chars().take_while(|c| c.is_ascii_alphabetic()).take(10).collect();
     level(&word).filter(|_| word.chars().all(|c| c.is_ascii_uppercase()))
 }
@@ -113,6 +134,13 @@ mod tests {
         assert_eq!(parse("{\"a\": 1}", &id()).message, "{\"a\": 1}");
         assert_eq!(parse("WARNING: disk", &id()).level, Some(LogLevel::Warning));
         assert_eq!(parse("Information", &id()).level, None);
+    }
+
+    #[test]
+    fn other_loggers_json_has_its_level_and_stays_whole() {
+        let line = r#"{"level": "warn", "message": "slow", "took_ms": 812}"#;
+        let parsed = parse(line, &id());
+        assert_eq!((parsed.level, parsed.message.as_str()), (Some(LogLevel::Warning), line));
     }
 
     #[test]

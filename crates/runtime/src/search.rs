@@ -1,14 +1,19 @@
 //! Finds lines in the segments of a log, beginning at the moment a question is about.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::collections::VecDeque;
+use std::path::PathBuf;
 
-use domain::{LogLine, LogQuery, Timestamp};
-use regex::{Regex, RegexBuilder};
+use domain::{LogLine, LogNews, LogQuery, Timestamp};
+use regex::{Regex, RegexBuilder, RegexSetBuilder};
 
-/// What every line begins with; its moment follows.
-const HEAD: &[u8] = b"{\"nanos\":";
+use crate::segment::Segment;
+
+/// A reader of news who is further behind than this many lines gets the newest.
+const BEHIND: u64 = 20_000;
+/// Bytes of messages that one piece of news has, at most.
+const NEWS_BYTES: usize = 1 << 20;
+/// Bytes that an expression may take once it is compiled.
+const PATTERN: usize = 1 << 20;
 
 /// The lines of `segments` (oldest first) that `query` asks for and `takes` agrees to; `Err` is a sentence about the
 /// query's pattern.
@@ -26,21 +31,17 @@ pub(crate) fn search(
         }
         found.len() < query.limit
     };
-    let first = |path: &PathBuf| first_moment(path).unwrap_or(i64::MAX);
     if query.ascending {
-        let begin = segments.partition_point(|path| first(path) <= span.from).saturating_sub(1);
-        for path in &segments[begin..] {
-            let bytes = std::fs::read(path).unwrap_or_default();
-            let lines = bytes[seek(&bytes, span.from)..].split(|byte| *byte == b'\n');
-            if !each(lines, |line| line.nanos < span.to && take(line)) {
-                break;
-            }
-        }
+        forward(segments, &span, take);
     } else {
-        for path in segments.iter().rev().filter(|path| first(path) < span.to) {
-            let bytes = std::fs::read(path).unwrap_or_default();
-            let lines = bytes[..seek(&bytes, span.to)].rsplit(|byte| *byte == b'\n');
-            if !each(lines, |line| line.nanos >= span.from && take(line)) {
+        for segment in segments.iter().rev().filter_map(|path| Segment::open(path).ok()) {
+            if segment.first_moment().is_none_or(|first| first >= span.to) {
+                continue;
+            }
+            let go_on = segment.backward(span.to, |line| {
+                read(line).is_none_or(|line| line.nanos >= span.from && take(line))
+            });
+            if !go_on.unwrap_or(true) {
                 break;
             }
         }
@@ -48,9 +49,81 @@ pub(crate) fn search(
     Ok(found)
 }
 
-/// Hands on each line that can be read; one that a crash cut short can't. False once `go_on` said so.
-fn each<'a>(lines: impl Iterator<Item = &'a [u8]>, mut go_on: impl FnMut(LogLine) -> bool) -> bool {
-    lines.filter_map(|line| serde_json::from_slice(line).ok()).all(&mut go_on)
+/// What `query` asks for of what was written after its moment.
+pub(crate) fn news(segments: &[PathBuf], query: &LogQuery) -> Result<LogNews, String> {
+    let filter = Filter::new(query)?;
+    let mut gathered = Gathered { limit: query.limit, ..Gathered::default() };
+    let mut read_to = query.after_nanos.unwrap_or_default();
+    forward(segments, &Span::of(query), |line| {
+        read_to = line.nanos;
+        if filter.takes(&line) {
+            gathered.take(line);
+        }
+        true
+    });
+    Ok(gathered.into_news(read_to))
+}
+
+/// Hands on each line of a span, oldest first, until `go_on` says no.
+fn forward(segments: &[PathBuf], span: &Span, mut go_on: impl FnMut(LogLine) -> bool) {
+    let first = |path: &PathBuf| Segment::open(path).ok().and_then(|segment| segment.first_moment());
+    let later = segments.partition_point(|path| first(path).is_some_and(|first| first <= span.from));
+    for path in &segments[later.saturating_sub(1)..] {
+        // One that has just been removed had the oldest lines.
+        let Ok(segment) = Segment::open(path) else { continue };
+        let whole = segment
+            .forward(span.from, |line| read(line).is_none_or(|line| line.nanos < span.to && go_on(line)));
+        if !whole.unwrap_or(true) {
+            return;
+        }
+    }
+}
+
+/// A line as it was written; one that a crash cut short can't be read.
+fn read(line: &[u8]) -> Option<LogLine> {
+    serde_json::from_slice(line).ok()
+}
+
+/// Lines for a reader of news: the first ones, and the last ones for the case that there are too many.
+#[derive(Default)]
+struct Gathered {
+    limit: usize,
+    first: Vec<LogLine>,
+    first_bytes: usize,
+    is_full: bool,
+    last: VecDeque<LogLine>,
+    last_bytes: usize,
+    all: u64,
+}
+
+impl Gathered {
+    fn take(&mut self, line: LogLine) {
+        self.all += 1;
+        let bytes = line.message.len();
+        let fits = self.first.len() < self.limit && self.first_bytes + bytes <= NEWS_BYTES;
+        if !self.is_full && (fits || self.first.is_empty()) {
+            self.first_bytes += bytes;
+            self.first.push(line);
+            return;
+        }
+        self.is_full = true;
+        self.last_bytes += bytes;
+        self.last.push_back(line);
+        while self.last.len() > self.limit || (self.last_bytes > NEWS_BYTES && self.last.len() > 1) {
+            self.last_bytes -= self.last.pop_front().map_or(0, |line| line.message.len());
+        }
+    }
+
+    fn into_news(self, read_to: i64) -> LogNews {
+        let waiting = self.all - self.first.len() as u64;
+        if waiting > BEHIND {
+            let left_out = self.all - self.last.len() as u64;
+            return LogNews { lines: self.last.into(), left_out, read_to, more: false };
+        }
+        let more = waiting > 0;
+        let read_to = if more { self.first.last().map_or(read_to, |line| line.nanos) } else { read_to };
+        LogNews { lines: self.first, left_out: 0, read_to, more }
+    }
 }
 
 /// The moments a question is about: `from` is among them, `to` is not.
@@ -64,61 +137,35 @@ impl Span {
         let nanos = |at: Timestamp| at.millis().saturating_mul(1_000_000);
         let start = query.start.map_or(i64::MIN, nanos);
         let after = query.after_nanos.map_or(i64::MIN, |after| after.saturating_add(1));
-        Self { from: start.max(after), to: query.end.map_or(i64::MAX, nanos) }
+        let end = query.end.map_or(i64::MAX, nanos);
+        Self { from: start.max(after), to: end.min(query.before_nanos.unwrap_or(i64::MAX)) }
     }
-}
-
-fn moment(line: &[u8]) -> Option<i64> {
-    let digits = line.strip_prefix(HEAD)?;
-    // A number without its comma may be cut short.
-    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).filter(|end| digits[*end] == b',')?;
-    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
-}
-
-fn first_moment(path: &Path) -> Option<i64> {
-    let mut head = Vec::new();
-    File::open(path).ok()?.take(64).read_to_end(&mut head).ok()?;
-    moment(&head)
-}
-
-/// Where the first line begins whose moment is `nanos` or later.
-fn seek(bytes: &[u8], nanos: i64) -> usize {
-    let line_at = |at: usize| bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let next = |at: usize| {
-        bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| at + end + 1)
-    };
-    let (mut low, mut high) = (0, bytes.len());
-    while low < high {
-        let line = line_at(low + (high - low) / 2);
-        // What has no moment, as after a crash, goes with what follows it.
-        let mut at = line;
-        let mut found = moment(&bytes[at..]);
-        while found.is_none() && at < high {
-            at = next(at);
-            found = moment(&bytes[at..]);
-        }
-        match found {
-            Some(found) if found < nanos => low = next(at),
-            _ => high = line,
-        }
-    }
-    low
 }
 
 struct Filter<'a> {
     query: &'a LogQuery,
     pattern: Option<Regex>,
+    /// The texts, where their case is ignored.
+    includes: Vec<Regex>,
+    excludes: Option<regex::RegexSet>,
 }
 
 impl<'a> Filter<'a> {
     fn new(query: &'a LogQuery) -> Result<Self, String> {
-        let pattern = query.search_pattern.as_deref().filter(|text| !text.is_empty()).map(|text| {
-            RegexBuilder::new(text)
-                .size_limit(1 << 20)
-                .build()
-                .map_err(|error| format!("`search_pattern` is no regular expression: {error}"))
-        });
-        Ok(Self { query, pattern: pattern.transpose()? })
+        let refused = |error: regex::Error| format!("`search_pattern` is no regular expression: {error}");
+        let compiled = |text: &str| {
+            RegexBuilder::new(text).case_insensitive(query.ignore_case).size_limit(PATTERN).build()
+        };
+        let pattern = query.search_pattern.as_deref().filter(|text| !text.is_empty()).map(compiled);
+        let (mut includes, mut excludes) = (Vec::new(), None);
+        if query.ignore_case {
+            for text in &query.includes {
+                includes.push(compiled(&regex::escape(text)).map_err(refused)?);
+            }
+            let texts = query.excludes.iter().map(|text| regex::escape(text));
+            excludes = Some(RegexSetBuilder::new(texts).case_insensitive(true).build().map_err(refused)?);
+        }
+        Ok(Self { query, pattern: pattern.transpose().map_err(refused)?, includes, excludes })
     }
 
     fn takes(&self, line: &LogLine) -> bool {
@@ -127,9 +174,20 @@ impl<'a> Filter<'a> {
         query.min_level.is_none_or(|least| line.level.is_some_and(|level| level >= least))
             && query.replica.as_deref().is_none_or(is_of)
             && query.request_id.as_deref().is_none_or(|id| line.request_id.as_deref() == Some(id))
-            && query.includes.iter().all(|text| line.message.contains(text))
-            && !query.excludes.iter().any(|text| line.message.contains(text))
+            && self.texts_agree(&line.message)
             && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&line.message))
+    }
+
+    fn texts_agree(&self, message: &str) -> bool {
+        match &self.excludes {
+            Some(excludes) => {
+                self.includes.iter().all(|text| text.is_match(message)) && !excludes.is_match(message)
+            }
+            None => {
+                self.query.includes.iter().all(|text| message.contains(text))
+                    && !self.query.excludes.iter().any(|text| message.contains(text))
+            }
+        }
     }
 }
 
@@ -145,17 +203,6 @@ mod tests {
                     .into_bytes()
             })
             .collect()
-    }
-
-    #[test]
-    fn every_place_is_found() {
-        let moments: Vec<i64> = (1..60).map(|n| n * 10).collect();
-        let bytes = bytes(&moments);
-        for nanos in 0..=601 {
-            let wanted = moments.iter().find(|found| **found >= nanos);
-            assert_eq!(moment(&bytes[seek(&bytes, nanos)..]), wanted.copied(), "{nanos}");
-        }
-        assert_eq!(seek(b"", 5), 0);
     }
 
     #[test]
@@ -193,5 +240,49 @@ mod tests {
                 assert_eq!(found, wanted, "after {after}, {limit}, {ascending}");
             }
         }
+    }
+
+    #[test]
+    fn news_goes_on_where_it_stopped_and_leaves_out_what_is_too_much() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0");
+        let write = |last: i64| std::fs::write(&path, bytes(&(1..=last).collect::<Vec<_>>())).unwrap();
+        let ask = |after: i64, replica: Option<&str>| {
+            let replica = replica.map(str::to_owned);
+            let query = LogQuery { after_nanos: Some(after), limit: 10, replica, ..LogQuery::default() };
+            news(std::slice::from_ref(&path), &query).unwrap()
+        };
+        let moments =
+            |news: &LogNews| (news.lines[0].nanos, news.lines[news.lines.len() - 1].nanos, news.lines.len());
+        write(25);
+        let first = ask(0, None);
+        assert_eq!((moments(&first), first.read_to, first.more), ((1, 10, 10), 10, true));
+        let last = ask(20, None);
+        assert_eq!((moments(&last), last.read_to, last.more), ((21, 25, 5), 25, false));
+        let nothing = ask(25, None);
+        assert_eq!(nothing, LogNews { read_to: 25, ..LogNews::default() });
+        // What is not asked for has been looked at all the same.
+        assert_eq!(ask(0, Some("other")), LogNews { read_to: 25, ..LogNews::default() });
+        write(30_000);
+        let behind = ask(100, None);
+        assert_eq!((moments(&behind), behind.read_to), ((29_991, 30_000, 10), 30_000));
+        assert_eq!(behind.left_out, 29_900 - 10);
+    }
+
+    #[test]
+    fn case_is_ignored_where_it_is_asked() {
+        let line = LogLine {
+            nanos: 1,
+            message: "Disk is FULL (100%)".into(),
+            level: None,
+            source: domain::LogSource::Replica,
+            replica: None,
+            request_id: None,
+        };
+        let takes = |text: &str| Filter::new(&LogQuery::default().searching(text)).unwrap().takes(&line);
+        assert!(takes("disk full") && takes("(100%)") && takes("/disk.*full/") && takes("-empty"));
+        assert!(!takes("disk empty") && !takes("-full"));
+        let exactly = LogQuery { includes: vec!["disk".into()], ..LogQuery::default() };
+        assert!(!Filter::new(&exactly).unwrap().takes(&line));
     }
 }

@@ -3,14 +3,16 @@
 mod deployment;
 mod environment;
 mod holds;
+mod logs;
 mod metrics;
 mod models;
 mod reference;
 mod scaling;
 
-pub use deployment::{deployment_page, example, log_rows, replica_row};
+pub use deployment::{deployment_page, example, replica_row};
 pub use environment::{Counts, environment_page, sample_permit};
 pub use holds::holds;
+pub use logs::log_rows;
 pub use metrics::metric_points;
 pub use models::{model_page, model_row, models_headline};
 pub use reference::reference_page;

@@ -2,10 +2,9 @@
 
 use app::error::AppError;
 use app::view::{
-    DeploymentPage, EnvironmentPage, LogCursor, LogPage, ModelPage, ModelsPage, ReplicaRow, ReplicasNow,
-    ScalingPage,
+    DeploymentPage, EnvironmentPage, ModelPage, ModelsPage, ReplicaRow, ReplicasNow, ScalingPage,
 };
-use domain::{Actor, Deployment, DeploymentId, EnvironmentName, LogQuery, ModelId};
+use domain::{Actor, Deployment, DeploymentId, EnvironmentName, ModelId};
 use store::EventFilter;
 
 use super::errors::told;
@@ -13,9 +12,6 @@ use super::first_run::first_run;
 use super::{Dashboard, pages};
 use crate::picture::Picture;
 
-/// Lines of a log that a page begins with, and that one read brings at most.
-const FIRST_LINES: usize = 200;
-const MORE_LINES: usize = 500;
 /// Decisions that an environment's page shows at most.
 const DECISIONS: u32 = 200;
 
@@ -82,9 +78,8 @@ impl Dashboard {
         let Some(deployment) = picture.deployment(id) else {
             return Err(AppError::not_found(format!("{} has no deployment `{id}`.", picture.model.name)));
         };
-        let logs = self.read_logs(actor, model, id, LogCursor::default()).await?;
         let copies = self.copies(&picture, deployment).await;
-        let mut page = pages::deployment_page(&picture, deployment, logs, copies);
+        let mut page = pages::deployment_page(&picture, deployment, copies);
         page.making = self.making(actor, &picture, deployment).await;
         page.instance_type = self.api.host.type_name(&deployment.compute);
         let stored = self.api.control.storage_of(actor, deployment).await.map_err(told)?;
@@ -133,26 +128,5 @@ impl Dashboard {
         let since = now.plus(-i64::from(hours) * 3_600_000).max(created.unwrap_or_default());
         let history = self.api.control.scaling_history(actor, model, id, since).await.map_err(told)?;
         Ok(pages::scaling_page(model, id, hours, since, now, history))
-    }
-
-    pub(super) async fn read_logs(
-        &self,
-        actor: &Actor,
-        model: &ModelId,
-        deployment: &DeploymentId,
-        after: LogCursor,
-    ) -> Result<LogPage, AppError> {
-        let from_the_end = after == LogCursor::default();
-        let query = LogQuery {
-            after_nanos: (!from_the_end).then_some(after.0),
-            limit: if from_the_end { FIRST_LINES } else { MORE_LINES },
-            ascending: !from_the_end,
-            ..LogQuery::default()
-        };
-        let mut lines = self.api.control.logs(actor, model, deployment, &query).await.map_err(told)?;
-        if from_the_end {
-            lines.reverse();
-        }
-        Ok(pages::log_rows(lines, after))
     }
 }

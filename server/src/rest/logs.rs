@@ -2,8 +2,13 @@
 
 use super::contract::{Log, Logs, LogsRequest};
 use super::*;
+use app::view::LogCursor;
+use axum::extract::Query;
+use domain::{LogQuery, Timestamp};
+use utoipa::ToSchema;
 
 use super::body::Json;
+use crate::log_file::{self, Format};
 
 type Pairs = Query<Vec<(String, String)>>;
 
@@ -21,7 +26,46 @@ pub fn routes() -> Vec<Route> {
         )
         .query::<LogsRequest>()
         .answers::<Logs>(),
+        Route::get(
+            "/models/{model_id}/deployments/{deployment_id}/logs/download",
+            file,
+            "Download a deployment's log",
+        )
+        .says("Everything that is kept, or a window of any length, oldest first.")
+        .query::<LogFileRequest>()
+        .answers_file("text/plain"),
     ]
+}
+
+/// What the query of a file may say; it is read by hand.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it is described, and never made")]
+struct LogFileRequest {
+    /// Text, or a line of JSON for each line.
+    #[schema(value_type = Option<contract::words::LogFormat>, default = "text")]
+    format: Option<String>,
+    /// The oldest line that is kept, if nothing else is said.
+    start_epoch_millis: Option<i64>,
+    /// Now, if nothing else is said.
+    end_epoch_millis: Option<i64>,
+    /// Drops lines below it, and those without a level.
+    #[schema(value_type = Option<contract::words::Level>)]
+    min_level: Option<String>,
+    #[schema(max_length = 256)]
+    replica: Option<String>,
+    #[schema(max_length = 256)]
+    request_id: Option<String>,
+    #[schema(max_length = 256)]
+    component: Option<String>,
+    /// A regular expression that the message matches.
+    #[schema(max_length = 256)]
+    search_pattern: Option<String>,
+    /// Texts that the message has, all of them; at most 8 of at most 256 characters.
+    #[schema(max_items = 8)]
+    includes: Option<Vec<String>>,
+    /// Texts that the message has none of.
+    #[schema(max_items = 8)]
+    excludes: Option<Vec<String>>,
 }
 
 pub async fn by_query(
@@ -55,6 +99,59 @@ pub async fn of_environment(
     let (picture, name) = environments::find(&api, &actor, &model, &environment).await?;
     let id = environments::current_of(&picture, &name)?;
     read(&api, &actor, &picture.model.id, &id, request).await
+}
+
+/// The log as a file, sent while it is read: everything that is kept, or a window of any length, with the same filters.
+pub async fn file(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+    Query(pairs): Pairs,
+) -> Answer {
+    let (format, query) = file_query(pairs).map_err(|invalid| error::invalid(&invalid))?;
+    let (picture, id) = deployments::find(&api, &actor, &model, &deployment).await?;
+    let until = api.clock.now();
+    let called = picture.deployment(&id).map(|found| found.name.to_string()).unwrap_or_default();
+    let name = log_file::name(picture.model.name.as_str(), &called, until, format);
+    let begin = LogCursor(query.after_nanos.unwrap_or_default());
+    let model = picture.model.id.clone();
+    let next = move |after: LogCursor| {
+        let (api, actor, model, id) = (api.clone(), actor.clone(), model.clone(), id.clone());
+        let query = log_file::next_lines(query.clone(), after, until);
+        async move {
+            let lines = api.control.logs(&actor, &model, &id, &query).await?;
+            Ok::<_, control::Error>(log_file::piece(&lines, format))
+        }
+    };
+    let first = next(begin).await.map_err(|error| failure(&error))?;
+    Ok(log_file::answer(&name, format, first, next))
+}
+
+/// What a file is to have: `format` beside the parameters of a question, without `limit` and `direction`.
+fn file_query(pairs: Vec<(String, String)>) -> Result<(Format, LogQuery), domain::Invalid> {
+    let (formats, pairs): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name == "format");
+    let format = formats.last().map_or(Ok(Format::Text), |(_, name)| Format::of(name))?;
+    if let Some((name, _)) = pairs.iter().find(|(name, _)| name == "limit" || name == "direction") {
+        return Err(domain::Invalid::new(
+            name,
+            "is not a parameter of a file, which has all lines, oldest first",
+        ));
+    }
+    let mut request = LogsRequest::from_pairs(pairs)?;
+    let nanos = |millis: i64| millis.saturating_mul(1_000_000);
+    let (start, end) = (request.start_epoch_millis.take(), request.end_epoch_millis.take());
+    if start.zip(end).is_some_and(|(start, end)| start > end) {
+        return Err(domain::Invalid::new("start_epoch_millis", "is after end_epoch_millis"));
+    }
+    let query = request.query(Timestamp::default())?;
+    let query = LogQuery {
+        start: None,
+        end: None,
+        after_nanos: start.map(|start| nanos(start).saturating_sub(1)),
+        before_nanos: end.map(nanos),
+        ..query
+    };
+    Ok((format, query))
 }
 
 async fn read(

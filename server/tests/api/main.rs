@@ -9,6 +9,7 @@ mod controls;
 mod dashboard;
 mod doors;
 mod life;
+mod logs;
 mod management;
 mod metrics;
 mod people;

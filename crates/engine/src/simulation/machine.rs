@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, EnvironmentName, Holding, LogLine,
-    LogQuery, ManualClock, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime,
-    RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
+    LogNews, LogQuery, ManualClock, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Reserved,
+    Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
 };
 
 use crate::Wakes;
@@ -312,6 +312,10 @@ impl Runtime for Machine {
 
     async fn logs(&self, _: &DeploymentId, _: &LogQuery) -> Result<Vec<LogLine>, RuntimeError> {
         Ok(Vec::new())
+    }
+
+    async fn follow(&self, _: &DeploymentId, _: &LogQuery) -> Result<LogNews, RuntimeError> {
+        std::future::pending().await
     }
 
     async fn note(&self, _: &DeploymentId, _: &str) {}

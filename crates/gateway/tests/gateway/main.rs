@@ -13,4 +13,5 @@ mod passing;
 mod routing;
 mod sides;
 mod stage;
+mod tls;
 mod websocket;

@@ -1,16 +1,14 @@
 //! One deployment's page.
 
-use app::view::{CallSnippet, DeploymentPage, LogCursor, LogPage, LogRow, Permit, ReplicaRow};
-use domain::{Action, Deployment, Lifecycle, LogLine, ObservedReplica, ReplicaState, ReplicaUse, Timestamp};
+use app::view::{CallSnippet, DeploymentPage, Permit, ReplicaRow};
+use domain::{Action, Deployment, Lifecycle, ObservedReplica, ReplicaState, ReplicaUse};
 use serde_json::Value;
 
 use crate::picture::Picture;
 
-/// `logs` are the last lines.
 pub fn deployment_page(
     picture: &Picture,
     deployment: &Deployment,
-    logs: LogPage,
     copies: Vec<ReplicaRow>,
 ) -> DeploymentPage {
     let row = picture.row(deployment);
@@ -48,7 +46,6 @@ pub fn deployment_page(
         address,
         example_input,
         try_it,
-        logs,
         autoscaling: deployment
             .is_built()
             .then(|| deployment.effective_autoscaling(&picture.environments).clone()),
@@ -113,23 +110,6 @@ fn snippets(address: &str, input: &str) -> Vec<CallSnippet> {
     ]
 }
 
-/// Log lines, oldest first, as the page shows them; the cursor stays where it was if there are none.
-pub fn log_rows(lines: Vec<LogLine>, after: LogCursor) -> LogPage {
-    let next = lines.last().map_or(after, |line| LogCursor(line.nanos));
-    let rows = lines
-        .into_iter()
-        .map(|line| LogRow {
-            id: line.nanos.to_string(),
-            at: Timestamp::from_millis(line.nanos / 1_000_000),
-            level: line.level,
-            source: line.source,
-            replica: line.replica.map(|replica| replica.to_string()),
-            message: line.message,
-        })
-        .collect();
-    LogPage { lines: rows, next }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,10 +118,5 @@ mod tests {
     fn a_quote_in_the_example_does_not_end_the_shells_string() {
         let curl = &snippets("http://localhost:8000/x", r#"{"text": "it's"}"#)[0].code;
         assert!(curl.contains(r#"{"text":"it'\''s"}"#), "{curl}");
-    }
-
-    #[test]
-    fn an_empty_read_keeps_the_cursor() {
-        assert_eq!(log_rows(Vec::new(), LogCursor(7)).next, LogCursor(7));
     }
 }

@@ -51,6 +51,8 @@ words! {
         "SCALED_TO_ZERO",
         "WAKING_UP",
     ];
+    /// How a file has the lines of a log.
+    LogFormat = ["text", "jsonl"];
     /// How a promotion stands.
     PromotionStatus = [
         "RELEASING",

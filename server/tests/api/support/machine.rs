@@ -9,8 +9,8 @@ use axum::Router;
 use axum::routing::{any, get};
 use domain::{
     ArtifactId, BuildFailure, BuildSpec, Deployment, DeploymentId, EnvironmentName, EnvironmentUse, Holding,
-    LogLine, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Reserved,
-    Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
+    LogLine, LogNews, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState,
+    Reserved, Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
 };
 use tokio::task::AbortHandle;
 
@@ -19,21 +19,19 @@ pub struct Machine {
     wakes: Arc<engine::Wakes>,
     replicas: Mutex<BTreeMap<ReplicaId, (ObservedReplica, AbortHandle)>>,
     reserved: Mutex<BTreeMap<ReplicaId, Reserved>>,
-    lines: Mutex<BTreeMap<DeploymentId, Vec<LogLine>>>,
+    lines: Arc<Lines>,
 }
 
-impl Machine {
-    pub fn new(wakes: Arc<engine::Wakes>) -> Arc<Self> {
-        Arc::new(Self {
-            wakes,
-            replicas: Mutex::default(),
-            reserved: Mutex::default(),
-            lines: Mutex::default(),
-        })
-    }
+/// The logs of all deployments.
+#[derive(Default)]
+struct Lines {
+    all: Mutex<BTreeMap<DeploymentId, Vec<LogLine>>>,
+    written: tokio::sync::Notify,
+}
 
+impl Lines {
     fn write(&self, deployment: &DeploymentId, source: LogSource, message: &str) {
-        let mut all = self.lines.lock().unwrap();
+        let mut all = self.all.lock().unwrap();
         let lines = all.entry(deployment.clone()).or_default();
         let nanos = lines.last().map_or(1_000_000, |line: &LogLine| line.nanos + 1);
         let level = Some(domain::LogLevel::Info);
@@ -45,6 +43,19 @@ impl Machine {
             replica: None,
             request_id: None,
         });
+        drop(all);
+        self.written.notify_waiters();
+    }
+}
+
+impl Machine {
+    pub fn new(wakes: Arc<engine::Wakes>) -> Arc<Self> {
+        Arc::new(Self {
+            wakes,
+            replicas: Mutex::default(),
+            reserved: Mutex::default(),
+            lines: Arc::default(),
+        })
     }
 }
 
@@ -56,7 +67,7 @@ impl Runtime for Machine {
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<(), BuildFailure> {
         progress("installing nothing".into());
-        self.write(&spec.deployment, LogSource::Build, "built");
+        self.lines.write(&spec.deployment, LogSource::Build, "built");
         if spec.config["description"].as_str() == Some("broken") {
             return Err(BuildFailure { reason: "the description says so".into() });
         }
@@ -70,7 +81,13 @@ impl Runtime for Machine {
         let id = spec.id.to_string();
         let secrets: BTreeMap<String, String> =
             spec.secrets.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+        let (lines, deployment) = (self.lines.clone(), spec.deployment.clone());
         let answer = move |body: String| async move {
+            // A model that prints what it is told to.
+            let input: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+            if let Some(said) = input["say"].as_str() {
+                lines.write(&deployment, LogSource::Replica, said);
+            }
             axum::Json(serde_json::json!({ "replica": id, "input": body, "secrets": secrets }))
         };
         let app = Router::new()
@@ -155,7 +172,7 @@ impl Runtime for Machine {
     }
 
     async fn purge(&self, deployment: &DeploymentId) -> Result<(), RuntimeError> {
-        self.lines.lock().unwrap().remove(deployment);
+        self.lines.all.lock().unwrap().remove(deployment);
         Ok(())
     }
 
@@ -164,9 +181,10 @@ impl Runtime for Machine {
     }
 
     async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, RuntimeError> {
-        let all = self.lines.lock().unwrap();
+        let all = self.lines.all.lock().unwrap();
         let mut lines: Vec<LogLine> = all.get(deployment).cloned().unwrap_or_default();
         lines.retain(|line| query.after_nanos.is_none_or(|after| line.nanos > after));
+        lines.retain(|line| query.before_nanos.is_none_or(|before| line.nanos < before));
         if !query.ascending {
             lines.reverse();
         }
@@ -174,8 +192,20 @@ impl Runtime for Machine {
         Ok(lines)
     }
 
+    async fn follow(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogNews, RuntimeError> {
+        let query = LogQuery { ascending: true, ..query.clone() };
+        loop {
+            let written = self.lines.written.notified();
+            let lines = self.logs(deployment, &query).await?;
+            if let Some(last) = lines.last() {
+                return Ok(LogNews { read_to: last.nanos, lines, ..LogNews::default() });
+            }
+            written.await;
+        }
+    }
+
     async fn note(&self, deployment: &DeploymentId, line: &str) {
-        self.write(deployment, LogSource::Platform, line);
+        self.lines.write(deployment, LogSource::Platform, line);
     }
 
     async fn last_words(&self, _: &DeploymentId, _: usize) -> Vec<String> {
@@ -184,7 +214,7 @@ impl Runtime for Machine {
 
     async fn storage(&self, deployment: &Deployment) -> StorageUse {
         let environment = EnvironmentUse { key: "one for all".into(), bytes: 1000 };
-        let logs = self.lines.lock().unwrap().get(&deployment.id).map_or(0, |lines| lines.len() as u64);
+        let logs = self.lines.all.lock().unwrap().get(&deployment.id).map_or(0, |lines| lines.len() as u64);
         StorageUse { artifact: 100, logs, environment: Some(environment) }
     }
 }

@@ -63,6 +63,7 @@ impl World {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             listen_chosen: true,
             public_url: None,
+            tls: None,
             domain: None,
             admin_key: Some(KEY.into()),
             secret_key: None,

@@ -1,0 +1,197 @@
+//! A deployment's log: read by pages, followed as it is written, saved as a file.
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+
+use crate::support::{Call, KEY, World};
+
+/// A deployment whose model prints what it is sent.
+async fn talkative(world: &World, name: &str) -> (String, String) {
+    let (model, deployment) = world.push(Ok(name), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    (model, deployment)
+}
+
+async fn say(world: &World, model: &str, deployment: &str, text: &str) {
+    let path = format!("/model/{model}/deployment/{deployment}/predict");
+    let answer = world.rest("POST", &path, json!({ "say": text })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// A stream of events, as a browser reads it.
+struct Stream {
+    body: Incoming,
+    text: String,
+    connection: tokio::task::JoinHandle<Result<(), hyper::Error>>,
+}
+
+impl Stream {
+    async fn open(world: &World, path: &str, last: Option<&str>) -> Self {
+        let stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut request = http::Request::get(path)
+            .header("host", world.host())
+            .header("authorization", format!("Bearer {KEY}"));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Self { body: answer.into_body(), text: String::new(), connection }
+    }
+
+    /// The next event's id and what it says; nothing when the stream has ended.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some((event, rest)) = self.text.clone().split_once("\n\n") {
+                self.text = rest.to_owned();
+                let field =
+                    |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+                if let (Some(id), Some(data)) = (field("id:"), field("data:")) {
+                    return Some((id.to_owned(), serde_json::from_str(data).unwrap()));
+                }
+                continue;
+            }
+            let frame = self.body.frame().await?.ok()?;
+            self.text.push_str(&String::from_utf8_lossy(frame.data_ref()?));
+        }
+    }
+
+    /// Reads on until this was said; answers everything that was, and the last id.
+    async fn until(&mut self, text: &str) -> (Vec<String>, String) {
+        let mut heard = Vec::new();
+        loop {
+            let (id, page) = self.next().await.expect("the stream goes on");
+            heard.extend(messages(&page));
+            if heard.last().is_some_and(|last| last == text) {
+                return (heard, id);
+            }
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+fn messages(page: &Value) -> Vec<String> {
+    let lines = page["lines"].as_array().unwrap();
+    lines.iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn lines_arrive_as_they_are_written_and_a_break_loses_and_doubles_none() {
+    let world = World::start().await;
+    let (model, deployment) = talkative(&world, "Tail").await;
+    let path = format!("/api/ui/log_stream?model_id={model}&deployment_id={deployment}");
+    let mut stream = Stream::open(&world, &path, None).await;
+    say(&world, &model, &deployment, "one").await;
+    let (heard, id) = stream.until("one").await;
+    assert_eq!(
+        heard.first().map(String::as_str),
+        Some("built"),
+        "without a place it begins at the beginning"
+    );
+    drop(stream);
+    say(&world, &model, &deployment, "two").await;
+    let mut stream = Stream::open(&world, &path, Some(&id)).await;
+    say(&world, &model, &deployment, "three").await;
+    assert_eq!(stream.until("three").await.0, ["two", "three"]);
+    // A deployment that is deleted ends its streams, and so does the server.
+    let mut other = Stream::open(&world, &format!("{path}&after={}", i64::MAX), None).await;
+    world.stop().await;
+    assert!(stream.next().await.is_none());
+    assert!(other.next().await.is_none());
+}
+
+#[tokio::test]
+async fn pages_lead_back_to_the_first_line() {
+    let world = World::start().await;
+    let (model, deployment) = talkative(&world, "Pages").await;
+    for n in 0..5 {
+        say(&world, &model, &deployment, &format!("line {n}")).await;
+    }
+    let path = format!("/api/ui/logs?model_id={model}&deployment_id={deployment}");
+    let page = world.get(&path).await.ok();
+    let all = messages(&page);
+    assert_eq!((all.last().map(String::as_str), page["older"].as_bool()), (Some("line 4"), Some(false)));
+    let third = page["lines"].as_array().unwrap().iter().find(|line| line["message"] == "line 2").unwrap();
+    let id = third["id"].as_str().unwrap();
+    let before = messages(&world.get(&format!("{path}&before={id}")).await.ok());
+    assert_eq!(before.last().map(String::as_str), Some("line 1"));
+    let after = messages(&world.get(&format!("{path}&after={id}")).await.ok());
+    assert_eq!(after, ["line 3", "line 4"]);
+    let both = world.get(&format!("{path}&before={id}&after={id}")).await;
+    assert_eq!((both.status.as_u16(), both.json()["field"].clone()), (400, json!("before")));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_can_not_be_asked_is_refused_before_a_stream_begins() {
+    let world = World::start().await;
+    let (model, deployment) = talkative(&world, "Refused").await;
+    for door in ["log_stream", "log_file", "logs"] {
+        let of = format!("/api/ui/{door}?model_id={model}&deployment_id={deployment}");
+        let answer = world.get(&format!("{of}&level=LOUD")).await;
+        assert_eq!(answer.status, 400, "{door}: {}", answer.text());
+        assert!(answer.text().contains("LOUD"), "{}", answer.text());
+        let texts = "a%20".repeat(9);
+        let answer = world.get(&format!("{of}&search={texts}")).await;
+        assert_eq!(answer.status, 400, "{door}: {}", answer.text());
+        assert!(answer.text().contains("includes"), "{}", answer.text());
+        let nowhere = world.get(&format!("/api/ui/{door}?model_id={model}&deployment_id=nosuch")).await;
+        assert_eq!(nowhere.status, 404, "{door}: {}", nowhere.text());
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_has_every_line_and_a_name() {
+    let world = World::start().await;
+    let (model, deployment) = talkative(&world, "File of lines").await;
+    for n in 0..3 {
+        say(&world, &model, &deployment, &format!("line {n}")).await;
+    }
+    let rest = format!("/v1/models/{model}/deployments/{deployment}/logs/download");
+    let by_page = format!("/api/ui/log_file?model_id={model}&deployment_id={deployment}");
+    for path in [&rest, &by_page] {
+        let file = world.get(path).await;
+        assert_eq!(file.status, 200, "{}", file.text());
+        assert_eq!(file.headers["content-type"], "text/plain; charset=utf-8");
+        let name = file.headers["content-disposition"].to_str().unwrap();
+        assert!(name.contains("File-of-lines-deployment-1-") && name.ends_with("Z.log\""), "{name}");
+        let text = file.text();
+        assert!(text.lines().next().unwrap().ends_with("built"), "{text}");
+        assert!(text.lines().last().unwrap().ends_with("line 2"), "{text}");
+    }
+    let lines = world.get(&format!("{rest}?format=jsonl")).await.text();
+    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(last["message"], "line 2");
+    // A window that ended long ago has nothing in it.
+    assert_eq!(world.get(&format!("{rest}?end_epoch_millis=0")).await.text(), "");
+    for (query, field) in [
+        ("format=pdf", "format"),
+        ("limit=5", "limit"),
+        ("direction=asc", "direction"),
+        ("start_epoch_millis=2&end_epoch_millis=1", "start_epoch_millis"),
+        ("nonsense=1", "nonsense"),
+    ] {
+        let refused = world.get(&format!("{rest}?{query}")).await;
+        assert_eq!(refused.status, 400, "{query}");
+        assert!(refused.text().contains(field), "{query}: {}", refused.text());
+    }
+    let stranger = world.send(Call::new("GET", rest.clone())).await;
+    assert_eq!(stranger.status, 401);
+    let invoker = world.create_key("caller", "invoker").await;
+    let call = Call::new("GET", rest).header("authorization", format!("Bearer {invoker}"));
+    assert_eq!(world.send(call).await.status, 403);
+    world.stop().await;
+}
