@@ -14,8 +14,8 @@ use http::request::Parts;
 use crate::error::AppError;
 use crate::view::{
     ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, KeysPage, LinkPurpose, LivePage,
-    LogCursor, LogFilter, LogPage, LogPiece, MetricsPage, ModelPage, ModelsPage, PeoplePage, ReplicasNow,
-    ScalingPage, SecretsPage, SessionInfo, ShownOnce, SignIn, TryAnswer, UsagePage,
+    LogCursor, LogFilter, LogPage, LogPiece, MetricsPage, ModelPage, ModelsPage, PeoplePage, ReferencePage,
+    ReplicasNow, ScalingPage, SecretsPage, SessionInfo, ShownOnce, SignIn, TryAnswer, UsagePage,
 };
 
 /// Who asks, as the server knows it. The dashboard only carries it from [`Backend::open`] to the
@@ -236,6 +236,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// How the development deployment's live reload stands, and what has changed since the newest copy of it.
     async fn live(&self, session: &Session, model: &ModelId) -> Result<LivePage, AppError>;
+
+    /// The management API's description.
+    async fn reference(&self, session: &Session) -> Result<ReferencePage, AppError>;
 
     /// Use over the last `days` days, 1 to 31, deleted deployments included.
     async fn usage(&self, session: &Session, days: u32) -> Result<UsagePage, AppError>;

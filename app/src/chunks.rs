@@ -9,7 +9,8 @@ use leptos::prelude::*;
 use crate::components::ScalingHistory;
 use crate::erase::Erase;
 use crate::pages::{
-    ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, SettingsPage, UsagePage,
+    ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, ReferencePage, SettingsPage,
+    UsagePage,
 };
 
 /// A page with code of its own.
@@ -24,6 +25,7 @@ pub enum Chunk {
     Settings,
     /// The part of a deployment's page that explains its scaling.
     Scaling,
+    Reference,
 }
 
 /// Whose part of a page is shown; a part's code takes no arguments.
@@ -47,6 +49,7 @@ impl Chunk {
             ["models", _, "environments" | "deployments", _, "metrics"] => Some(Self::Metrics),
             ["usage"] => Some(Self::Usage),
             ["settings", _] => Some(Self::Settings),
+            ["reference"] => Some(Self::Reference),
             ["activity"] | ["models", _, "activity"] => Some(Self::Activity),
             _ => None,
         }
@@ -64,6 +67,7 @@ impl Chunk {
             Self::Activity => "activity",
             Self::Settings => "settings",
             Self::Scaling => "scaling",
+            Self::Reference => "reference",
         }
     }
 }
@@ -93,6 +97,10 @@ fn scaling_view() -> AnyView {
     view! { <ScalingHistory model_id deployment_id /> }.erased()
 }
 
+fn reference_view() -> AnyView {
+    view! { <ReferencePage /> }.erased()
+}
+
 fn settings_view() -> AnyView {
     view! { <SettingsPage /> }.erased()
 }
@@ -117,6 +125,7 @@ mod loading {
                 Self::Activity => super::activity_view,
                 Self::Settings => super::settings_view,
                 Self::Scaling => super::scaling_view,
+                Self::Reference => super::reference_view,
             })
         }
 
@@ -135,7 +144,7 @@ mod loading {
 
     use super::{Chunk, MakeView};
 
-    static LOADED: [OnceLock<MakeView>; 8] = [const { OnceLock::new() }; 8];
+    static LOADED: [OnceLock<MakeView>; 9] = [const { OnceLock::new() }; 9];
 
     impl Chunk {
         /// The page's view, if its code is there.
@@ -154,6 +163,7 @@ mod loading {
                 Self::Activity => activity().await,
                 Self::Settings => settings().await,
                 Self::Scaling => scaling().await,
+                Self::Reference => reference().await,
             }
             .map_err(|error| error.to_string())?;
             Ok(*LOADED[self as usize].get_or_init(|| view))
@@ -190,6 +200,11 @@ mod loading {
     #[wasm_split(scaling, wasm_split_path = leptos::wasm_split, fallible)]
     fn scaling() -> Result<MakeView, SplitLoaderError> {
         Ok(super::scaling_view)
+    }
+
+    #[wasm_split(reference, wasm_split_path = leptos::wasm_split, fallible)]
+    fn reference() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::reference_view)
     }
 
     #[wasm_split(settings, wasm_split_path = leptos::wasm_split, fallible)]
@@ -279,6 +294,7 @@ mod tests {
         assert_eq!(Chunk::of_path("/models/abc/environments/production/metrics"), Some(Chunk::Metrics));
         assert_eq!(Chunk::of_path("/models/abc/deployments/d/metrics"), Some(Chunk::Metrics));
         assert_eq!(Chunk::of_path("/settings/keys"), Some(Chunk::Settings));
+        assert_eq!(Chunk::of_path("/reference"), Some(Chunk::Reference));
         assert_eq!(Chunk::of_path("/activity"), Some(Chunk::Activity));
         assert_eq!(Chunk::of_path("/models/abc/activity"), Some(Chunk::Activity));
         for path in ["/", "/models", "/sign-in", "/models/a/b/c", "/nowhere"] {

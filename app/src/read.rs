@@ -62,6 +62,7 @@ reads! {
     metrics = read_metrics(model_id: String, scope: String, id: String, period: String);
     replicas = read_replicas(model_id: String, deployment_id: String);
     usage = read_usage(days: u32);
+    reference = read_reference();
     people = read_people();
     keys = read_keys();
     secrets = read_secrets();

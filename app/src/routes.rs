@@ -54,6 +54,7 @@ pub fn App() -> impl IntoView {
                         view=|| view! { <Later chunk=Chunk::Metrics /> }
                         ssr=SsrMode::Async
                     />
+                    <Route path=path!("/reference") view=|| view! { <Later chunk=Chunk::Reference /> } ssr=SsrMode::Async />
                     <Route path=path!("/usage") view=|| view! { <Later chunk=Chunk::Usage /> } ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>

@@ -39,7 +39,8 @@ pub use people::{
 pub use read::{
     ReadActivity, ReadDeployment, ReadEnvironment, ReadLive, ReadLogs, ReadMetrics, ReadModel, ReadModels,
     ReadReplicas, ReadScaling, ReadUsage, read_activity, read_deployment, read_environment, read_live,
-    read_logs, read_metrics, read_model, read_models, read_replicas, read_scaling, read_usage,
+    read_logs, read_metrics, read_model, read_models, read_reference, read_replicas, read_scaling,
+    read_usage,
 };
 pub use session::{
     ChooseTheme, ReadSession, SignInWith, SignOut, choose_theme, read_session, sign_in_with, sign_out,

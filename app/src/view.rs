@@ -11,6 +11,7 @@ mod logs;
 mod metrics;
 mod model;
 mod people;
+mod reference;
 mod scaling;
 mod session;
 mod usage;
@@ -31,6 +32,9 @@ pub use model::{
 pub use people::{
     InvitationRow, KeyChoice, KeyRow, KeysPage, LinkPurpose, ModelChoice, PeoplePage, PersonRow, SecretRow,
     SecretsPage, ShownOnce,
+};
+pub use reference::{
+    ReferenceField, ReferenceGroup, ReferenceKind, ReferencePage, ReferenceRoute, ReferenceShape,
 };
 pub use scaling::{ColdStartRow, CountsAt, ScalingDecision, ScalingPage};
 pub use session::{Command, Done, FirstRun, SessionInfo, SignIn};

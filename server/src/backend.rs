@@ -23,8 +23,8 @@ use app::backend::{Backend, LogFile, LogNews, LogPart, MetricsOf, Session, Way};
 use app::error::AppError;
 use app::view::{
     ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, KeysPage, LinkPurpose, LivePage,
-    LogCursor, LogFilter, LogPage, LogPiece, MetricsPage, ModelPage, ModelsPage, PeoplePage, ReplicasNow,
-    ScalingPage, SecretsPage, SessionInfo, ShownOnce, SignIn, TryAnswer, UsagePage,
+    LogCursor, LogFilter, LogPage, LogPiece, MetricsPage, ModelPage, ModelsPage, PeoplePage, ReferencePage,
+    ReplicasNow, ScalingPage, SecretsPage, SessionInfo, ShownOnce, SignIn, TryAnswer, UsagePage,
 };
 use async_trait::async_trait;
 use domain::{
@@ -296,6 +296,11 @@ impl Backend for Dashboard {
 
     async fn live(&self, session: &Session, model: &ModelId) -> Result<LivePage, AppError> {
         self.read_live(self.actor(session)?, model).await
+    }
+
+    async fn reference(&self, session: &Session) -> Result<ReferencePage, AppError> {
+        self.actor(session)?;
+        Ok(self::pages::reference_page(crate::rest::spec::kept()))
     }
 
     async fn usage(&self, session: &Session, days: u32) -> Result<UsagePage, AppError> {

@@ -5,9 +5,7 @@ use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 
 use crate::components::PageHeader;
-use crate::view::{
-    self, ReferenceField, ReferenceGroup, ReferenceKind, ReferenceRoute, ReferenceShape,
-};
+use crate::view::{self, ReferenceField, ReferenceGroup, ReferenceKind, ReferenceRoute, ReferenceShape};
 
 #[component]
 pub fn ReferencePage() -> impl IntoView {
@@ -26,7 +24,8 @@ pub fn ReferencePage() -> impl IntoView {
 #[component]
 fn Body(page: view::ReferencePage) -> impl IntoView {
     let count: usize = page.groups.iter().map(|group| group.routes.len()).sum();
-    let headline = format!("{count} routes under /v1, as this server, Slipway {}, serves them.", page.version);
+    let headline =
+        format!("{count} routes under /v1, as this server, Slipway {}, serves them.", page.version);
     let contents = page
         .groups
         .iter()
@@ -63,8 +62,9 @@ fn Body(page: view::ReferencePage) -> impl IntoView {
 
 fn group(group: ReferenceGroup) -> AnyView {
     let routes = group.routes.into_iter().map(route).collect_view();
+    let anchor = group.anchor.clone();
     view! {
-        <section aria-labelledby=group.anchor.clone()>
+        <section aria-labelledby=anchor>
             <h2 id=group.anchor>{group.name}</h2>
             <p>{group.about}</p>
             {routes}
@@ -135,7 +135,8 @@ fn fields(label: &'static str, fields: Vec<ReferenceField>) -> AnyView {
         .into_iter()
         .map(|field| {
             let required = field.required.then(|| view! { <span class="required">"required"</span> });
-            let limits = (!field.limits.is_empty()).then(|| view! { <span class="limits">{field.limits}</span> });
+            let limits =
+                (!field.limits.is_empty()).then(|| view! { <span class="limits">{field.limits}</span> });
             view! {
                 <dt>
                     <code>{field.name}</code>

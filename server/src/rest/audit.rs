@@ -79,14 +79,8 @@ fn shown(page: ActivityPage) -> Response {
 }
 
 /// Groups of events that never happen here; asking for them finds nothing.
-const GROUPS_ELSEWHERE: [&str; 6] = [
-    "INSTANCE_TYPE_CHANGED",
-    "GATEWAY",
-    "WEBHOOK_SIGNING_SECRETS",
-    "USER_MANAGEMENT",
-    "DIRECTORY_GROUP_MANAGEMENT",
-    "SSH",
-];
+const GROUPS_ELSEWHERE: [&str; 5] =
+    ["INSTANCE_TYPE_CHANGED", "GATEWAY", "WEBHOOK_SIGNING_SECRETS", "DIRECTORY_GROUP_MANAGEMENT", "SSH"];
 /// The same for doors.
 const SOURCES_ELSEWHERE: [&str; 1] = ["MCP"];
 

@@ -212,6 +212,7 @@ async fn each_change_by_each_door_leaves_one_row() {
             _ => {
                 world
                     .act(
+                        "set_backpressure",
                         "terminate_replica",
                         &[("model_id", &model), ("deployment_id", &first), ("replica_id", &replica)],
                     )
@@ -371,7 +372,7 @@ async fn each_change_by_each_door_leaves_one_row() {
 }
 
 /// Use cases that change something, and so leave one row each: the test above goes through them.
-const LEAVE_A_ROW: [&str; 29] = [
+const LEAVE_A_ROW: [&str; 30] = [
     "push",
     "publish",
     "stage_change",
@@ -426,7 +427,7 @@ const LEAVE_NONE: [(&str, &str); 14] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 35] = [
+const READ: [&str; 38] = [
     "activity",
     "workspace_activity",
     "model_activity",
@@ -449,6 +450,9 @@ const READ: [&str; 35] = [
     "storage_of",
     "live_deployments",
     "scaling_history",
+    "startups",
+    "all_startups",
+    "check_push",
     "secrets",
     "unreadable_secrets",
     "session",

@@ -4,6 +4,7 @@ use crate::erase::Erase;
 use crate::post::{Post, PostForm};
 use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
+use leptos_router::components::A;
 
 use super::{Once, Tabs, refresh_when_made};
 use crate::components::{FormError, Gone, PageHeader, TimeAgo, provide_refresh, when_done};
@@ -39,7 +40,11 @@ fn Body(initial: KeysPage) -> impl IntoView {
     });
     view! {
         <Gone error=fresh.gone />
-        <PageHeader crumbs=vec![] title="API keys" headline=Signal::derive(move || page.with(|page| page.headline.clone())) />
+        <PageHeader crumbs=vec![] title="API keys" headline=Signal::derive(move || page.with(|page| page.headline.clone()))>
+            <A href="/reference" attr:class="button plain">
+                "API reference"
+            </A>
+        </PageHeader>
         <Tabs current="/settings/keys" />
         {move || {
             is_empty

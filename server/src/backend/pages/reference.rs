@@ -131,7 +131,8 @@ fn kind(schema: &Value) -> ReferenceKind {
     }
     if let Some(choices) = schema["oneOf"].as_array() {
         let is_null = |choice: &&Value| choice["type"] == "null";
-        let mut found = choices.iter().find(|choice| !is_null(choice)).map(kind).unwrap_or_else(|| plain("any"));
+        let mut found =
+            choices.iter().find(|choice| !is_null(choice)).map(kind).unwrap_or_else(|| plain("any"));
         if choices.iter().any(|choice| is_null(&choice)) {
             found.text.push_str(" or null");
         }
@@ -226,9 +227,8 @@ mod tests {
     fn a_field_says_what_it_is_and_what_it_must_keep_to() {
         let page = page();
         let shape = |name: &str| page.shapes.iter().find(|shape| shape.name == name).unwrap();
-        let field = |of: &str, name: &str| {
-            shape(of).fields.iter().find(|field| field.name == name).unwrap().clone()
-        };
+        let field =
+            |of: &str, name: &str| shape(of).fields.iter().find(|field| field.name == name).unwrap().clone();
         let window = field("UpdateAutoscaling", "autoscaling_window");
         assert_eq!((window.kind.text.as_str(), window.limits.as_str()), ("integer or null", "10 to 3600"));
         assert!(!window.required && window.says.contains("Seconds"));
