@@ -212,7 +212,6 @@ async fn each_change_by_each_door_leaves_one_row() {
             _ => {
                 world
                     .act(
-                        "set_backpressure",
                         "terminate_replica",
                         &[("model_id", &model), ("deployment_id", &first), ("replica_id", &replica)],
                     )
@@ -403,6 +402,7 @@ const LEAVE_A_ROW: [&str; 30] = [
     "remove_person",
     "change_password",
     "reset_password",
+    "set_backpressure",
 ];
 const LEAVE_A_ROW_OF_KEYS: [&str; 3] = ["create_key", "revoke_key", "ensure_admin_key"];
 
@@ -427,7 +427,7 @@ const LEAVE_NONE: [(&str, &str); 14] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 38] = [
+const READ: [&str; 39] = [
     "activity",
     "workspace_activity",
     "model_activity",
@@ -456,6 +456,7 @@ const READ: [&str; 38] = [
     "secrets",
     "unreadable_secrets",
     "session",
+    "follow_logs",
     "people",
     "link",
     "measured",
