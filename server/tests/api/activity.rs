@@ -223,6 +223,16 @@ async fn each_change_by_each_door_leaves_one_row() {
         ended = replica;
     }
 
+    let busy = format!("{}/request_backpressure_settings", path(&first));
+    let refuse = json!({ "policy": "REJECT_ON_FULL" });
+    let answer = rest("PATCH", busy.clone(), refuse.clone()).await;
+    let event = ledger.one(K::ModelDeploymentRequestBackpressureSettingsChanged, Door::Api, answer).await;
+    assert_eq!(
+        (&event.data["policy"], &event.data["previous_policy"]),
+        (&json!("REJECT_ON_FULL"), &Value::Null)
+    );
+    ledger.none("the choice that it has", rest("PATCH", busy, refuse).await).await;
+
     // Promotions and their cancelling; a canary of hours does not end by itself.
     let canary = [
         of_second[0],
@@ -393,6 +403,7 @@ const LEAVE_A_ROW: [&str; 30] = [
     "deactivate",
     "deactivate_environment",
     "terminate_replica",
+    "set_backpressure",
     "set_secret",
     "delete_secret",
     "join",
