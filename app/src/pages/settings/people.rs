@@ -194,7 +194,7 @@ fn Invited(page: RwSignal<PeoplePage>) -> impl IntoView {
 fn invitation(row: InvitationRow) -> impl IntoView {
     let revoke = Post::to::<RevokeInvitation>();
     when_done(revoke, || {});
-    let about = format!("Take the invitation of {} back", row.email);
+    let about = format!("Take back the invitation of {}", row.email);
     let label = row.email.clone();
     view! {
         <tr aria-label=label>
