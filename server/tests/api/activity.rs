@@ -437,7 +437,7 @@ const LEAVE_NONE: [(&str, &str); 14] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 38] = [
+const READ: [&str; 39] = [
     "activity",
     "workspace_activity",
     "model_activity",
@@ -448,6 +448,7 @@ const READ: [&str; 38] = [
     "authenticate",
     "keys",
     "logs",
+    "follow_logs",
     "metrics",
     "model",
     "model_of",
