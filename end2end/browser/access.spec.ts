@@ -45,6 +45,7 @@ test.describe('every page is accessible', () => {
         '/settings/secrets',
         '/settings/account',
         '/activity',
+        '/reference',
         '/activity?who=nobody',
         `/models/${model}/activity`,
         '/models/no-such-model',

@@ -2,16 +2,19 @@
 
 use super::contract::{InstanceType, Organization, Pagination, TEAM, Team, User, Users};
 use super::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::get("/users", users, "List the people").answers::<Users>(),
+        Route::get("/users", users, "List the people").query::<PeopleQuery>().answers::<Users>(),
         Route::get("/users/me", me, "Read who asks").answers::<User>(),
         Route::get("/users/{user_id}", user_of_id, "Read one of the people").answers::<User>(),
         Route::get("/organizations/me", organization, "Read the organisation").answers::<Organization>(),
-        Route::get("/teams", teams, "List the teams").says("There is one.").answers::<Teams>(),
+        Route::get("/teams", teams, "List the teams")
+            .says("There is one.")
+            .query::<models::ByName>()
+            .answers::<Teams>(),
         Route::get("/teams/{team_id}", team, "Read a team").answers::<Team>(),
         Route::get("/instance_types", instance_types, "List the instance types").answers::<InstanceTypes>(),
         Route::get(
@@ -36,11 +39,38 @@ pub async fn me(Extension(actor): Caller) -> Answer {
     }))
 }
 
-/// Everybody who signs in here, on one page.
-pub async fn users(State(api): State<Arc<Api>>, Extension(actor): Caller) -> Answer {
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct PeopleQuery {
+    /// Where the page before ended.
+    cursor: Option<String>,
+    #[schema(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<usize>,
+    /// Only who has this address.
+    email: Option<String>,
+}
+
+/// Everybody who signs in here, in pages.
+pub async fn users(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Query(query): Query<PeopleQuery>,
+) -> Answer {
+    let limit = query.limit.unwrap_or(100);
+    if !(1..=1000).contains(&limit) {
+        return Err(error::invalid(&domain::Invalid::new(
+            "limit",
+            format!("{limit} is not within 1 to 1000"),
+        )));
+    }
     let found = api.control.people(&actor).await.map_err(|error| failure(&error))?;
-    let items = found.people.into_iter().map(user).collect();
-    Ok(answer::ok(&Users { items, pagination: Pagination { has_more: false, cursor: None } }))
+    let mut items: Vec<User> = found.people.into_iter().map(user).collect();
+    items.sort_by(|a, b| a.user_id.cmp(&b.user_id));
+    items.retain(|user| query.cursor.as_ref().is_none_or(|last| user.user_id > *last));
+    items.retain(|user| query.email.is_none() || user.email == query.email);
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    let cursor = items.last().filter(|_| has_more).map(|last| last.user_id.clone());
+    Ok(answer::ok(&Users { items, pagination: Pagination { has_more, cursor } }))
 }
 
 pub async fn user_of_id(
@@ -81,8 +111,10 @@ struct Teams {
     teams: Vec<Team>,
 }
 
-pub async fn teams(State(api): State<Arc<Api>>) -> Answer {
-    Ok(answer::ok(&Teams { teams: vec![Team::only(api.since)] }))
+pub async fn teams(State(api): State<Arc<Api>>, Query(by): Query<models::ByName>) -> Answer {
+    let mut teams = vec![Team::only(api.since)];
+    teams.retain(|team| by.name.as_ref().is_none_or(|name| team.name == name));
+    Ok(answer::ok(&Teams { teams }))
 }
 
 pub async fn team(State(api): State<Arc<Api>>, Path(team): Path<String>) -> Answer {

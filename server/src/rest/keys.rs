@@ -10,7 +10,7 @@ use super::body::Json;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api_keys", list, "List the API keys").answers::<Keys>(),
+        Route::get("/api_keys", list, "List the API keys").query::<KeysQuery>().answers::<Keys>(),
         Route::post("/api_keys", create, "Create an API key")
             .says("Its text is in this answer and nowhere else.")
             .body::<Create>()
@@ -75,8 +75,29 @@ fn kind(key: &store::KeyRow) -> &'static str {
     }
 }
 
-pub async fn list(State(api): State<Arc<Api>>, Extension(actor): Caller) -> Answer {
-    let keys = api.control.keys(&actor).await.map_err(|error| failure(&error))?;
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct KeysQuery {
+    /// Only keys for this.
+    #[serde(rename = "type")]
+    #[schema(value_type = Option<contract::words::APIKeyType>)]
+    kind: Option<String>,
+    /// Only personal keys of whoever asks.
+    #[serde(default)]
+    #[schema(default = false)]
+    created_by_me: bool,
+}
+
+pub async fn list(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Query(query): Query<KeysQuery>,
+) -> Answer {
+    if let Some(category) = &query.kind {
+        key_kind(category, None).map_err(|invalid| error::invalid(&invalid))?;
+    }
+    let mut keys = api.control.keys(&actor).await.map_err(|error| failure(&error))?;
+    keys.retain(|key| query.kind.as_ref().is_none_or(|wanted| kind(key) == wanted));
+    keys.retain(|key| !query.created_by_me || key.person.is_some() && key.person == actor.person);
     let ring = api.control.key_ring();
     let keys = keys
         .into_iter()

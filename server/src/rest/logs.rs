@@ -33,7 +33,8 @@ pub fn routes() -> Vec<Route> {
         )
         .says("Everything that is kept, or a window of any length, oldest first.")
         .query::<LogFileRequest>()
-        .answers_file("text/plain"),
+        .answers_file("text/plain")
+        .answers_file("application/jsonl"),
     ]
 }
 

@@ -132,10 +132,11 @@ impl Route {
         self
     }
 
-    /// A success of another kind than JSON.
+    /// A success of another kind than JSON; said again for each kind that it may have.
     pub fn answers_file(mut self, media: &str) -> Self {
         let schema = json!({ "type": "string", "format": "binary" });
-        self.answer = json!({ "description": "The file.", "content": { media: { "schema": schema } } });
+        self.answer["description"] = "The file.".into();
+        self.answer["content"][media] = json!({ "schema": schema });
         self
     }
 

@@ -449,6 +449,7 @@ const READ: [&str; 39] = [
     "authenticate",
     "keys",
     "logs",
+    "follow_logs",
     "metrics",
     "model",
     "model_of",

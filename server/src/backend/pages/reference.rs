@@ -54,9 +54,11 @@ fn routes(document: &Value, tag: &Value) -> Vec<ReferenceRoute> {
 
 fn route(document: &Value, method: &str, path: &str, operation: &Value) -> ReferenceRoute {
     let content = |of: &Value| {
-        let (media, content) = entries(&of["content"]).next()?;
-        let kind = kind(&content["schema"]);
-        Some(if media == "application/json" { kind } else { plain(media) })
+        if let Some(content) = of["content"].get("application/json") {
+            return Some(kind(&content["schema"]));
+        }
+        let media: Vec<&str> = entries(&of["content"]).map(|(media, _)| media.as_str()).collect();
+        (!media.is_empty()).then(|| plain(&media.join(" or ")))
     };
     let failures = entries(&operation["responses"]).filter(|(status, _)| *status != "200");
     let meaning = |status: &str| text(&document["components"]["responses"][status]["description"]).to_owned();
