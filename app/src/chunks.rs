@@ -6,6 +6,7 @@
 
 use leptos::prelude::*;
 
+use crate::components::ScalingHistory;
 use crate::erase::Erase;
 use crate::pages::{
     ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, ReferencePage, SettingsPage,
@@ -22,7 +23,16 @@ pub enum Chunk {
     Metrics,
     Activity,
     Settings,
+    /// The part of a deployment's page that explains its scaling.
+    Scaling,
     Reference,
+}
+
+/// Whose part of a page is shown; a part's code takes no arguments.
+#[derive(Clone)]
+pub struct PartOf {
+    pub model_id: String,
+    pub deployment_id: String,
 }
 
 /// Makes a page's view, once its code is there.
@@ -56,6 +66,7 @@ impl Chunk {
             Self::Metrics => "metrics",
             Self::Activity => "activity",
             Self::Settings => "settings",
+            Self::Scaling => "scaling",
             Self::Reference => "reference",
         }
     }
@@ -79,6 +90,11 @@ fn usage_view() -> AnyView {
 
 fn activity_view() -> AnyView {
     view! { <ActivityPage /> }.erased()
+}
+
+fn scaling_view() -> AnyView {
+    let PartOf { model_id, deployment_id } = expect_context();
+    view! { <ScalingHistory model_id deployment_id /> }.erased()
 }
 
 fn reference_view() -> AnyView {
@@ -108,6 +124,7 @@ mod loading {
                 Self::Metrics => super::metrics_view,
                 Self::Activity => super::activity_view,
                 Self::Settings => super::settings_view,
+                Self::Scaling => super::scaling_view,
                 Self::Reference => super::reference_view,
             })
         }
@@ -127,7 +144,7 @@ mod loading {
 
     use super::{Chunk, MakeView};
 
-    static LOADED: [OnceLock<MakeView>; 8] = [const { OnceLock::new() }; 8];
+    static LOADED: [OnceLock<MakeView>; 9] = [const { OnceLock::new() }; 9];
 
     impl Chunk {
         /// The page's view, if its code is there.
@@ -145,6 +162,7 @@ mod loading {
                 Self::Metrics => metrics().await,
                 Self::Activity => activity().await,
                 Self::Settings => settings().await,
+                Self::Scaling => scaling().await,
                 Self::Reference => reference().await,
             }
             .map_err(|error| error.to_string())?;
@@ -179,6 +197,11 @@ mod loading {
         Ok(super::activity_view)
     }
 
+    #[wasm_split(scaling, wasm_split_path = leptos::wasm_split, fallible)]
+    fn scaling() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::scaling_view)
+    }
+
     #[wasm_split(reference, wasm_split_path = leptos::wasm_split, fallible)]
     fn reference() -> Result<MakeView, SplitLoaderError> {
         Ok(super::reference_view)
@@ -192,6 +215,29 @@ mod loading {
     #[wasm_split(metrics, wasm_split_path = leptos::wasm_split, fallible)]
     fn metrics() -> Result<MakeView, SplitLoaderError> {
         Ok(super::metrics_view)
+    }
+}
+
+/// A part of a page that is not rendered on the server: its code and its data come once the page lives.
+#[component]
+pub fn LaterPart(chunk: Chunk, of: PartOf) -> impl IntoView {
+    provide_context(of);
+    let made = RwSignal::new(None::<Result<MakeView, String>>);
+    Effect::new(move || {
+        leptos::task::spawn_local(async move {
+            let outcome = chunk.load().await;
+            // The reader may have left for another page meanwhile.
+            let _ = made.try_set(Some(outcome));
+        });
+    });
+    view! {
+        <div class="part">
+            {move || match made.get() {
+                None => view! { <p class="loading" role="status">"Loading…"</p> }.erased(),
+                Some(Ok(make)) => make(),
+                Some(Err(error)) => view! { <NotLoaded error /> }.erased(),
+            }}
+        </div>
     }
 }
 

@@ -20,8 +20,8 @@ pub struct Test {
     /// Name the steps and stop.
     #[arg(long)]
     pub list: bool,
-    /// Histories to simulate.
-    #[arg(long, default_value_t = 10_000)]
+    /// Histories to simulate; `cargo xtask simulate` by itself plays 10,000.
+    #[arg(long, default_value_t = 6_000)]
     pub histories: u32,
 }
 

@@ -16,6 +16,7 @@ mod people;
 mod purge;
 mod push;
 mod pushes;
+mod roles;
 mod room;
 mod secrets;
 mod spec;

@@ -81,7 +81,7 @@ fn person(row: PersonRow, may: Memo<bool>, as_of: Signal<domain::Timestamp>) -> 
     let label = email.clone();
     let (kept, reason) = (role, refused.clone());
     let (role_id, remove_id, remove_email) = (id.clone(), id, email);
-    let changeable = move || may.get() && reason.is_none();
+    let changeable = Memo::new(move |_| may.get() && reason.is_none());
     view! {
         <tr aria-label=label>
             <th scope="row">
@@ -89,7 +89,7 @@ fn person(row: PersonRow, may: Memo<bool>, as_of: Signal<domain::Timestamp>) -> 
             </th>
             <td>
                 {move || {
-                    if changeable() {
+                    if changeable.get() {
                         view! { <RoleForm person=role_id.clone() role=kept /> }.erased()
                     } else {
                         view! { <span title=refused.clone()>{kept.as_str()}</span> }.erased()
@@ -102,7 +102,7 @@ fn person(row: PersonRow, may: Memo<bool>, as_of: Signal<domain::Timestamp>) -> 
             <td>{last_seen_at.map(|at| view! { <TimeAgo at=at as_of=as_of /> })}</td>
             <td class="acts">
                 {move || {
-                    may.get().then(|| view! { <Remove person=remove_id.clone() email=remove_email.clone() /> })
+                    changeable.get().then(|| view! { <Remove person=remove_id.clone() email=remove_email.clone() /> })
                 }}
             </td>
         </tr>
@@ -194,7 +194,7 @@ fn Invited(page: RwSignal<PeoplePage>) -> impl IntoView {
 fn invitation(row: InvitationRow) -> impl IntoView {
     let revoke = Post::to::<RevokeInvitation>();
     when_done(revoke, || {});
-    let about = format!("Take the invitation of {} back", row.email);
+    let about = format!("Take back the invitation of {}", row.email);
     let label = row.email.clone();
     view! {
         <tr aria-label=label>
