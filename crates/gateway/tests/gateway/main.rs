@@ -11,5 +11,6 @@ mod holding;
 mod passing;
 mod routing;
 mod sides;
+mod slow;
 mod stage;
 mod websocket;
