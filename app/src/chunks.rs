@@ -6,8 +6,12 @@
 
 use leptos::prelude::*;
 
+use crate::components::ScalingHistory;
 use crate::erase::Erase;
-use crate::pages::{ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, UsagePage};
+use crate::pages::{
+    ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, ReferencePage, SettingsPage,
+    UsagePage,
+};
 
 /// A page with code of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +22,17 @@ pub enum Chunk {
     Usage,
     Metrics,
     Activity,
+    Settings,
+    /// The part of a deployment's page that explains its scaling.
+    Scaling,
+    Reference,
+}
+
+/// Whose part of a page is shown; a part's code takes no arguments.
+#[derive(Clone)]
+pub struct PartOf {
+    pub model_id: String,
+    pub deployment_id: String,
 }
 
 /// Makes a page's view, once its code is there.
@@ -33,6 +48,8 @@ impl Chunk {
             ["models", _, "deployments" | "logs", _] => Some(Self::Deployment),
             ["models", _, "environments" | "deployments", _, "metrics"] => Some(Self::Metrics),
             ["usage"] => Some(Self::Usage),
+            ["settings", _] => Some(Self::Settings),
+            ["reference"] => Some(Self::Reference),
             ["activity"] | ["models", _, "activity"] => Some(Self::Activity),
             _ => None,
         }
@@ -48,6 +65,9 @@ impl Chunk {
             Self::Usage => "usage",
             Self::Metrics => "metrics",
             Self::Activity => "activity",
+            Self::Settings => "settings",
+            Self::Scaling => "scaling",
+            Self::Reference => "reference",
         }
     }
 }
@@ -72,6 +92,19 @@ fn activity_view() -> AnyView {
     view! { <ActivityPage /> }.erased()
 }
 
+fn scaling_view() -> AnyView {
+    let PartOf { model_id, deployment_id } = expect_context();
+    view! { <ScalingHistory model_id deployment_id /> }.erased()
+}
+
+fn reference_view() -> AnyView {
+    view! { <ReferencePage /> }.erased()
+}
+
+fn settings_view() -> AnyView {
+    view! { <SettingsPage /> }.erased()
+}
+
 fn metrics_view() -> AnyView {
     view! { <MetricsPage /> }.erased()
 }
@@ -90,6 +123,9 @@ mod loading {
                 Self::Usage => super::usage_view,
                 Self::Metrics => super::metrics_view,
                 Self::Activity => super::activity_view,
+                Self::Settings => super::settings_view,
+                Self::Scaling => super::scaling_view,
+                Self::Reference => super::reference_view,
             })
         }
 
@@ -108,7 +144,7 @@ mod loading {
 
     use super::{Chunk, MakeView};
 
-    static LOADED: [OnceLock<MakeView>; 6] = [const { OnceLock::new() }; 6];
+    static LOADED: [OnceLock<MakeView>; 9] = [const { OnceLock::new() }; 9];
 
     impl Chunk {
         /// The page's view, if its code is there.
@@ -125,6 +161,9 @@ mod loading {
                 Self::Usage => usage().await,
                 Self::Metrics => metrics().await,
                 Self::Activity => activity().await,
+                Self::Settings => settings().await,
+                Self::Scaling => scaling().await,
+                Self::Reference => reference().await,
             }
             .map_err(|error| error.to_string())?;
             Ok(*LOADED[self as usize].get_or_init(|| view))
@@ -158,9 +197,47 @@ mod loading {
         Ok(super::activity_view)
     }
 
+    #[wasm_split(scaling, wasm_split_path = leptos::wasm_split, fallible)]
+    fn scaling() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::scaling_view)
+    }
+
+    #[wasm_split(reference, wasm_split_path = leptos::wasm_split, fallible)]
+    fn reference() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::reference_view)
+    }
+
+    #[wasm_split(settings, wasm_split_path = leptos::wasm_split, fallible)]
+    fn settings() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::settings_view)
+    }
+
     #[wasm_split(metrics, wasm_split_path = leptos::wasm_split, fallible)]
     fn metrics() -> Result<MakeView, SplitLoaderError> {
         Ok(super::metrics_view)
+    }
+}
+
+/// A part of a page that is not rendered on the server: its code and its data come once the page lives.
+#[component]
+pub fn LaterPart(chunk: Chunk, of: PartOf) -> impl IntoView {
+    provide_context(of);
+    let made = RwSignal::new(None::<Result<MakeView, String>>);
+    Effect::new(move || {
+        leptos::task::spawn_local(async move {
+            let outcome = chunk.load().await;
+            // The reader may have left for another page meanwhile.
+            let _ = made.try_set(Some(outcome));
+        });
+    });
+    view! {
+        <div class="part">
+            {move || match made.get() {
+                None => view! { <p class="loading" role="status">"Loading…"</p> }.erased(),
+                Some(Ok(make)) => make(),
+                Some(Err(error)) => view! { <NotLoaded error /> }.erased(),
+            }}
+        </div>
     }
 }
 
@@ -216,6 +293,8 @@ mod tests {
         assert_eq!(Chunk::of_path("/usage"), Some(Chunk::Usage));
         assert_eq!(Chunk::of_path("/models/abc/environments/production/metrics"), Some(Chunk::Metrics));
         assert_eq!(Chunk::of_path("/models/abc/deployments/d/metrics"), Some(Chunk::Metrics));
+        assert_eq!(Chunk::of_path("/settings/keys"), Some(Chunk::Settings));
+        assert_eq!(Chunk::of_path("/reference"), Some(Chunk::Reference));
         assert_eq!(Chunk::of_path("/activity"), Some(Chunk::Activity));
         assert_eq!(Chunk::of_path("/models/abc/activity"), Some(Chunk::Activity));
         for path in ["/", "/models", "/sign-in", "/models/a/b/c", "/nowhere"] {

@@ -52,7 +52,7 @@ pub use environment_dialogs::{
 };
 pub use environment_side::{SidesTable, group};
 pub use error_view::{ErrorView, Gone, Loading};
-pub use form::{FormError, provide_refresh, when_done};
+pub use form::{FormError, Refresh, provide_refresh, when_done};
 pub use frame::{Frame, Mark};
 pub use header::{Crumb, PageHeader};
 pub use ladder::Ladder;

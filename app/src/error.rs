@@ -25,6 +25,9 @@ pub enum AppError {
     /// The state of things does not permit it; the message says what to do first.
     #[error("{message}")]
     Conflict { message: String },
+    /// Too often in too short a time.
+    #[error("{message}")]
+    TooMany { message: String },
     /// It may work later.
     #[error("{message}")]
     Unavailable { message: String },
@@ -59,6 +62,7 @@ impl AppError {
             Self::NotFound { .. } => 404,
             Self::Invalid { .. } => 400,
             Self::Conflict { .. } => 409,
+            Self::TooMany { .. } => 429,
             Self::Unavailable { .. } => 503,
             Self::Internal { .. } | Self::Connection { .. } => 500,
         }

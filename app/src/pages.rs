@@ -7,6 +7,8 @@ mod metrics;
 mod model;
 mod models;
 mod not_found;
+mod reference;
+mod settings;
 mod sign_in;
 mod usage;
 
@@ -17,6 +19,8 @@ pub use metrics::MetricsPage;
 pub use model::ModelPage;
 pub use models::ModelsPage;
 pub use not_found::NotFound;
+pub use reference::ReferencePage;
+pub use settings::SettingsPage;
 pub use sign_in::SignInPage;
 pub use usage::UsagePage;
 

@@ -62,6 +62,12 @@ reads! {
     metrics = read_metrics(model_id: String, scope: String, id: String, period: String);
     replicas = read_replicas(model_id: String, deployment_id: String);
     usage = read_usage(days: u32);
+    reference = read_reference();
+    people = read_people();
+    keys = read_keys();
+    secrets = read_secrets();
+    /// What a one-time link is for.
+    link = read_link(token: String);
     /// What was done, of a model or of the workspace.
     activity = read_activity(
         model_id: String,

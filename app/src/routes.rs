@@ -41,6 +41,8 @@ pub fn App() -> impl IntoView {
                     // Where the push client's printed links to logs lead.
                     <Route path=path!("/models/:model/logs/:deployment") view=|| view! { <Later chunk=Chunk::Deployment /> } ssr=SsrMode::Async />
                     <Route path=path!("/models/:model/activity") view=|| view! { <Later chunk=Chunk::Activity /> } ssr=SsrMode::Async />
+                    <Route path=path!("/settings") view=|| view! { <Redirect path="/settings/people" /> } ssr=SsrMode::Async />
+                    <Route path=path!("/settings/:part") view=|| view! { <Later chunk=Chunk::Settings /> } ssr=SsrMode::Async />
                     <Route path=path!("/activity") view=|| view! { <Later chunk=Chunk::Activity /> } ssr=SsrMode::Async />
                     <Route
                         path=path!("/models/:model/environments/:environment/metrics")
@@ -52,6 +54,7 @@ pub fn App() -> impl IntoView {
                         view=|| view! { <Later chunk=Chunk::Metrics /> }
                         ssr=SsrMode::Async
                     />
+                    <Route path=path!("/reference") view=|| view! { <Later chunk=Chunk::Reference /> } ssr=SsrMode::Async />
                     <Route path=path!("/usage") view=|| view! { <Later chunk=Chunk::Usage /> } ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>

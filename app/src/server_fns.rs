@@ -6,6 +6,8 @@
 mod actions;
 mod controls;
 mod environments;
+mod keys;
+mod people;
 mod read;
 mod session;
 mod settings;
@@ -25,10 +27,20 @@ pub use environments::{
     activate_environment, create_environment, deactivate_environment, delete_environment,
     send_sample_traffic,
 };
+pub use keys::{
+    CreateKey, DeleteSecret, ReadKeys, ReadSecrets, RevokeKey, SetSecret, create_key, delete_secret,
+    read_keys, read_secrets, revoke_key, set_secret,
+};
+pub use people::{
+    ChangePassword, ChangeRole, Invite, Join, ReadLink, ReadPeople, RemovePerson, ResetPassword,
+    RevokeInvitation, SignOutElsewhere, change_password, change_role, invite, join, read_link, read_people,
+    remove_person, reset_password, revoke_invitation, sign_out_elsewhere,
+};
 pub use read::{
     ReadActivity, ReadDeployment, ReadEnvironment, ReadLive, ReadLogs, ReadMetrics, ReadModel, ReadModels,
     ReadReplicas, ReadScaling, ReadUsage, read_activity, read_deployment, read_environment, read_live,
-    read_logs, read_metrics, read_model, read_models, read_replicas, read_scaling, read_usage,
+    read_logs, read_metrics, read_model, read_models, read_reference, read_replicas, read_scaling,
+    read_usage,
 };
 pub use session::{
     ChooseTheme, ReadSession, SignInWith, SignOut, choose_theme, read_session, sign_in_with, sign_out,

@@ -7,7 +7,7 @@ use leptos::server_fn::error::FromServerFnError;
 use send_wrapper::SendWrapper;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Request, RequestInit, Response, UrlSearchParams};
+use web_sys::{Request, RequestInit, Response};
 
 use crate::error::AppError;
 
@@ -24,9 +24,9 @@ pub fn post(path: &str, body: String) -> crate::read::Reading {
     Box::pin(SendWrapper::new(call(path.to_owned(), Some(body))))
 }
 
-/// Writes fields the way a form is posted.
-pub fn form(fields: &[(&str, &str)]) -> String {
-    let Ok(params) = UrlSearchParams::new() else { return String::new() };
+#[cfg(not(feature = "ssr"))]
+fn form(fields: &[(&str, &str)]) -> String {
+    let Ok(params) = web_sys::UrlSearchParams::new() else { return String::new() };
     for (name, value) in fields {
         params.append(name, value);
     }

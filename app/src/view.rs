@@ -10,6 +10,8 @@ mod live;
 mod logs;
 mod metrics;
 mod model;
+mod people;
+mod reference;
 mod scaling;
 mod session;
 mod usage;
@@ -26,6 +28,13 @@ pub use metrics::{MetricMark, MetricPoint, MetricsPage, PERIODS};
 pub use model::{
     Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Making, ModelPage, ModelRow,
     ModelsPage, Permit, PromoteChoices, PromoteTarget, PromotionBrief, Replicas, Served,
+};
+pub use people::{
+    InvitationRow, KeyChoice, KeyRow, KeysPage, LinkPurpose, ModelChoice, PeoplePage, PersonRow, SecretRow,
+    SecretsPage, ShownOnce,
+};
+pub use reference::{
+    ReferenceField, ReferenceGroup, ReferenceKind, ReferencePage, ReferenceRoute, ReferenceShape,
 };
 pub use scaling::{ColdStartRow, CountsAt, ScalingDecision, ScalingPage};
 pub use session::{Command, Done, FirstRun, SessionInfo, SignIn};

@@ -94,7 +94,7 @@ test.describe('the activity', () => {
   });
 
   test('who is no admin is told where to look', async ({ page, slipway }) => {
-    const made = await slipway.rest('POST', '/v1/api_keys', { name: unique('viewer'), type: 'WORKSPACE_EXPORT_METRICS' });
+    const made = await slipway.rest('POST', '/v1/api_keys', { name: unique('viewer'), type: 'WORKSPACE_MANAGE_ALL', role: 'viewer' });
     await open(page, '/sign-in');
     await page.getByLabel('API key').fill(made.body.api_key);
     await page.getByRole('button', { name: 'Sign in' }).click();

@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 /** The one address that the truss client knows. */
 export const PORT = 8000;
 
-const BINARY = process.env.SLIPWAY ?? fileURLToPath(new URL('../../target/serve/slipway', import.meta.url));
+/** The program under test. */
+export const BINARY = process.env.SLIPWAY ?? fileURLToPath(new URL('../../target/serve/slipway', import.meta.url));
 
 /** A deployment as the REST API tells it; only what tests read. */
 export interface Deployment {

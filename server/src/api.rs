@@ -12,6 +12,8 @@ use http::HeaderMap;
 
 use crate::auth;
 use crate::picture::{Overview, Picture};
+use crate::rest::Limits;
+use crate::uses::Uses;
 
 /// The use cases with what the doors need beside them.
 pub struct Api {
@@ -20,6 +22,8 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// What models may use of the machine.
     pub host: Arc<Host>,
+    /// What replicas used when somebody looked last.
+    pub uses: Uses,
     /// Where this server is called, without a slash at the end.
     pub public_url: Arc<str>,
     /// When this server was first started.
@@ -28,6 +32,8 @@ pub struct Api {
     pub artifacts: PathBuf,
     /// Signs links to archives; forgotten with the process.
     pub link_secret: [u8; 32],
+    /// What each key has used up of its rates.
+    pub limits: Limits,
 }
 
 impl Api {
@@ -87,7 +93,8 @@ impl Api {
         Ok(all.into_iter().map(draw).collect())
     }
 
-    fn draw(&self, role: Role, state: store::ModelState) -> Picture {
+    /// A model with what its replicas do now.
+    pub fn draw(&self, role: Role, state: store::ModelState) -> Picture {
         let mut deployments = state.deployments;
         deployments.retain(|deployment| deployment.deleted_at.is_none());
         let mut promotions = state.promotions;

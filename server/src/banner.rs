@@ -27,7 +27,7 @@ impl Banner<'_> {
             String::new(),
             format!("{} {}", bold("Slipway is ready:"), self.public_url),
             format!("  sign in    {}", self.sign_in_link),
-            "             (works once, within 15 minutes; another one: slipway login)".to_owned(),
+            "             (works once, within 15 minutes; the first makes the first admin; another one: slipway login)".to_owned(),
             format!("  data       {}", self.data_dir),
         ];
         if let Some(key) = self.admin_key {

@@ -8,7 +8,7 @@ use anyhow::Context;
 use control::{ControlPlane, NewKey};
 use domain::{Clock, Host, ModelId, ModelRoutes, Runtime, Seen, StopReason};
 use engine::{Publisher, Wakes};
-use gateway::{BindError, Gateway, GatewayConfig, Listeners, ServeHandle};
+use gateway::{BindError, Gateway, GatewayConfig, Listeners, ServeHandle, Tls};
 use runtime::{LocalConfig, LocalRuntime};
 use store::Store;
 use tokio::sync::mpsc;
@@ -132,7 +132,12 @@ async fn go(ground: Ground, machine: Models) -> anyhow::Result<Server> {
     let shutdown = CancellationToken::new();
     let gateway_config = GatewayConfig { domain: config.domain.clone(), ..GatewayConfig::default() };
     let gateway = Gateway::new(gateway_config, wakes.clone(), clock.clone());
-    let listeners = listen(&config)?;
+    let mut listeners = listen(&config)?;
+    let tls =
+        config.tls.as_ref().map(|tls| Tls::load(tls.certificate.clone(), tls.key.clone())).transpose()?;
+    if let (Some(settings), Some(tls)) = (&config.tls, &tls) {
+        listeners = listeners.with_tls(&settings.listen, tls.clone())?;
+    }
     let address = listeners.addrs().first().copied().context("there is no address to listen on")?;
     let public_url: Arc<str> = config.public_url(address.port()).into();
     let place = Place {
@@ -170,6 +175,7 @@ async fn go(ground: Ground, machine: Models) -> anyhow::Result<Server> {
         uploads: folder.uploads(),
         local: machine.local(),
         keep: config.keep,
+        tls,
     };
     tasks.push(upkeep::start(chores, shutdown.clone()));
     tasks.push(looks::start(control.clone(), shutdown.clone()));

@@ -23,8 +23,11 @@ enum Command {
     Serve,
     /// Check this machine: names, ports, Python, disk, database
     Doctor,
-    /// Print a one-time link that signs you in to the dashboard
-    Login,
+    /// Print a one-time link to the dashboard: the first makes the first admin, later ones sign in
+    Login {
+        /// Whom the link signs in; the oldest admin if it is left out
+        email: Option<String>,
+    },
     /// API keys
     #[command(subcommand)]
     Key(Key),
@@ -79,16 +82,20 @@ enum Key {
     },
 }
 
-/// What a key may do; each role includes those before it.
+/// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
     /// Call models
     Invoker,
-    /// Look at everything
+    /// Read metrics
+    Exporter,
+    /// Make and revoke keys that call models or read metrics
+    Keykeeper,
+    /// Look at everything, and call models
     Viewer,
-    /// Push, promote and change
+    /// Push, promote and change, too
     Deployer,
-    /// Keys and people, too
+    /// Everything: keys and people, too
     Admin,
 }
 
@@ -96,6 +103,8 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Invoker => "invoker",
+            Self::Exporter => "exporter",
+            Self::Keykeeper => "keykeeper",
             Self::Viewer => "viewer",
             Self::Deployer => "deployer",
             Self::Admin => "admin",
@@ -124,7 +133,7 @@ fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor => runtime()?.block_on(doctor::run(&config)),
-        Command::Login => runtime()?.block_on(login(&config)),
+        Command::Login { email } => runtime()?.block_on(login(&config, email.as_deref())),
         Command::Key(Key::Create { name, role }) => runtime()?.block_on(create_key(&config, name, *role)),
         Command::Load(load) => runtime()?.block_on(send_load(&config, load)),
         Command::Trussrc { write, remote } => runtime()?.block_on(write_trussrc(&config, *write, remote)),
@@ -140,8 +149,8 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
-async fn login(config: &Config) -> anyhow::Result<ExitCode> {
-    let link = client::Local::find(config)?.sign_in_link().await?;
+async fn login(config: &Config, email: Option<&str>) -> anyhow::Result<ExitCode> {
+    let link = client::Local::find(config)?.sign_in_link(email).await?;
     println!("{link}");
     eprintln!("Open it within 15 minutes; it works once.");
     Ok(ExitCode::SUCCESS)

@@ -37,13 +37,13 @@ impl Local {
         Ok(serde_json::from_slice(&std::fs::read(path)?)?)
     }
 
-    /// A fresh one-time link to the dashboard.
-    pub async fn sign_in_link(&self) -> anyhow::Result<String> {
+    /// A fresh one-time link to the dashboard: for a person, or for the oldest admin.
+    pub async fn sign_in_link(&self, email: Option<&str>) -> anyhow::Result<String> {
         #[derive(Deserialize)]
         struct Link {
             link: String,
         }
-        Ok(self.post::<Link>("/api/local/sign-in-link", serde_json::json!({})).await?.link)
+        Ok(self.post::<Link>("/api/local/sign-in-link", serde_json::json!({ "email": email })).await?.link)
     }
 
     /// A new API key's text.

@@ -16,6 +16,8 @@ use runtime::Retention;
 
 /// The port that clients expect.
 pub const PORT: u16 = 8000;
+/// The port of encrypted connections, unless others are chosen.
+const TLS_PORT: u16 = 8443;
 
 /// Settings as flags or environment variables. Each may also stand in `slipway.toml`.
 #[derive(Debug, Clone, Default, Args)]
@@ -50,6 +52,15 @@ pub struct Settings {
     /// Permit listening beyond this machine without TLS in front
     #[arg(long, env = "SLIPWAY_INSECURE_HTTP", global = true)]
     pub insecure_http: bool,
+    /// PEM file of a certificate and its chain; read again when it changes
+    #[arg(long, env = "SLIPWAY_TLS_CERTIFICATE", global = true, value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file of the certificate's private key
+    #[arg(long, env = "SLIPWAY_TLS_KEY", global = true, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Addresses that are encrypted with the certificate [default: 0.0.0.0:8443,[::]:8443]
+    #[arg(long, env = "SLIPWAY_TLS_LISTEN", global = true, value_name = "ADDRESS", value_delimiter = ',')]
+    pub tls_listen: Vec<String>,
     /// Threads that carry inference requests [default: one per core]
     #[arg(long, env = "SLIPWAY_GATEWAY_THREADS", global = true, value_name = "N")]
     pub gateway_threads: Option<usize>,
@@ -67,6 +78,8 @@ pub struct Config {
     pub listen_chosen: bool,
     /// Scheme and authority, without a slash at the end. Nothing until the port is known.
     pub public_url: Option<String>,
+    /// Where connections are encrypted, and with what.
+    pub tls: Option<TlsSettings>,
     pub domain: Option<String>,
     pub admin_key: Option<String>,
     /// Seals secrets; without it, the data folder's own key does.
@@ -79,6 +92,14 @@ pub struct Config {
     pub machine: MachineSettings,
     /// How long what nobody uses is kept.
     pub keep: Retention,
+}
+
+/// Encrypted addresses with their certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    pub listen: Vec<SocketAddr>,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// Why the settings can't be used; one line that says what to change.
@@ -105,7 +126,7 @@ impl Settings {
         let texts =
             if self.listen.is_empty() { file.listen.unwrap_or_default() } else { self.listen.clone() };
         let listen_chosen = !texts.is_empty();
-        let listen = if listen_chosen { addresses(&texts)? } else { default_addresses() };
+        let listen = if listen_chosen { addresses("listen", &texts)? } else { default_addresses() };
         let insecure = self.insecure_http || file.insecure_http.unwrap_or(false);
         if let Some(open) = listen.iter().find(|address| !address.ip().is_loopback())
             && !insecure
@@ -113,11 +134,20 @@ impl Settings {
             return Err(value(
                 "listen",
                 format!(
-                    "{open} is reachable from other machines without encryption; put a TLS proxy in front and \
-                     listen on 127.0.0.1, or add --insecure-http"
+                    "{open} is reachable from other machines without encryption; use --tls-certificate, put a TLS \
+                     proxy in front and listen on 127.0.0.1, or add --insecure-http"
                 ),
             ));
         }
+        let tls = tls(
+            if self.tls_listen.is_empty() {
+                file.tls_listen.unwrap_or_default()
+            } else {
+                self.tls_listen.clone()
+            },
+            self.tls_certificate.clone().or(file.tls_certificate),
+            self.tls_key.clone().or(file.tls_key),
+        )?;
         let public_url =
             self.public_url.clone().or(file.public_url).map(|text| check_public_url(&text)).transpose()?;
         let domain = self.domain.clone().or(file.domain).map(|text| check_domain(&text)).transpose()?;
@@ -134,6 +164,7 @@ impl Settings {
             listen,
             listen_chosen,
             public_url,
+            tls,
             domain,
             admin_key,
             secret_key,
@@ -174,13 +205,45 @@ fn default_addresses() -> Vec<SocketAddr> {
     ]
 }
 
-fn addresses(texts: &[String]) -> Result<Vec<SocketAddr>, Error> {
+/// A certificate and its key belong together, and encrypted addresses need both.
+fn tls(
+    listen: Vec<String>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<TlsSettings>, Error> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => {
+            let listen = if listen.is_empty() {
+                vec![
+                    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), TLS_PORT),
+                    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), TLS_PORT),
+                ]
+            } else {
+                addresses("tls-listen", &listen)?
+            };
+            Ok(Some(TlsSettings { listen, certificate, key }))
+        }
+        (Some(_), None) => {
+            Err(value("tls-key", "is missing; name the file of the certificate's private key"))
+        }
+        (None, Some(_)) => {
+            Err(value("tls-certificate", "is missing; name the file of the key's certificate"))
+        }
+        (None, None) if listen.is_empty() => Ok(None),
+        (None, None) => Err(value(
+            "tls-certificate",
+            "is missing; encrypted addresses need --tls-certificate and --tls-key",
+        )),
+    }
+}
+
+fn addresses(name: &'static str, texts: &[String]) -> Result<Vec<SocketAddr>, Error> {
     texts
         .iter()
         .map(|text| {
             text.trim().parse().map_err(|_| {
                 value(
-                    "listen",
+                    name,
                     format!("`{text}` is not an address with a port, such as 127.0.0.1:8000 or [::1]:8000"),
                 )
             })
@@ -239,6 +302,20 @@ mod tests {
         assert!(refusal.contains("--insecure-http"), "{refusal}");
         let settings = Settings { insecure_http: true, ..listening(&["0.0.0.0:8000"]) };
         assert!(settings.over(File::default()).is_ok());
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let with = |listen: &[&str], certificate: Option<&str>, key: Option<&str>| {
+            let listen = listen.iter().map(ToString::to_string).collect();
+            tls(listen, certificate.map(Into::into), key.map(Into::into)).map_err(|error| error.to_string())
+        };
+        assert_eq!(with(&[], None, None), Ok(None));
+        assert!(with(&[], Some("c"), None).unwrap_err().starts_with("tls-key:"));
+        assert!(with(&[], None, Some("k")).unwrap_err().starts_with("tls-certificate:"));
+        assert!(with(&["0.0.0.0:443"], None, None).unwrap_err().starts_with("tls-certificate:"));
+        assert!(with(&["443"], Some("c"), Some("k")).unwrap_err().starts_with("tls-listen:"));
+        assert_eq!(with(&[], Some("c"), Some("k")).unwrap().unwrap().listen.len(), 2);
     }
 
     #[test]

@@ -43,4 +43,5 @@ pub mod telemetry;
 pub mod trussrc;
 mod upkeep;
 pub mod uploads;
+pub mod uses;
 pub mod wire;

@@ -7,6 +7,7 @@ use domain::PatchPoint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use truss::Signature;
+use utoipa::ToSchema;
 
 /// How long a GraphQL answer waits for a change to run; its client waits for 120 s.
 pub const GRAPHQL_WAITS: Duration = Duration::from_secs(110);
@@ -34,12 +35,16 @@ impl Patch {
 }
 
 /// A state in the REST API's form.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = PatchPoint)]
 pub struct Point {
+    /// The hash of each file by its path; null for a folder.
+    #[schema(value_type = std::collections::BTreeMap<String, Option<String>>)]
     pub content_hashes: truss::hash::Contents,
     pub config: String,
     #[serde(default)]
     pub requirements: Option<Vec<String>>,
+    /// Made from the rest where it is left out.
     #[serde(default)]
     pub hash: String,
 }

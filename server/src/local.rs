@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
 use axum::{Json, Router};
-use domain::{Actor, Role};
+use control::KeyKind;
+use domain::{Actor, Email, Role};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
@@ -39,9 +40,23 @@ impl Door {
     }
 }
 
-async fn sign_in_link(State(door): State<Door>, headers: HeaderMap) -> Result<Response, Response> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whom {
+    /// Whom the link signs in; the oldest admin if it is left out.
+    email: Option<String>,
+}
+
+async fn sign_in_link(
+    State(door): State<Door>,
+    headers: HeaderMap,
+    body: Json<Whom>,
+) -> Result<Response, Response> {
     door.check(&headers)?;
-    let token = door.api.control.new_sign_in_link().await.map_err(|error| rest::failure(&error))?;
+    let email = body.email.as_deref().map(Email::new).transpose();
+    let email = email.map_err(|invalid| rest::failure(&invalid.into()))?;
+    let token = door.api.control.new_sign_in_link(email.as_ref()).await;
+    let token = token.map_err(|error| rest::failure(&error))?;
     Ok(answer::ok(&serde_json::json!({ "link": link(&door.api.public_url, &token) })))
 }
 
@@ -64,7 +79,7 @@ async fn create_key(
 ) -> Result<Response, Response> {
     door.check(&headers)?;
     let owner = Actor { name: "command line".into(), door: domain::Door::Other, ..Actor::system() };
-    let created = door.api.control.create_key(&owner, &body.name, body.role, None).await;
+    let created = door.api.control.create_key(&owner, &body.name, KeyKind::Workspace(body.role), None).await;
     let created = created.map_err(|error| rest::failure(&error))?;
     Ok(answer::ok(&serde_json::json!({ "api_key": created.key })))
 }

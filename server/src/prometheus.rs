@@ -73,11 +73,11 @@ impl Door {
 }
 
 async fn write(api: &Api, actor: &Actor) -> Result<String, control::Error> {
-    let counted = api.control.counted(actor)?;
+    let (models, counted) = api.control.measured(actor).await?;
     let counted: BTreeMap<DeploymentId, Counters> =
         counted.into_iter().map(|one| (one.deployment, one.counters)).collect();
     let mut page = Page::default();
-    for picture in api.pictures(actor).await? {
+    for picture in models.into_iter().map(|state| api.draw(actor.role, state)) {
         for deployment in &picture.deployments {
             let labels = labels(&picture, deployment);
             if let Some(counters) = counted.get(&deployment.id) {

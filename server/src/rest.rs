@@ -8,23 +8,30 @@ pub mod contract;
 mod deployments;
 mod environments;
 mod error;
+mod extract;
 mod identity;
 mod keys;
+mod limits;
 mod logs;
 mod metrics;
 mod models;
 mod patches;
+mod places;
 mod promotions;
+mod pushes;
+mod refused;
 mod root;
+mod route;
 mod secrets;
+pub mod spec;
+mod startups;
 mod usage;
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{delete, get, patch, post};
 use axum::{Extension, Router};
 use domain::Actor;
 use http::StatusCode;
@@ -33,71 +40,60 @@ use crate::answer;
 use crate::api::Api;
 
 pub use error::{described, failure};
+use extract::{Path, Query};
+pub use limits::Limits;
+use route::Route;
 pub(crate) use usage::day;
 
 type Answer = Result<Response, Response>;
 type Caller = Extension<Actor>;
 
+/// The routes by what they are about, in the order of the description.
+fn groups() -> [(&'static str, &'static str, Vec<Route>); 15] {
+    [
+        ("Models", "What can be called by name.", models::routes()),
+        ("Deployments", "The built versions of a model.", deployments::routes()),
+        ("Environments", "Addresses that stay while what they serve changes.", environments::routes()),
+        ("Promotions", "Making a deployment what an environment serves.", promotions::routes()),
+        ("Pushes", "Making a deployment of an archive.", pushes::routes()),
+        ("Live reload", "Changes of a development deployment in place.", patches::routes()),
+        ("Logs", "What builds, replicas and Slipway itself said.", logs::routes()),
+        ("Metrics", "What was measured of requests and replicas.", metrics::routes()),
+        ("Startups", "How replicas started.", startups::routes()),
+        ("Secrets", "Texts that models read by their names.", secrets::routes()),
+        ("API keys", "What programs sign in with.", keys::routes()),
+        (
+            "Workspace",
+            "Who asks, and where.",
+            [identity::routes(), places::routes()].into_iter().flatten().collect(),
+        ),
+        (
+            "Activity and usage",
+            "Who changed what, and what was used.",
+            [audit::routes(), usage::routes()].into_iter().flatten().collect(),
+        ),
+        ("Not here", "Routes that clients know and that can't be had here.", refused::routes()),
+        (
+            "Server",
+            "This server, and this description.",
+            [root::routes(), spec::routes()].into_iter().flatten().collect(),
+        ),
+    ]
+}
+
 /// Everything under `/v1`.
 pub fn router(api: Arc<Api>) -> Router {
-    let model = "/models/{model}";
-    let deployment = "/models/{model}/deployments/{deployment}";
-    let environment = "/models/{model}/environments/{environment}";
-    let path = |stem: &str, rest: &str| format!("{stem}{rest}");
-    let routes = Router::new()
-        .route("/", get(root::read))
-        .route("/models", get(models::list))
-        .route("/teams/{team}/models", get(models::list_of_team))
-        .route(model, get(models::read).patch(models::rename).delete(models::delete))
-        .route(&path(model, "/deployments"), get(deployments::list))
-        .route(deployment, get(deployments::read).patch(deployments::rename).delete(deployments::delete))
-        .route(&path(deployment, "/promote"), post(promotions::promote_to_production))
-        .route(&path(deployment, "/activate"), post(deployments::activate))
-        .route(&path(deployment, "/deactivate"), post(deployments::deactivate))
-        .route(&path(deployment, "/retry"), post(deployments::retry))
-        .route(&path(deployment, "/replicas/{replica}"), delete(deployments::terminate))
-        .route(&path(deployment, "/autoscaling_settings"), patch(deployments::autoscaling))
-        .route(&path(deployment, "/config"), get(deployments::config))
-        .route(&path(deployment, "/download"), get(deployments::download))
-        .route(&path(deployment, "/patches"), post(patches::stage))
-        .route(&path(deployment, "/patches/state"), get(patches::state))
-        .route(&path(deployment, "/patches/sync"), post(patches::sync))
-        .route(&path(deployment, "/logs"), get(logs::by_query).post(logs::by_body))
-        .route(&path(deployment, "/logs/download"), get(logs::file))
-        .route(&path(deployment, "/metrics"), get(metrics::of_deployment))
-        .route(&path(model, "/environments"), get(environments::list).post(environments::create))
-        .route(environment, get(environments::read).patch(environments::update).delete(environments::delete))
-        .route(&path(environment, "/promote"), post(promotions::promote_to_environment))
-        .route(&path(environment, "/cancel_promotion"), post(promotions::cancel))
-        .route(&path(environment, "/force_cancel_promotion"), post(promotions::force_cancel))
-        .route(&path(environment, "/pause_promotion"), post(promotions::pause))
-        .route(&path(environment, "/resume_promotion"), post(promotions::resume))
-        .route(&path(environment, "/force_roll_forward_promotion"), post(promotions::force_roll_forward))
-        .route(&path(environment, "/activate"), post(environments::activate))
-        .route(&path(environment, "/deactivate"), post(environments::deactivate))
-        .route(&path(environment, "/logs"), get(logs::of_environment))
-        .route(&path(environment, "/metrics"), get(metrics::of_environment))
-        .route("/users/me", get(identity::me))
-        .route("/organizations/me", get(identity::organization))
-        .route("/teams", get(identity::teams))
-        .route("/teams/{team}", get(identity::team))
-        .route("/instance_types", get(identity::instance_types))
-        .route("/instance_type_prices", get(identity::instance_type_prices))
-        .route("/api_keys", get(keys::list).post(keys::create))
-        .route("/api_keys/{prefix}", delete(keys::revoke))
-        .route("/secrets", get(secrets::list).post(secrets::set))
-        .route("/secrets/{name}", delete(secrets::delete))
-        .route("/teams/{team}/secrets", get(secrets::list_of_team).post(secrets::set_of_team))
-        .route("/teams/{team}/secrets/{name}", delete(secrets::delete_of_team))
-        .route("/billing/usage_summary", get(usage::summary))
-        .route("/audit_logs", get(audit::of_workspace))
-        .route(&path(model, "/audit_logs"), get(audit::of_model))
+    let (open, keyed): (Vec<_>, Vec<_>) =
+        groups().into_iter().flat_map(|(_, _, routes)| routes).partition(|route| route.is_open);
+    let serve = |router: Router<Arc<Api>>, routes: Vec<Route>| {
+        routes.into_iter().fold(router, |router, route| router.route(route.path, route.serve))
+    };
+    let routes = serve(Router::new(), keyed)
         .fallback(not_served)
         .method_not_allowed_fallback(not_served)
-        .layer(middleware::from_fn_with_state(api.clone(), authenticate))
-        .route("/archives/{token}", get(deployments::archive))
-        .with_state(api);
-    Router::new().nest("/v1", routes)
+        .layer(middleware::from_fn_with_state(api.clone(), limits::check))
+        .layer(middleware::from_fn_with_state(api.clone(), authenticate));
+    Router::new().nest("/v1", serve(routes, open).with_state(api))
 }
 
 /// Puts who asks into the request, or answers 401.

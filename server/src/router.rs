@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::get;
-use http::header::X_CONTENT_TYPE_OPTIONS;
+use http::header::{STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub struct Doors {
     pub names: Names,
     pub store: Store,
     pub uploads: Uploads,
+    /// Whether people reach this server by TLS only.
+    pub secure: bool,
     /// Opens the door for this machine's own command line.
     pub local_secret: Arc<str>,
     /// Ends streams when the server stops.
@@ -38,6 +40,9 @@ pub struct Doors {
 
 /// Everything but inference, which the gateway serves before it comes here.
 pub fn router(doors: Doors) -> Router {
+    // Only where everything is encrypted: a browser that heard it once never asks without again.
+    let secure = doors.secure;
+    let strict = move |_: &Response| secure.then(|| HeaderValue::from_static("max-age=31536000"));
     let health = Router::new().route("/healthz", get(healthz)).with_state(doors.store);
     let pages =
         dashboard::router(doors.backend, doors.changes, doors.shutdown).layer(CompressionLayer::new());
@@ -50,6 +55,7 @@ pub fn router(doors: Doors) -> Router {
         .merge(health)
         .merge(pages)
         .layer(middleware::from_fn_with_state(Arc::new(doors.names), guard::check))
+        .layer(SetResponseHeaderLayer::if_not_present(STRICT_TRANSPORT_SECURITY, strict))
         .layer(SetResponseHeaderLayer::if_not_present(
             X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),

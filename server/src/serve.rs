@@ -21,7 +21,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tracing::warn!("the dashboard was not built, so pages have no style; run: cargo xtask site");
     }
     let server = boot::start(config).await?;
-    let token = server.control().new_sign_in_link().await?;
+    let token = server.control().new_sign_in_link(None).await?;
     let banner = Banner {
         public_url: server.public_url(),
         data_dir: &data_dir,

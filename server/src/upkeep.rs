@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use control::ControlPlane;
 use domain::Clock;
+use gateway::Tls;
 use runtime::{LocalRuntime, Retention};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -25,15 +26,18 @@ pub struct Chores {
     /// What runs models here, if it is this machine.
     pub local: Option<Arc<LocalRuntime>>,
     pub keep: Retention,
+    /// The certificate, if connections are encrypted here.
+    pub tls: Option<Tls>,
 }
 
-/// Writes when keys were used, each minute; gives the disk back and trims the record of scaling, each hour.
+/// Writes when keys were used and looks for a renewed certificate, each minute; gives the disk back and trims the record of scaling, each hour.
 pub fn start(chores: Chores, shutdown: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
         for round in 0u64.. {
             if round.is_multiple_of(SWEEP_ROUNDS) {
                 chores.sweep().await;
             }
+            chores.renew_certificate();
             if let Err(error) = chores.control.flush_key_use().await {
                 tracing::warn!(%error, "when keys were last used could not be written");
             }
@@ -46,6 +50,17 @@ pub fn start(chores: Chores, shutdown: CancellationToken) -> JoinHandle<()> {
 }
 
 impl Chores {
+    /// Takes over a certificate that was renewed.
+    fn renew_certificate(&self) {
+        match self.tls.as_ref().map(Tls::renew) {
+            Some(Ok(true)) => tracing::info!("connections get the certificate that was renewed"),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the renewed certificate can't be used; the former one stays")
+            }
+            Some(Ok(false)) | None => {}
+        }
+    }
+
     /// Removes uploads that nobody pushed, and what no deployment uses any more.
     async fn sweep(&self) {
         uploads::sweep(&self.uploads, self.clock.now()).await;

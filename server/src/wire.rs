@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
-use crate::backend::{Dashboard, Trial, Uses};
+use crate::backend::{Dashboard, Trial};
 use crate::changes::Changes;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
@@ -25,6 +25,7 @@ use crate::rollouts::Rollouts;
 use crate::router::{Doors, router};
 use crate::secret_key;
 use crate::uploads::{BUCKET, Grant, Grants, Uploads};
+use crate::uses::Uses;
 
 /// What starts processes, and what carries requests to them.
 pub struct Machinery {
@@ -108,27 +109,32 @@ pub async fn wire(
         runtime: machinery.runtime,
         clock: clock.clone(),
         host: machinery.host,
+        uses: Uses::default(),
         public_url: place.public_url.clone(),
         since: first_start(&store, clock.now()).await?,
         artifacts: folder.path().join("artifacts"),
         link_secret: random::bytes(),
+        limits: Default::default(),
     });
     let rollouts = Rollouts::new(machinery.traffic.clone(), clock.now());
     let following = rollouts.clone().follow(store.clone(), changes.sender().subscribe());
+    let secure = place.public_url.starts_with("https://");
     let backend = Arc::new(Dashboard {
-        uses: Uses::default(),
         samples: Arc::default(),
         api: api.clone(),
         traffic: machinery.traffic,
         rollouts,
         trial: Trial { address: place.address, key: place.trial_key.clone(), clock: clock.clone() },
-        secure: place.public_url.starts_with("https://"),
+        secure,
     });
+    let encrypted = config.tls.iter().flat_map(|tls| &tls.listen);
+    let listen: Vec<SocketAddr> = config.listen.iter().chain(encrypted).copied().collect();
     let router = router(Doors {
         api,
         backend,
         changes,
-        names: Names::new(&place.public_url, config.domain.as_deref(), &config.listen),
+        names: Names::new(&place.public_url, config.domain.as_deref(), &listen),
+        secure,
         store,
         uploads: Uploads { grants: Arc::new(Given(control.clone())), clock, folder: folder.uploads() },
         local_secret: place.local_secret.clone(),

@@ -11,6 +11,8 @@ use crate::shell::{self, on_path, root, say, tools};
 
 /// The clients that Slipway is tested with.
 const TRUSS: [&str; 2] = ["truss==0.18.35", "baseten==0.13.1"];
+/// What asks the management API everything that its description permits.
+const SCHEMATHESIS: [&str; 1] = ["schemathesis==4.32.5"];
 
 #[derive(clap::Args)]
 pub struct Setup {
@@ -87,6 +89,7 @@ pub fn for_testing() -> Result<()> {
     debian(&missing)?;
     node_packages()?;
     clients()?;
+    schemathesis()?;
     Ok(())
 }
 
@@ -136,19 +139,32 @@ fn node_packages() -> Result<()> {
 
 /// The folder with the clients' programs.
 pub fn clients() -> Result<PathBuf> {
-    let folder = tools().join("truss");
+    python_tools("truss", &TRUSS)
+}
+
+/// The program that tests the management API by its own description.
+pub fn schemathesis() -> Result<PathBuf> {
+    Ok(python_tools("schemathesis", &SCHEMATHESIS)?.join("schemathesis"))
+}
+
+/// The folder with the programs of Python packages, which get an environment of their own.
+fn python_tools(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let folder = tools().join(name);
     let bin = folder.join("bin");
     let stamp = folder.join("installed");
     // The programs' first lines name this folder, so a cache seen through another path is another installation.
-    let wanted = format!("{}\n{}", TRUSS.join("\n"), folder.display());
+    let wanted = format!("{}\n{}", packages.join("\n"), folder.display());
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(bin);
     }
     let uv = for_running()?;
-    say(format!("installing {} into target/tools/truss", TRUSS.join(" and ")));
+    say(format!("installing {} into target/tools/{name}", packages.join(" and ")));
     shell::run(Command::new(&uv).args(["venv", "--quiet", "--clear"]).arg(&folder))?;
     shell::run(
-        Command::new(&uv).args(["pip", "install", "--quiet", "--python"]).arg(bin.join("python")).args(TRUSS),
+        Command::new(&uv)
+            .args(["pip", "install", "--quiet", "--python"])
+            .arg(bin.join("python"))
+            .args(packages),
     )?;
     fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))?;
     Ok(bin)

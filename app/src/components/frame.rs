@@ -41,6 +41,12 @@ pub fn Frame() -> impl IntoView {
                         </svg>
                         <span>"Activity"</span>
                     </A>
+                    <A href="/settings/people">
+                        <svg viewBox="0 0 20 20" aria-hidden="true">
+                            <path d="M7.5 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6M2 17c0-3 2.5-5 5.5-5s5.5 2 5.5 5M13 3.8a3 3 0 0 1 0 5.4M15 12.6c1.8.7 3 2.3 3 4.4"></path>
+                        </svg>
+                        <span>"Settings"</span>
+                    </A>
                 </nav>
                 <div class="foot">
                     <LiveIndicator />

@@ -10,11 +10,12 @@ use leptos_router::components::A;
 use leptos_router::hooks::use_navigate;
 
 use super::use_param;
+use crate::chunks::{Chunk, LaterPart, PartOf};
 use crate::components::{
     ActivateDialog, CodeBlock, Copies, CopyButton, Crumb, DeactivateDialog, DeleteDialog, DeploymentActions,
     DialogKind, Gone, LiveReload, LogView, MakingView, PageHeader, PromoteDialog, PublishDialog,
-    RenameDialog, ReplicaDots, RetryDialog, ScalingForm, ScalingHistory, StatusBadge, TerminateDialog,
-    TimeAgo, TryIt, deployment_path, environment_path, model_path, provide_refresh, use_dialog, when_done,
+    RenameDialog, ReplicaDots, RetryDialog, ScalingForm, StatusBadge, TerminateDialog, TimeAgo, TryIt,
+    deployment_path, environment_path, model_path, provide_refresh, use_dialog, when_done,
 };
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
@@ -61,6 +62,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
     let environment = Memo::new(move |_| page.with(|page| page.environment.clone()));
     let address = Signal::derive(move || page.with(|page| page.address.clone()));
     let chip_model = model_id.clone();
+    let part = PartOf { model_id: model_id.clone(), deployment_id: id.clone() };
     let actions_id = id.clone();
     let snippets = snippets
         .into_iter()
@@ -130,7 +132,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
 
         {development.then(|| view! { <LiveReload model_id=model_id.clone() /> })}
 
-        <ScalingHistory model_id=model_id.clone() deployment_id=id.clone() />
+        <LaterPart chunk=Chunk::Scaling of=part />
 
         <section aria-labelledby="logs">
             <h2 id="logs">"Logs"</h2>

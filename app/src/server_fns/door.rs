@@ -82,6 +82,16 @@ pub fn leave_for(path: &str) {
     }
 }
 
+/// Refuses what a page without JavaScript could do and then not show: its answer holds a text that is told once.
+pub fn needs_the_answer(what: &str) -> Result<(), AppError> {
+    match use_context::<Parts>() {
+        Some(parts) if accepts_html(&parts) => Err(AppError::conflict(format!(
+            "{what} is shown once, in the answer, which this page can't show without JavaScript; use the API or the command line"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 pub fn accepts_html(parts: &Parts) -> bool {
     parts
         .headers

@@ -6,7 +6,7 @@ use leptos::server_fn::codec::GetUrl;
 use crate::error::AppError;
 use crate::view::{
     ActivityPage, DeploymentPage, EnvironmentPage, LivePage, LogPage, MetricsPage, ModelPage, ModelsPage,
-    ReplicasNow, ScalingPage, UsagePage,
+    ReferencePage, ReplicasNow, ScalingPage, UsagePage,
 };
 
 #[cfg(feature = "ssr")]
@@ -172,6 +172,18 @@ pub async fn read_live(model_id: String) -> Result<LivePage, AppError> {
             let door = door().await?;
             let model = ModelId::new(parse_id("model_id", &model_id)?);
             door.backend.live(&door.session, &model).await
+        }
+        .await,
+    )
+}
+
+/// The management API's description: routes by group, and the shapes of bodies and answers.
+#[server(prefix = "/api/ui", endpoint = "reference", input = GetUrl)]
+pub async fn read_reference() -> Result<ReferencePage, AppError> {
+    close(
+        async {
+            let door = door().await?;
+            door.backend.reference(&door.session).await
         }
         .await,
     )

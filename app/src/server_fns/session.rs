@@ -26,19 +26,26 @@ pub async fn read_session() -> Result<SessionInfo, AppError> {
     )
 }
 
-/// Signs in with the `token` of a sign-in link or with an API `key`, then goes to `next`.
+/// Signs in with an `email` address and its `password`, with the `token` of a sign-in link, or with an API `key`; then
+/// goes to `next`.
 #[server(prefix = "/api/ui", endpoint = "sign_in")]
 pub async fn sign_in_with(
+    #[server(default)] email: String,
+    #[server(default)] password: String,
     #[server(default)] token: String,
     #[server(default)] key: String,
     #[server(default)] next: String,
 ) -> Result<Done, AppError> {
     let result = async {
         let (backend, parts) = backend()?;
-        let proof = match (token.trim(), key.trim()) {
-            ("", "") => return Err(AppError::invalid("key", "paste an API key, or open a sign-in link")),
-            ("", key) => SignIn::ApiKey(key.to_owned()),
-            (token, _) => SignIn::Token(token.to_owned()),
+        let proof = match (email.trim(), token.trim(), key.trim()) {
+            ("", "", "") => {
+                let message = "is empty; say who you are, paste an API key, or open a sign-in link";
+                return Err(AppError::invalid("email", message));
+            }
+            ("", "", key) => SignIn::ApiKey(key.to_owned()),
+            ("", token, _) => SignIn::Token(token.to_owned()),
+            (email, _, _) => SignIn::Password { email: email.to_owned(), password },
         };
         set_cookie(&backend.sign_in(&parts, proof).await?)?;
         Ok(Done::new("You are signed in."))
@@ -82,7 +89,7 @@ pub async fn choose_theme(theme: String) -> Result<Done, AppError> {
 }
 
 #[cfg(feature = "ssr")]
-fn set_cookie(cookie: &str) -> Result<(), AppError> {
+pub(super) fn set_cookie(cookie: &str) -> Result<(), AppError> {
     let missing = || AppError::Internal { message: "The session's cookie could not be set.".into() };
     let response = use_context::<ResponseOptions>().ok_or_else(missing)?;
     response.append_header(SET_COOKIE, HeaderValue::from_str(cookie).map_err(|_| missing())?);

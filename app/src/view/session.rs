@@ -7,14 +7,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionInfo {
     pub name: String,
+    /// Of a person; a key of the workspace has none.
+    pub email: Option<String>,
     pub role: Role,
     /// The running version of Slipway.
     pub version: String,
 }
 
 /// How a person proves who they are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SignIn {
+    Password {
+        email: String,
+        password: String,
+    },
     /// The one-time token of a sign-in link.
     Token(String),
     ApiKey(String),

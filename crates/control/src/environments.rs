@@ -1,5 +1,5 @@
 use domain::{
-    Action, Actor, AutoscalingPatch, Environment, EnvironmentName, EventKind, ModelId, Phase, PromotionPatch,
+    Action, Actor, Environment, EnvironmentName, EnvironmentPatch, EventKind, ModelId, Phase,
     may_delete_environment,
 };
 use serde_json::json;
@@ -14,8 +14,7 @@ impl ControlPlane {
         actor: &Actor,
         model: &ModelId,
         name: &EnvironmentName,
-        autoscaling: AutoscalingPatch,
-        promotion: PromotionPatch,
+        settings: EnvironmentPatch,
     ) -> Result<(), Error> {
         self.may(actor, Action::Deploy)?;
         let mut held = self.hold(model).await?;
@@ -24,11 +23,10 @@ impl ControlPlane {
             return Err(domain::Invalid::new("name", problem).into());
         }
         let mut environment = Environment::new(model.clone(), name.clone(), held.now);
-        environment.autoscaling = environment.autoscaling.patched(&autoscaling)?;
-        environment.promotion = environment.promotion.patched(&promotion)?;
+        environment.patch(&settings)?;
         held.tx.insert_environment(&environment).await?;
         let sentence = format!("environment {name} was created");
-        let data = json!({ "autoscaling": environment.autoscaling, "promotion": environment.promotion });
+        let data = settings_of(&environment);
         held.record(self, actor, EventKind::EnvironmentCreated, None, Some(name), sentence, data).await?;
         self.finish(held).await?;
         Ok(())
@@ -40,11 +38,10 @@ impl ControlPlane {
         actor: &Actor,
         model: &ModelId,
         name: &EnvironmentName,
-        autoscaling: AutoscalingPatch,
-        promotion: PromotionPatch,
+        settings: EnvironmentPatch,
     ) -> Result<bool, Error> {
         self.may(actor, Action::Deploy)?;
-        persist!(self.try_update_environment(actor, model, name, &autoscaling, &promotion).await)
+        persist!(self.try_update_environment(actor, model, name, &settings).await)
     }
 
     async fn try_update_environment(
@@ -52,28 +49,43 @@ impl ControlPlane {
         actor: &Actor,
         model: &ModelId,
         name: &EnvironmentName,
-        autoscaling: &AutoscalingPatch,
-        promotion: &PromotionPatch,
+        settings: &EnvironmentPatch,
     ) -> Result<bool, Error> {
         let mut held = self.hold(model).await?;
         let before = held.environment(name)?.clone();
         let mut after = before.clone();
-        after.autoscaling = before.autoscaling.patched(autoscaling)?;
-        after.promotion = before.promotion.patched(promotion)?;
+        after.patch(settings)?;
         if after == before {
             held.tx.rollback().await?;
             return Ok(false);
         }
-        let data = json!({
-            "autoscaling": after.autoscaling,
-            "promotion": after.promotion,
-            "previous_settings": { "autoscaling": before.autoscaling, "promotion": before.promotion },
-        });
+        let mut data = settings_of(&after);
+        data["previous_settings"] = settings_of(&before);
         held.save_environment(after).await?;
         let sentence = format!("settings of {name} were changed");
         held.record(self, actor, EventKind::EnvironmentUpdated, None, Some(name), sentence, data).await?;
         self.finish(held).await?;
         Ok(true)
+    }
+
+    /// Says who may manage the environments of a name, over all models. Roles hold for all environments alike, so there
+    /// is nothing to restrict, and taking a restriction away changes nothing.
+    ///
+    /// # Errors
+    /// If `restrict`, and for whoever is no admin.
+    pub fn restrict_environments(
+        &self,
+        actor: &Actor,
+        name: &EnvironmentName,
+        restrict: bool,
+    ) -> Result<(), Error> {
+        self.may(actor, Action::Administer)?;
+        if restrict {
+            let problem =
+                format!("who may manage {name} can't be restricted; a role is for all environments");
+            return Err(domain::Invalid::new("manage_access", problem).into());
+        }
+        Ok(())
     }
 
     /// Deletes an environment: its address answers 404, a promotion into it ends, and what served it sleeps.
@@ -109,6 +121,7 @@ impl ControlPlane {
         for mut deployment in held.state.deployments.clone().into_iter().filter(attached) {
             deployment.environment = None;
             deployment.autoscaling = environment.autoscaling.clone();
+            deployment.backpressure = environment.backpressure;
             deployment.autoscaling.min_replica = 0;
             if deployment.active_since.is_some() {
                 deployment.target = 0;
@@ -121,4 +134,13 @@ impl ControlPlane {
             .await?;
         self.finish(held).await
     }
+}
+
+/// What the record keeps of an environment's settings.
+fn settings_of(environment: &Environment) -> serde_json::Value {
+    json!({
+        "autoscaling": environment.autoscaling,
+        "promotion": environment.promotion,
+        "backpressure": environment.backpressure,
+    })
 }

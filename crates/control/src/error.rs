@@ -4,6 +4,16 @@ pub enum Error {
     /// Nobody we know: sign in, or send a key.
     #[error("no valid API key was sent; use `Authorization: Bearer KEY` or `Authorization: Api-Key KEY`")]
     Unauthorized,
+    /// Whoever signs in is not who they say, or mistyped; which of the two was wrong is not told.
+    #[error("the e-mail address or the password is wrong")]
+    WrongPassword,
+    /// Too often in too short a time.
+    #[error("{sentence}")]
+    TooMany {
+        sentence: String,
+        /// Seconds.
+        retry_after: i64,
+    },
     /// Somebody who may not.
     #[error("{0}")]
     Forbidden(String),
@@ -41,7 +51,8 @@ impl Error {
     /// The code that programs tell refusals apart by.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Unauthorized => "UNAUTHORIZED",
+            Self::Unauthorized | Self::WrongPassword => "UNAUTHORIZED",
+            Self::TooMany { .. } => "RATE_LIMITED",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::NotFound(_) => "RESOURCE_NOT_FOUND",
             Self::Invalid(_) | Self::Conflict(_) => "VALIDATION_ERROR",

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use domain::{Action, Actor, Door, EventKind, Role, Timestamp};
+use domain::{Action, Actor, Door, EventKind, Invalid, ModelId, Person, PersonId, Role, Timestamp, parse_id};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::KeyRow;
@@ -25,11 +25,25 @@ pub struct NewKey {
     pub prefix: String,
 }
 
-/// The keys that are good now, by the SHA-256 of their text.
+/// What a key is to be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// The person's own: it may what they may, and goes with them.
+    Personal,
+    /// The workspace's: it has a role of its own, and stays when people go.
+    Workspace(Role),
+}
+
+/// The most models a key may be limited to.
+const MODELS: usize = 100;
+
+/// The keys that are good now, by the SHA-256 of their text, and the people who are here.
 #[derive(Debug, Default)]
 pub struct KeyRing {
     keys: RwLock<Arc<HashMap<[u8; 32], KeyRow>>>,
+    people: RwLock<Arc<HashMap<PersonId, Person>>>,
     used: Mutex<HashMap<String, Timestamp>>,
+    seen: Mutex<HashMap<PersonId, Timestamp>>,
     changed: watch::Sender<u64>,
 }
 
@@ -43,8 +57,36 @@ impl KeyRing {
         self.changed.subscribe()
     }
 
-    fn replace(&self, rows: Vec<KeyRow>) {
-        let keys = rows.into_iter().filter_map(|row| Some((unhex(&row.hash)?, row))).collect();
+    /// The models that a key is limited to; none if it is not.
+    pub(crate) fn limit(&self, prefix: &str) -> Option<Vec<String>> {
+        self.snapshot().values().find(|row| row.prefix == prefix)?.models.clone()
+    }
+
+    /// Somebody who is here.
+    pub fn person(&self, id: &PersonId) -> Option<Person> {
+        self.people.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Notes that a person is here now, unless that was noted within `every` milliseconds.
+    pub(crate) fn see(&self, id: &PersonId, now: Timestamp, every: i64) {
+        let known = self.person(id).and_then(|person| person.last_seen_at);
+        if known.is_none_or(|last| now.since(last) >= every) {
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), now);
+        }
+    }
+
+    /// A person's key may what the person may; without the person it is no key.
+    fn replace(&self, rows: Vec<KeyRow>, people: Vec<Person>) {
+        let people: HashMap<PersonId, Person> =
+            people.into_iter().map(|person| (person.id.clone(), person)).collect();
+        let now = |mut row: KeyRow| {
+            if let Some(owner) = &row.person {
+                row.role = people.get(owner)?.role;
+            }
+            Some((unhex(&row.hash)?, row))
+        };
+        let keys = rows.into_iter().filter_map(now).collect();
+        *self.people.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(people);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         self.changed.send_modify(|count| *count += 1);
     }
@@ -75,8 +117,15 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 }
 
 /// The actor that a key makes.
-pub(crate) fn actor_of(row: &KeyRow, door: Door) -> Actor {
-    Actor { name: row.name.clone(), key_prefix: Some(row.prefix.clone()), role: row.role, door }
+pub(crate) fn actor_of(row: &KeyRow, owner: Option<&Person>, door: Door) -> Actor {
+    Actor {
+        name: owner.map_or(&row.name[..], Person::shown).to_owned(),
+        key_prefix: Some(row.prefix.clone()),
+        person: row.person.clone(),
+        email: owner.map(|person| person.email.clone()),
+        role: row.role,
+        door,
+    }
 }
 
 impl ControlPlane {
@@ -85,7 +134,8 @@ impl ControlPlane {
         let keys = self.ring.snapshot();
         let row = keys.get(&hash_of(key)).ok_or(Error::Unauthorized)?;
         self.ring.used.lock().unwrap_or_else(PoisonError::into_inner).insert(row.prefix.clone(), self.now());
-        Ok(actor_of(row, door))
+        let owner = row.person.as_ref().and_then(|id| self.ring.person(id));
+        Ok(actor_of(row, owner.as_ref(), door))
     }
 
     /// The keys in memory, for the gateway.
@@ -94,8 +144,9 @@ impl ControlPlane {
     }
 
     pub(crate) async fn reload_keys(&self) -> Result<(), Error> {
-        let rows = self.parts.store.keys().await?;
-        self.ring.replace(rows);
+        let mut tx = self.parts.store.read().await?;
+        let (rows, people) = (tx.keys().await?, tx.people().await?);
+        self.ring.replace(rows, people);
         Ok(())
     }
 
@@ -113,17 +164,64 @@ impl ControlPlane {
         text
     }
 
-    /// Makes a key. `models` limits what it may call; `None` for all.
+    /// Makes a key. `models` limits what it calls or measures; `None` for all.
+    ///
+    /// Everybody who may look makes keys of their own; who manages keys makes those of the workspace.
     pub async fn create_key(
         &self,
         actor: &Actor,
         name: &str,
-        role: Role,
+        kind: KeyKind,
         models: Option<Vec<String>>,
     ) -> Result<NewKey, Error> {
-        self.may(actor, Action::Administer)?;
+        let (role, person) = match kind {
+            KeyKind::Personal => {
+                self.may(actor, Action::View)?;
+                let problem = "a personal key belongs to a person: sign in as one, or choose another type";
+                let person = actor.person.clone().ok_or_else(|| Invalid::new("type", problem))?;
+                (actor.role, Some(person))
+            }
+            KeyKind::Workspace(role) => {
+                self.may(actor, Action::ManageKeys)?;
+                if !actor.role.may_hand_out(role) {
+                    return Err(Error::Forbidden(format!(
+                        "as {} you make keys that call models or read metrics; ask an admin for one that is {}",
+                        actor.role.as_str(),
+                        role.as_str()
+                    )));
+                }
+                (role, None)
+            }
+        };
+        let limited = role.may_be_limited() && person.is_none();
+        let models = match models {
+            Some(_) if !limited => {
+                let problem = "only keys that call models or read metrics can be limited to models";
+                return Err(Invalid::new("model_ids", problem).into());
+            }
+            Some(models) => Some(self.known_models(models).await?),
+            None => None,
+        };
         let key = format!("{}.{}", self.secret_text(PREFIX_LENGTH), self.secret_text(SECRET_LENGTH));
-        self.add_key(actor, &key, name, role, models).await
+        self.add_key(actor, &key, name, role, person, models).await
+    }
+
+    /// Models by their ids, each once.
+    async fn known_models(&self, mut ids: Vec<String>) -> Result<Vec<String>, Error> {
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() || ids.len() > MODELS {
+            let problem = format!("a key is limited to 1 to {MODELS} models; leave the list out for all");
+            return Err(Invalid::new("model_ids", problem).into());
+        }
+        let known = self.parts.store.all_model_ids().await?;
+        for id in &ids {
+            parse_id("model_ids", id)?;
+            if !known.contains(&ModelId::new(id)) {
+                return Err(Invalid::new("model_ids", format!("there is no model `{id}`")).into());
+            }
+        }
+        Ok(ids)
     }
 
     async fn add_key(
@@ -132,11 +230,12 @@ impl ControlPlane {
         key: &str,
         name: &str,
         role: Role,
+        person: Option<PersonId>,
         models: Option<Vec<String>>,
     ) -> Result<NewKey, Error> {
         let name = name.trim();
         if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-            return Err(domain::Invalid::new("name", "a key's name has 1 to 100 characters").into());
+            return Err(Invalid::new("name", "a key's name has 1 to 100 characters").into());
         }
         let prefix =
             key.split('.').next().filter(|prefix| prefix.len() == PREFIX_LENGTH && key.contains('.'));
@@ -147,6 +246,7 @@ impl ControlPlane {
             hash: hex(&hash_of(key)),
             name: name.to_owned(),
             role,
+            person,
             models,
             created_at: now,
             last_used_at: None,
@@ -159,7 +259,7 @@ impl ControlPlane {
             deployment: None,
             environment: None,
             sentence: format!("API key {prefix} ({name}) was created"),
-            data: json!({ "prefix": prefix, "name": name, "role": role, "models": row.models }),
+            data: told(&row),
         };
         tx.append(&self.event(actor, now, 0, about)).await?;
         tx.commit().await?;
@@ -177,31 +277,53 @@ impl ControlPlane {
         if let Some(key) = preset {
             if key.len() < 16 || key.chars().any(|c| c.is_whitespace() || c.is_control()) {
                 let problem = "a preset admin key has at least 16 characters and no spaces";
-                return Err(domain::Invalid::new("SLIPWAY_ADMIN_KEY", problem).into());
+                return Err(Invalid::new("SLIPWAY_ADMIN_KEY", problem).into());
             }
             let known = self.ring.snapshot().get(&hash_of(key)).is_some_and(|row| row.role == Role::Admin);
             if known {
                 return Ok(None);
             }
-            return self.add_key(&system, key, "admin", Role::Admin, None).await.map(|_| None);
+            return self.add_key(&system, key, "admin", Role::Admin, None, None).await.map(|_| None);
         }
         if self.ring.snapshot().values().any(|row| row.role == Role::Admin) {
             return Ok(None);
         }
-        self.create_key(&system, "admin", Role::Admin, None).await.map(Some)
+        self.create_key(&system, "admin", KeyKind::Workspace(Role::Admin), None).await.map(Some)
     }
 
-    /// Every key, without its text.
+    /// The keys somebody may see, without their text: all for who manages keys, one's own for others.
     pub async fn keys(&self, actor: &Actor) -> Result<Vec<KeyRow>, Error> {
-        self.may(actor, Action::Administer)?;
-        Ok(self.parts.store.keys().await?)
+        let mut keys = self.parts.store.keys().await?;
+        if !actor.role.permits(Action::ManageKeys) {
+            // A key that is nobody's has no keys of its own.
+            self.may(actor, if actor.person.is_some() { Action::View } else { Action::ManageKeys })?;
+            keys.retain(|key| is_own(actor, key));
+        }
+        for key in &mut keys {
+            let owner = key.person.as_ref().and_then(|id| self.ring.person(id));
+            key.role = owner.map_or(key.role, |person| person.role);
+        }
+        Ok(keys)
     }
 
     /// Ends a key and its sessions, at once and everywhere.
     pub async fn revoke_key(&self, actor: &Actor, prefix: &str) -> Result<(), Error> {
-        self.may(actor, Action::Administer)?;
         let now = self.now();
         let known = self.parts.store.keys().await?.into_iter().find(|row| row.prefix == prefix);
+        if !known.as_ref().is_some_and(|key| is_own(actor, key)) {
+            self.may(actor, Action::ManageKeys)?;
+        }
+        // Else a key that only makes small keys could shut the admins out.
+        if let Some(key) = &known
+            && !is_own(actor, key)
+            && !actor.role.may_hand_out(key.role)
+        {
+            return Err(Error::Forbidden(format!(
+                "as {} you can't revoke a key that is {}; ask an admin",
+                actor.role.as_str(),
+                key.role.as_str()
+            )));
+        }
         let mut tx = self.parts.store.begin().await?;
         let (Some(known), true) = (known, tx.revoke_key(prefix, now).await?) else {
             return Err(Error::NotFound(format!("there is no API key with the prefix `{prefix}`")));
@@ -212,7 +334,7 @@ impl ControlPlane {
             deployment: None,
             environment: None,
             sentence: format!("API key {prefix} ({}) was revoked", known.name),
-            data: json!({ "prefix": prefix, "name": known.name, "role": known.role, "models": known.models }),
+            data: told(&known),
         };
         tx.append(&self.event(actor, now, 0, about)).await?;
         tx.commit().await?;
@@ -220,17 +342,43 @@ impl ControlPlane {
         self.reload_keys().await
     }
 
-    /// Writes when keys were last used; called now and then, never by a request.
+    /// Writes when keys were last used and people last seen; called now and then, never by a request.
     pub async fn flush_key_use(&self) -> Result<(), Error> {
         let used = std::mem::take(&mut *self.ring.used.lock().unwrap_or_else(PoisonError::into_inner));
-        if used.is_empty() {
+        let seen = std::mem::take(&mut *self.ring.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        if used.is_empty() && seen.is_empty() {
             return Ok(());
         }
         let mut tx = self.parts.store.begin().await?;
         for (prefix, at) in used {
             tx.touch_key(&prefix, at).await?;
         }
+        let people = if seen.is_empty() { Vec::new() } else { tx.people().await? };
+        for mut person in people {
+            if let Some(at) = seen.get(&person.id) {
+                person.last_seen_at = Some(*at);
+                tx.save_person(&person).await?;
+            }
+        }
         tx.commit().await?;
+        if !seen.is_empty() {
+            self.reload_keys().await?;
+        }
         Ok(())
     }
+}
+
+/// What the activity tells of a key.
+fn told(key: &KeyRow) -> serde_json::Value {
+    json!({
+        "prefix": key.prefix,
+        "name": key.name,
+        "role": key.role,
+        "models": key.models,
+        "user_id": key.person,
+    })
+}
+
+fn is_own(actor: &Actor, key: &KeyRow) -> bool {
+    key.person.is_some() && key.person == actor.person
 }

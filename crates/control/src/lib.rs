@@ -2,6 +2,7 @@
 //! engine does the rest. Doors translate, and decide nothing.
 
 mod activity;
+mod backpressure;
 mod changes;
 mod controls;
 mod deployments;
@@ -13,6 +14,8 @@ mod logs;
 mod metrics;
 mod models;
 mod parts;
+mod password;
+mod people;
 mod promotions;
 mod publish;
 mod push;
@@ -21,6 +24,7 @@ mod room;
 mod scaling;
 mod secrets;
 mod sessions;
+mod startups;
 mod switch;
 mod uploads;
 
@@ -28,10 +32,12 @@ pub use activity::{ActivityPage, ActivityQuery};
 pub use changes::{ChangeSet, Received, Synced, WatchState};
 pub use diff::{CopyDiff, DiffLine, FileChange, FileDiff, LineTag};
 pub use error::Error;
-pub use keys::{KeyRing, NewKey, hash_of};
+pub use keys::{KeyKind, KeyRing, NewKey, hash_of};
 pub use metrics::{LOOK_EVERY, MetricScope, MetricSeries};
 pub use parts::{ControlPlane, Parts};
+pub use people::{Joining, People};
 pub use push::{Push, PushTarget, Pushed};
 pub use room::{Stored, StoredTotal};
 pub use sessions::NewSession;
+pub use startups::{Startup, StartupOrder, StartupPage, StartupPhase, StartupQuery};
 pub use uploads::Upload;

@@ -241,10 +241,15 @@ impl ControlPlane {
         Ok(MetricSeries { points: period.series(&measured), replicas, period, complete_through })
     }
 
-    /// The counters of every deployment that has had a request, for whoever may look at the workspace.
-    pub fn counted(&self, actor: &Actor) -> Result<Vec<Counted>, Error> {
-        self.may(actor, Action::View)?;
-        Ok(self.parts.traffic.counted())
+    /// Models with the counters of their deployments, for whoever may read metrics; a key that is limited to some models
+    /// reads of those.
+    pub async fn measured(&self, actor: &Actor) -> Result<(Vec<store::ModelState>, Vec<Counted>), Error> {
+        self.may(actor, Action::ReadMetrics)?;
+        let mut models = self.parts.store.load_all_models().await?;
+        if let Some(limit) = actor.key_prefix.as_deref().and_then(|prefix| self.ring.limit(prefix)) {
+            models.retain(|state| limit.iter().any(|id| id == state.model.id.as_str()));
+        }
+        Ok((models, self.parts.traffic.counted()))
     }
 
     /// Drops what is older than a week.

@@ -13,6 +13,7 @@ use tokio::sync::broadcast;
 use crate::Error;
 use crate::keys::KeyRing;
 use crate::metrics::Looks;
+use crate::password::Passwords;
 
 /// What the use cases work with.
 #[derive(Clone)]
@@ -41,6 +42,7 @@ pub struct ControlPlane {
     pub(crate) parts: Parts,
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) looks: Arc<Looks>,
+    pub(crate) passwords: Arc<Passwords>,
 }
 
 /// How long an answer waits for traffic to have moved.
@@ -52,7 +54,7 @@ impl ControlPlane {
     /// Reads the keys and is ready.
     pub async fn open(parts: Parts) -> Result<Self, Error> {
         let ring = Arc::new(KeyRing::default());
-        let plane = Self { parts, ring, looks: Arc::default() };
+        let plane = Self { parts, ring, looks: Arc::default(), passwords: Arc::default() };
         plane.reload_keys().await?;
         Ok(plane)
     }
@@ -75,13 +77,17 @@ impl ControlPlane {
         let needed = match action {
             Action::Invoke => "call models",
             Action::View => "look at the workspace",
+            Action::ReadMetrics => "read metrics",
             Action::Deploy => "change models",
-            Action::Administer => "manage keys",
+            Action::ManageKeys => "manage API keys",
+            Action::Administer => "manage people, or see everybody's activity",
         };
-        Err(Error::Forbidden(format!(
-            "the key `{}` may not {needed}; ask an admin for one that may",
-            actor.name
-        )))
+        let who = match (&actor.person, &actor.key_prefix) {
+            (Some(_), _) => format!("{}, a {},", actor.name, actor.role.as_str()),
+            (None, Some(_)) => format!("the key `{}`", actor.name),
+            (None, None) => actor.name.clone(),
+        };
+        Err(Error::Forbidden(format!("{who} may not {needed}; ask an admin for the right to")))
     }
 
     /// Begins to write to a model: takes its next generation, which makes other writers of it wait, and reads it.
@@ -210,7 +216,11 @@ impl Held {
     }
 
     pub async fn save_environment(&mut self, mut environment: domain::Environment) -> Result<(), Error> {
-        written(self.tx.save_environment(&mut environment).await?)
+        written(self.tx.save_environment(&mut environment).await?)?;
+        if let Some(known) = self.state.environments.iter_mut().find(|known| known.name == environment.name) {
+            *known = environment;
+        }
+        Ok(())
     }
 
     pub async fn save_promotion(&mut self, mut promotion: domain::Promotion) -> Result<(), Error> {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::{
-    Action, Actor, ArtifactId, AutoscalingSettings, Build, Compute, Deployment, DeploymentId, DeploymentKind,
-    DeploymentName, Environment, EnvironmentName, EventKind, Invalid, Lifecycle, LiveReload, Model, ModelId,
-    ModelName, PatchPoint, PromotionRequest, Timestamp,
+    Action, Actor, ArtifactId, AutoscalingPatch, AutoscalingSettings, Backpressure, Build, Compute,
+    Deployment, DeploymentId, DeploymentKind, DeploymentName, Environment, EnvironmentName, EnvironmentPatch,
+    EventKind, Invalid, Lifecycle, LiveReload, Model, ModelId, ModelName, PatchPoint, PromotionRequest,
+    Strategy, Timestamp,
 };
 use serde_json::{Value, json};
 use truss::{Config, Limits, Validation};
@@ -37,6 +38,14 @@ pub struct Push {
     pub deployment_name: Option<String>,
     /// Promote it to this environment once it is ready.
     pub environment: Option<String>,
+    /// Make that environment if the model has none of that name; otherwise such a push is refused.
+    pub create_environment: bool,
+    /// How it scales, and what becomes of requests that find every place taken: the environment's settings are changed
+    /// so, or those of the deployment where it is pushed to none.
+    pub autoscaling: AutoscalingPatch,
+    pub backpressure: Option<Option<Backpressure>>,
+    /// How it is promoted, in place of what the environment says.
+    pub strategy: Option<Strategy>,
     pub scale_down_previous: bool,
     pub allow_download: bool,
     /// 10 to 1440.
@@ -79,19 +88,7 @@ impl ControlPlane {
 
     /// Takes an uploaded archive and makes it a deployment, which is then built.
     pub async fn push(&self, actor: &Actor, push: Push) -> Result<Pushed, Error> {
-        self.may(actor, Action::Deploy)?;
-        let (config, value) = read_config(&push.config)?;
-        let mut errors = truss::validate(&config).errors;
-        let compute = self.room_for(&config).unwrap_or_else(|beyond| {
-            errors.extend(beyond);
-            Compute::default()
-        });
-        if !errors.is_empty() {
-            return Err(Invalid::new("config", errors.join("; ")).into());
-        }
-        let mut checked = self.check(&push, value)?;
-        checked.compute = compute;
-        self.check_target(&push, &checked).await?;
+        let (config, mut checked) = self.checked(actor, &push).await?;
         let archive = self.take_upload(&push.upload_key).await?;
         let folder = self.parts.data_dir.join("artifacts").join(checked.artifact.as_str());
         let development = matches!(push.target, PushTarget::Development { .. });
@@ -114,6 +111,28 @@ impl ControlPlane {
             pushed
         });
         recorded.await.map_err(|error| Error::Internal(format!("the push was interrupted: {error}")))?
+    }
+
+    /// Everything that can be said of a push before its archive is there.
+    pub async fn check_push(&self, actor: &Actor, push: &Push) -> Result<(), Error> {
+        self.checked(actor, push).await.map(|_| ())
+    }
+
+    async fn checked(&self, actor: &Actor, push: &Push) -> Result<(Config, Checked), Error> {
+        self.may(actor, Action::Deploy)?;
+        let (config, value) = read_config(&push.config)?;
+        let mut errors = truss::validate(&config).errors;
+        let compute = self.room_for(&config).unwrap_or_else(|beyond| {
+            errors.extend(beyond);
+            Compute::default()
+        });
+        if !errors.is_empty() {
+            return Err(Invalid::new("config", errors.join("; ")).into());
+        }
+        let mut checked = self.check(push, value)?;
+        checked.compute = compute;
+        self.check_target(push, &checked).await?;
+        Ok((config, checked))
     }
 
     fn check(&self, push: &Push, config: Value) -> Result<Checked, Error> {
@@ -173,7 +192,7 @@ impl ControlPlane {
                 .await?
                 .is_some_and(|state| state.environments.iter().any(|environment| &environment.name == asked)),
         };
-        if exists {
+        if exists || push.create_environment {
             return Ok(());
         }
         Err(Error::NotFound(format!(
@@ -271,10 +290,11 @@ impl ControlPlane {
                 name
             }
         };
-        let deployment = self.new_deployment(held, actor, checked, name, DeploymentKind::Published);
+        let mut deployment = self.new_deployment(held, actor, checked, name, DeploymentKind::Published);
         let id = deployment.id.clone();
         let pushed_name = deployment.name.clone();
         let Some(environment) = &checked.environment else {
+            own_settings(&mut deployment, push)?;
             held.insert_deployment(deployment).await?;
             self.record_push(held, actor, push, &id, None, format!("{pushed_name} was pushed")).await?;
             return Ok(id);
@@ -288,7 +308,9 @@ impl ControlPlane {
             self.record_push(held, actor, push, &id, None, sentence).await?;
             return Ok(id);
         }
-        let request = PromotionRequest { strategy: None, scale_down_previous: push.scale_down_previous };
+        prepare_environment(held, push, environment).await?;
+        let request =
+            PromotionRequest { strategy: push.strategy, scale_down_previous: push.scale_down_previous };
         self.begin_promotion(held, actor, deployment, environment, &request, true).await?;
         let sentence = format!("{pushed_name} was pushed to {environment}");
         self.record_push(held, actor, push, &id, Some(environment), sentence).await?;
@@ -330,6 +352,11 @@ impl ControlPlane {
             held.state.deployments.iter().find(|d| d.is_development() && d.deleted_at.is_none()).cloned();
         let name = DeploymentName::development();
         let mut fresh = self.new_deployment(held, actor, checked, name, DeploymentKind::Development);
+        if let Some(slot) = &existing {
+            fresh.autoscaling = slot.autoscaling.clone();
+            fresh.backpressure = slot.backpressure;
+        }
+        own_settings(&mut fresh, push)?;
         let id = match existing {
             None => {
                 let id = fresh.id.clone();
@@ -339,7 +366,6 @@ impl ControlPlane {
             Some(slot) => {
                 fresh.id = slot.id.clone();
                 fresh.created_at = slot.created_at;
-                fresh.autoscaling = slot.autoscaling;
                 fresh.version = slot.version;
                 held.save_deployment(fresh).await?;
                 slot.id
@@ -387,6 +413,7 @@ impl ControlPlane {
             failure: None,
             compute: checked.compute.clone(),
             waiting: None,
+            backpressure: None,
             truss_hash: hash,
             truss_signature: signature,
             live,
@@ -395,6 +422,38 @@ impl ControlPlane {
             version: 0,
         }
     }
+}
+
+/// Settings that a push brings for a deployment without an environment.
+fn own_settings(deployment: &mut Deployment, push: &Push) -> Result<(), Invalid> {
+    let patch = &push.autoscaling;
+    if deployment.is_development() && (patch.min_replica.is_some() || patch.max_replica.is_some()) {
+        let problem = "a development deployment has 0 to 1 replicas; leave min_replica and max_replica out";
+        return Err(Invalid::new("autoscaling_settings", problem));
+    }
+    deployment.autoscaling = deployment.autoscaling.patched(patch)?;
+    deployment.backpressure = push.backpressure.unwrap_or(deployment.backpressure);
+    Ok(())
+}
+
+/// The environment that a push is for, made if it is to be, with the settings that the push brings.
+async fn prepare_environment(held: &mut Held, push: &Push, name: &EnvironmentName) -> Result<(), Error> {
+    if push.create_environment && held.environment(name).is_err() {
+        let environment = Environment::new(held.state.model.id.clone(), name.clone(), held.now);
+        held.tx.insert_environment(&environment).await?;
+        held.state.environments.push(environment);
+    }
+    let before = held.environment(name)?.clone();
+    let mut after = before.clone();
+    after.patch(&EnvironmentPatch {
+        autoscaling: push.autoscaling.clone(),
+        backpressure: push.backpressure,
+        ..EnvironmentPatch::default()
+    })?;
+    if after != before {
+        held.save_environment(after).await?;
+    }
+    Ok(())
 }
 
 /// Now, and in any case after every other deployment, so that sorting by age keeps the order of pushes.

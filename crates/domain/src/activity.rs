@@ -13,6 +13,8 @@ pub enum EventGroup {
     Promoted,
     ActivatedDeactivated,
     AutoscalingSettings,
+    /// Whether requests wait or are refused while all replicas are busy.
+    RequestBackpressureSettings,
     EnvironmentSettings,
     ReplicaTerminated,
     Deleted,
@@ -22,14 +24,17 @@ pub enum EventGroup {
     Code,
     Secrets,
     ApiKeys,
+    /// People: invitations, roles, passwords.
+    UserManagement,
 }
 
 impl EventGroup {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Deployed,
         Self::Promoted,
         Self::ActivatedDeactivated,
         Self::AutoscalingSettings,
+        Self::RequestBackpressureSettings,
         Self::EnvironmentSettings,
         Self::ReplicaTerminated,
         Self::Deleted,
@@ -37,6 +42,7 @@ impl EventGroup {
         Self::Code,
         Self::Secrets,
         Self::ApiKeys,
+        Self::UserManagement,
     ];
 
     /// The group of a kind; none for what has a page of its own: the steps of a rollout and the autoscaler's decisions.
@@ -55,6 +61,7 @@ impl EventGroup {
             | K::ModelPromotionCanceled => Self::Promoted,
             K::ModelDeploymentActivated | K::ModelDeploymentDeactivated => Self::ActivatedDeactivated,
             K::ModelDeploymentAutoscalingSettingsChanged => Self::AutoscalingSettings,
+            K::ModelDeploymentRequestBackpressureSettingsChanged => Self::RequestBackpressureSettings,
             K::EnvironmentCreated | K::EnvironmentUpdated | K::EnvironmentDeleted => {
                 Self::EnvironmentSettings
             }
@@ -64,6 +71,12 @@ impl EventGroup {
             K::ModelDeploymentPatched | K::ModelDeploymentPatchFailed => Self::Code,
             K::SecretUpdated | K::SecretDeleted => Self::Secrets,
             K::ApiKeyCreated | K::ApiKeyDeleted => Self::ApiKeys,
+            K::UserInvited
+            | K::UserJoinedOrganization
+            | K::UserRoleUpdated
+            | K::UserRemoved
+            | K::UserPasswordChanged
+            | K::InvitationRevoked => Self::UserManagement,
             K::ModelPromotionStep | K::ScalingDecision => return None,
         })
     }
@@ -75,6 +88,7 @@ impl EventGroup {
             Self::Promoted => "PROMOTED",
             Self::ActivatedDeactivated => "ACTIVATED_DEACTIVATED",
             Self::AutoscalingSettings => "AUTOSCALING_SETTINGS",
+            Self::RequestBackpressureSettings => "REQUEST_BACKPRESSURE_SETTINGS",
             Self::EnvironmentSettings => "ENVIRONMENT_SETTINGS",
             Self::ReplicaTerminated => "REPLICA_TERMINATED",
             Self::Deleted => "DELETED",
@@ -82,6 +96,7 @@ impl EventGroup {
             Self::Code => "CODE",
             Self::Secrets => "SECRETS",
             Self::ApiKeys => "API_KEYS",
+            Self::UserManagement => "USER_MANAGEMENT",
         }
     }
 
@@ -96,6 +111,7 @@ impl EventGroup {
             Self::Promoted => "Promotions",
             Self::ActivatedDeactivated => "Activate and deactivate",
             Self::AutoscalingSettings => "Scaling settings",
+            Self::RequestBackpressureSettings => "Requests while all are busy",
             Self::EnvironmentSettings => "Environments",
             Self::ReplicaTerminated => "Replicas",
             Self::Deleted => "Deletions",
@@ -103,6 +119,7 @@ impl EventGroup {
             Self::Code => "Live reload",
             Self::Secrets => "Secrets",
             Self::ApiKeys => "API keys",
+            Self::UserManagement => "People",
         }
     }
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ArtifactId, AutoscalingSettings, Compute, DeploymentId, DeploymentName, Environment, EnvironmentName,
-    LiveReload, ModelId, Promotion, ReplicaId, Timestamp,
+    ArtifactId, AutoscalingSettings, Backpressure, Compute, DeploymentId, DeploymentName, Environment,
+    EnvironmentName, LiveReload, ModelId, Promotion, ReplicaId, Timestamp,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ pub struct Deployment {
     pub environment: Option<EnvironmentName>,
     /// Its own settings; those of its environment win while it is attached to one.
     pub autoscaling: AutoscalingSettings,
+    /// What becomes of requests that find every place taken; its environment's choice wins while it is attached to one.
+    #[serde(default)]
+    pub backpressure: Option<Backpressure>,
     /// Replicas wanted now.
     pub target: u32,
     /// When it first became ready since it was last activated.
@@ -135,10 +138,18 @@ impl Deployment {
 
     /// The settings in force: those of the environment it is attached to, or its own.
     pub fn effective_autoscaling<'a>(&'a self, environments: &'a [Environment]) -> &'a AutoscalingSettings {
-        self.environment
-            .as_ref()
-            .and_then(|name| environments.iter().find(|environment| &environment.name == name))
-            .map_or(&self.autoscaling, |environment| &environment.autoscaling)
+        self.served(environments).map_or(&self.autoscaling, |environment| &environment.autoscaling)
+    }
+
+    /// The choice in force: that of the environment it is attached to, or its own.
+    pub fn effective_backpressure(&self, environments: &[Environment]) -> Option<Backpressure> {
+        self.served(environments).map_or(self.backpressure, |environment| environment.backpressure)
+    }
+
+    /// The environment it is attached to.
+    fn served<'a>(&self, environments: &'a [Environment]) -> Option<&'a Environment> {
+        let name = self.environment.as_ref()?;
+        environments.iter().find(|environment| &environment.name == name)
     }
 
     /// Begins, again, to deploy what is built: used by activation and retry.

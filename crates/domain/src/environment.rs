@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AutoscalingSettings, DeploymentId, EnvironmentName, Invalid, ModelId, Promotion, RollingConfig,
-    RollingPatch, Strategy, Timestamp,
+    AutoscalingPatch, AutoscalingSettings, Backpressure, DeploymentId, EnvironmentName, Invalid, ModelId,
+    Promotion, RollingConfig, RollingPatch, Strategy, Timestamp,
 };
 
 /// What becomes of the previous deployment when a promotion succeeds.
@@ -124,6 +124,9 @@ pub struct Environment {
     pub current: Option<DeploymentId>,
     pub autoscaling: AutoscalingSettings,
     pub promotion: PromotionSettings,
+    /// What becomes of requests that find every place taken.
+    #[serde(default)]
+    pub backpressure: Option<Backpressure>,
     /// Version of the shares, kept so that counts per version survive a restart.
     pub shares_version: u64,
     /// Written only over the version that was read.
@@ -139,9 +142,33 @@ impl Environment {
             current: None,
             autoscaling: AutoscalingSettings::default(),
             promotion: PromotionSettings::default(),
+            backpressure: None,
             shares_version: 0,
             version: 0,
         }
+    }
+}
+
+/// A change of an environment's settings; what is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnvironmentPatch {
+    pub autoscaling: AutoscalingPatch,
+    pub promotion: PromotionPatch,
+    /// `Some(None)` takes the choice away.
+    pub backpressure: Option<Option<Backpressure>>,
+}
+
+impl Environment {
+    /// Changes the settings.
+    ///
+    /// # Errors
+    /// The field that is out of range and its range; nothing is changed then.
+    pub fn patch(&mut self, patch: &EnvironmentPatch) -> Result<(), Invalid> {
+        let autoscaling = self.autoscaling.patched(&patch.autoscaling)?;
+        self.promotion = self.promotion.patched(&patch.promotion)?;
+        self.autoscaling = autoscaling;
+        self.backpressure = patch.backpressure.unwrap_or(self.backpressure);
+        Ok(())
     }
 }
 

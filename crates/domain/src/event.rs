@@ -22,6 +22,7 @@ pub enum EventKind {
     ModelDeploymentPatchFailed,
     ModelDeploymentDeleted,
     ModelDeploymentAutoscalingSettingsChanged,
+    ModelDeploymentRequestBackpressureSettingsChanged,
     ModelPromotionStep,
     ModelPromotionControlAction,
     ModelPromotionSucceeded,
@@ -37,6 +38,13 @@ pub enum EventKind {
     ApiKeyDeleted,
     SecretUpdated,
     SecretDeleted,
+    UserInvited,
+    UserJoinedOrganization,
+    UserRoleUpdated,
+    UserRemoved,
+    /// A person's password is another one now; which, is nobody's affair.
+    UserPasswordChanged,
+    InvitationRevoked,
 }
 
 /// One thing that was done or decided.

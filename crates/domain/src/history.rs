@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AutoscalingSettings, DeploymentId, ReplicaId, ScaleDecision, Timestamp};
+use crate::{AutoscalingSettings, DeploymentId, EnvironmentName, ReplicaId, ScaleDecision, Timestamp};
 
 /// How many replicas a deployment had from this moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct ColdStart {
     pub at: Timestamp,
     pub deployment: DeploymentId,
     pub replica: ReplicaId,
+    /// The environment that its deployment served or was to serve; unknown for old rows.
+    #[serde(default)]
+    pub environment: Option<EnvironmentName>,
     /// From the arrival of the request that waited longest, or from when the replica was wanted, to its process's start.
     pub queue_ms: i64,
     /// From the process's start until its model began to load or its port answered.
@@ -67,6 +70,7 @@ impl ColdStart {
             at: routed,
             deployment,
             replica,
+            environment: None,
             queue_ms: started.since(wanted),
             spawn_ms: spawned.since(started),
             load_ms: loaded.since(spawned),

@@ -77,6 +77,10 @@ ids! {
     ArtifactId, 16;
     /// Identifies a secret for as long as it exists, through every new value.
     SecretId, 10;
+    /// Identifies a person, whatever their e-mail address becomes.
+    PersonId, 9;
+    /// Identifies an invitation without opening it.
+    InvitationId, 9;
 }
 
 impl EventId {

@@ -7,6 +7,7 @@ mod activity;
 mod amount;
 mod analysis;
 mod autoscaling;
+mod backpressure;
 mod check_decision;
 mod controls;
 mod deployment;
@@ -24,6 +25,7 @@ mod log_search;
 mod metrics;
 mod model;
 mod name;
+mod person;
 mod place;
 mod plan;
 mod preview;
@@ -35,6 +37,7 @@ mod routing;
 mod runtime;
 mod secret;
 mod status;
+mod throttle;
 mod time;
 mod traffic;
 mod usage;
@@ -46,6 +49,7 @@ pub use analysis::{ENOUGH, Evidence, Judgement, SideCounts, chance_of, judge};
 pub use autoscaling::{
     AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
 };
+pub use backpressure::Backpressure;
 pub use check_decision::check_decision;
 pub use controls::{Asked, Signal, ask};
 pub use deployment::{
@@ -53,19 +57,25 @@ pub use deployment::{
 };
 pub use durations::{Durations, SIZES, middle_of, size_of};
 pub use environment::{
-    CleanupStrategy, Environment, PromotionPatch, PromotionSettings, may_delete_environment,
+    CleanupStrategy, Environment, EnvironmentPatch, PromotionPatch, PromotionSettings, may_delete_environment,
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
 pub use history::{ColdStart, DecisionRow, ReplicaCount, ScalingHistory, StartMoments};
 pub use host::{Ask, Compute, Host, InstanceType, LOCAL, Price, Reserved};
-pub use id::{ArtifactId, DeploymentId, EventId, ModelId, PromotionId, ReplicaId, SecretId, parse_id, token};
+pub use id::{
+    ArtifactId, DeploymentId, EventId, InvitationId, ModelId, PersonId, PromotionId, ReplicaId, SecretId,
+    parse_id, token,
+};
 pub use invariant::{Violation, check as check_invariant};
 pub use live::{LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch};
 pub use log::{LogLevel, LogLine, LogNews, LogQuery, LogSource};
 pub use metrics::{Counted, Counters, KEPT, KEPT_FINE, Measured, Outcome, Outcomes, Period};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
+pub use person::{
+    Email, PASSWORD_LEAST, PASSWORD_MOST, Person, check_password, may_change, person_name, person_role,
+};
 pub use place::{Holding, PlaceRequest, Placement, Refusal, could_hold, free, place};
 pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, Tell, plan};
 pub use preview::{Preview, preview};
@@ -86,6 +96,7 @@ pub use runtime::{
 };
 pub use secret::{SecretValue, declared_secrets};
 pub use status::{DeploymentStatus, Standing, standing};
+pub use throttle::{Failures, Meter, Rate};
 pub use time::{Clock, ManualClock, Timestamp};
 pub use traffic::{Demand, DeploymentTraffic, FirstAnswer, Traffic, Wake};
 pub use usage::started_minutes;

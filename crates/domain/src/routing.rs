@@ -92,6 +92,9 @@ pub struct DeploymentRoute {
     pub availability: Availability,
     /// Requests one replica may have in flight; `None` means no limit.
     pub concurrency_target: Option<u32>,
+    /// A request that finds every place of the ready replicas taken is refused instead of waiting.
+    #[serde(default)]
+    pub rejects_when_full: bool,
     /// Ready replicas. Empty while it sleeps or starts: its requests are held.
     pub replicas: Vec<ReplicaAddress>,
     pub rewrite: Rewrite,

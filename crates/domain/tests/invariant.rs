@@ -48,6 +48,7 @@ fn deployment(name: &str) -> Deployment {
         failure: None,
         compute: Default::default(),
         waiting: None,
+        backpressure: None,
         truss_hash: None,
         truss_signature: None,
         live: None,
@@ -88,6 +89,7 @@ fn sound() -> World {
         id: id(name),
         availability: Availability::Serving,
         concurrency_target: Some(5),
+        rejects_when_full: false,
         replicas: replicas
             .iter()
             .filter(|replica| replica.deployment == id(name))

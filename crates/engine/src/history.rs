@@ -177,7 +177,7 @@ impl Record {
             last.insert(deployment.id.clone(), count);
             counts.push((deployment.id.clone(), count));
         }
-        self.arrive(look, routed_at);
+        self.arrive(look, deployments, routed_at);
         let starts = self.answered(look);
         self.coming.retain(|id, _| look.replicas.iter().any(|replica| &replica.id == id));
         self.arrived.retain(|id| look.replicas.iter().any(|replica| &replica.id == id));
@@ -211,7 +211,7 @@ impl Record {
     }
 
     /// Replicas that the gateway has now.
-    fn arrive(&mut self, look: &Look<'_>, routed: Timestamp) {
+    fn arrive(&mut self, look: &Look<'_>, deployments: &[Deployment], routed: Timestamp) {
         let now_there: Vec<ReplicaId> = self.coming.keys().filter(|id| look.is_routed(id)).cloned().collect();
         for id in now_there {
             let wanted = self.coming.remove(&id);
@@ -224,7 +224,12 @@ impl Record {
                 loaded: replica.loaded_at,
                 routed,
             };
-            self.answering.push(ColdStart::new(replica.deployment.clone(), id, moments));
+            let mut known = look.plan.deployments.iter().chain(deployments);
+            let known = known.find(|deployment| deployment.id == replica.deployment);
+            self.answering.push(ColdStart {
+                environment: known.and_then(|deployment| deployment.environment.clone()),
+                ..ColdStart::new(replica.deployment.clone(), id, moments)
+            });
         }
     }
 

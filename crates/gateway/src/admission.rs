@@ -20,6 +20,8 @@ pub(crate) struct View {
     pub availability: Availability,
     /// `u32::MAX` if there is no limit.
     pub target: u32,
+    /// Who finds every place of the ready replicas taken is refused.
+    pub rejects_when_full: bool,
     pub replicas: SmallVec<[Arc<Replica>; 4]>,
     pub rewrite: Rewrite,
     /// The predict path, ready to send.
@@ -198,6 +200,10 @@ impl Deployment {
         let length = queue.waiting.len();
         if length >= room.requests || queue.bytes + bytes > room.bytes {
             return Entry::Full;
+        }
+        if view.rejects_when_full && view.is_ready() {
+            let replica = if length == 0 { view.take(turn) } else { None };
+            return replica.map_or(Entry::Full, |replica| Entry::Now(Flight::new(replica, self)));
         }
         // Announced before the last look, so that whoever gives a slot back afterwards sees that somebody waits.
         self.queued.store(length as u32 + 1, SeqCst);

@@ -239,7 +239,10 @@ impl Call<'_> {
                 Entry::Wait(place) => place,
                 Entry::Full => {
                     deployment.metrics.ended(Outcome::ClientError);
-                    return Err(Refusal::too_many(self.room()));
+                    return Err(match view.rejects_when_full {
+                        true => Refusal::all_busy(),
+                        false => Refusal::too_many(self.room()),
+                    });
                 }
                 Entry::Again => {
                     tokio::task::yield_now().await;

@@ -23,6 +23,7 @@ mod respond;
 mod serve;
 mod split;
 mod table;
+mod tls;
 mod traffic;
 mod upgrade;
 
@@ -35,3 +36,4 @@ pub use keys::{KeyGrant, KeySnapshot};
 pub use listen::{BindError, Listeners, bind};
 pub use serve::{HELD_BODY, ServeHandle, serve};
 pub use split::sequence as split_sequence;
+pub use tls::{Tls, TlsError};

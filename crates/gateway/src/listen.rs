@@ -5,6 +5,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use thiserror::Error;
 
+use crate::Tls;
+
 /// How many connections may wait to be accepted, per socket.
 const BACKLOG: i32 = 4096;
 
@@ -25,6 +27,8 @@ pub enum BindError {
 #[derive(Debug)]
 pub struct Listeners {
     pub(crate) by_thread: Vec<Vec<TcpListener>>,
+    /// Those whose connections are encrypted.
+    pub(crate) tls: Option<(Vec<Vec<TcpListener>>, Tls)>,
     addrs: Vec<SocketAddr>,
 }
 
@@ -32,6 +36,14 @@ impl Listeners {
     /// The addresses, with the ports that were chosen where 0 was asked for.
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// Listens on further addresses, whose connections are encrypted.
+    pub fn with_tls(mut self, addrs: &[SocketAddr], tls: Tls) -> Result<Self, BindError> {
+        let more = bind(addrs, self.by_thread.len())?;
+        self.addrs.extend(more.addrs);
+        self.tls = Some((more.by_thread, tls));
+        Ok(self)
     }
 }
 
@@ -61,7 +73,7 @@ pub fn bind(addrs: &[SocketAddr], threads: usize) -> Result<Listeners, BindError
         }
         bound.push(actual);
     }
-    Ok(Listeners { by_thread, addrs: bound })
+    Ok(Listeners { by_thread, tls: None, addrs: bound })
 }
 
 fn listen(addr: SocketAddr, shared: bool) -> io::Result<Socket> {

@@ -44,6 +44,11 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
     }
 
+    pub fn all_busy() -> Self {
+        let message = "all replicas are busy, and this deployment refuses requests then; try again later";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
+    }
+
     pub fn denied(denied: Denied) -> Self {
         match denied {
             Denied::Unknown => Self::new(

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -23,7 +24,7 @@ use crate::app::{self, AppRequest};
 use crate::body::Answer;
 use crate::headers::RequestIds;
 use crate::pool::Pool;
-use crate::{Gateway, Listeners, address, forward};
+use crate::{Gateway, Listeners, Tls, address, forward};
 
 /// Bytes that a connection reads ahead. A request's head that is not complete by then is refused (431).
 const BUFFER: usize = 64 << 10;
@@ -67,7 +68,11 @@ pub fn serve(
     let abort = CancellationToken::new();
     let runtime = Handle::try_current().ok();
     let mut threads = Vec::new();
-    for (index, listeners) in listeners.by_thread.into_iter().enumerate() {
+    let (mut encrypted, tls) = listeners.tls.map_or((Vec::new(), None), |(sets, tls)| (sets, Some(tls)));
+    encrypted.resize_with(listeners.by_thread.len(), Vec::new);
+    for (index, (plain, encrypted)) in listeners.by_thread.into_iter().zip(encrypted).enumerate() {
+        let plain = plain.into_iter().map(|listener| (listener, None));
+        let listeners = plain.chain(encrypted.into_iter().map(|listener| (listener, tls.clone()))).collect();
         let (gateway, app, runtime) = (gateway.clone(), app.clone(), runtime.clone());
         let (shutdown, abort) = (shutdown.child_token(), abort.clone());
         let (done, finished) = oneshot::channel();
@@ -106,7 +111,7 @@ impl Worker {
 
 fn thread(
     gateway: Arc<Gateway>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Option<Tls>)>,
     app: mpsc::Sender<AppRequest>,
     runtime: Option<Handle>,
     shutdown: CancellationToken,
@@ -131,9 +136,9 @@ fn thread(
     tokio::task::LocalSet::new().block_on(&own, async move {
         let pool = worker.pool.clone();
         tokio::task::spawn_local(async move { pool.sweep().await });
-        for listener in listeners {
+        for (listener, tls) in listeners {
             let (worker, shutdown) = (worker.clone(), shutdown.clone());
-            tokio::task::spawn_local(async move { accept(worker, listener, shutdown).await });
+            tokio::task::spawn_local(async move { accept(worker, listener, tls, shutdown).await });
         }
         shutdown.cancelled().await;
         worker.tasks.close();
@@ -144,7 +149,7 @@ fn thread(
     });
 }
 
-async fn accept(worker: Rc<Worker>, listener: TcpListener, shutdown: CancellationToken) {
+async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Tls>, shutdown: CancellationToken) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -159,7 +164,7 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, shutdown: Cancellatio
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(worker.clone(), stream, peer, shutdown.clone());
+                let connection = connection(worker.clone(), stream, peer, tls.clone(), shutdown.clone());
                 worker.tasks.spawn_local(connection);
             }
             Err(error) => {
@@ -171,10 +176,30 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, shutdown: Cancellatio
     }
 }
 
-async fn connection(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, shutdown: CancellationToken) {
+async fn connection(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Tls>,
+    shutdown: CancellationToken,
+) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let Some(tls) = tls else { return converse(worker, stream, peer, shutdown).await };
+    let within = worker.gateway.config.header_timeout;
+    match tokio::time::timeout(within, tls.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => converse(worker, stream, peer, shutdown).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a client and the server did not agree on TLS"),
+        Err(_) => tracing::debug!(%peer, "a client took too long to begin TLS"),
+    }
+}
+
+/// Answers the requests of a connection, one after the other.
+async fn converse<S>(worker: Rc<Worker>, stream: S, peer: SocketAddr, shutdown: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let header_timeout = worker.gateway.config.header_timeout;
     let from = HeaderValue::from_str(&peer.ip().to_canonical().to_string())
         .unwrap_or_else(|_| HeaderValue::from_static("unknown"));

@@ -215,6 +215,7 @@ fn view(serial: u64, deployment: &Deployment, route: &DeploymentRoute, now: i64)
         serial,
         availability: route.availability.clone(),
         target: route.concurrency_target.unwrap_or(u32::MAX).max(1),
+        rejects_when_full: route.rejects_when_full,
         replicas: replicas.collect(),
         predict: route.rewrite.predict.parse().unwrap_or_else(|_| Uri::from_static("/")),
         rewrite: route.rewrite.clone(),

@@ -1,6 +1,6 @@
-//! API keys, sessions and one-time links. Only hashes of what people hold are stored.
+//! API keys and sessions. Only hashes of what people hold are stored.
 
-use domain::{Role, Timestamp};
+use domain::{PersonId, Role, Timestamp};
 
 use crate::error::{read, write};
 use crate::pool::on;
@@ -13,45 +13,74 @@ pub struct KeyRow {
     /// SHA-256 of the whole key, in hex.
     pub hash: String,
     pub name: String,
+    /// What it may do; of a person's key it is what the person may.
     pub role: Role,
+    /// Whose key it is, where it is a person's own.
+    pub person: Option<PersonId>,
     /// The models it may call; `None` for all.
     pub models: Option<Vec<String>>,
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
 }
 
+/// Who is signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// Whoever holds the key with this prefix.
+    Key(String),
+    Person(PersonId),
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionRow {
     pub hash: String,
-    pub key_prefix: String,
+    pub holder: Holder,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct LinkRow {
-    pub hash: String,
-    pub key_prefix: String,
-    pub expires_at: Timestamp,
-}
-
-type RawKey = (String, String, String, String, Option<String>, i64, Option<i64>);
+type RawKey = (String, String, String, String, Option<String>, i64, Option<i64>, Option<String>);
 
 impl Store {
     /// Every key that was not revoked, newest first.
     pub async fn keys(&self) -> Result<Vec<KeyRow>, Error> {
+        self.read().await?.keys().await
+    }
+
+    /// A session that has not expired.
+    pub async fn find_session(&self, hash: &str, now: Timestamp) -> Result<Option<SessionRow>, Error> {
         let mut tx = self.read().await?;
-        let rows = on!(&mut tx, connection => sqlx::query_as::<_, RawKey>(
-                "SELECT prefix, hash, name, role, models, created_at, last_used_at FROM api_key
+        let row = on!(&mut tx, connection => sqlx::query_as::<_, (Option<String>, Option<String>, i64, i64)>(
+                "SELECT key_prefix, person, created_at, expires_at FROM session WHERE hash = $1 AND expires_at > $2")
+            .bind(hash.to_owned()).bind(now.millis())
+            .fetch_optional(connection).await)?;
+        Ok(row.map(|(key_prefix, person, created_at, expires_at)| SessionRow {
+            hash: hash.to_owned(),
+            holder: match person {
+                Some(person) => Holder::Person(PersonId::new(person)),
+                None => Holder::Key(key_prefix.unwrap_or_default()),
+            },
+            created_at: Timestamp::from_millis(created_at),
+            expires_at: Timestamp::from_millis(expires_at),
+        }))
+    }
+}
+
+impl Tx {
+    /// Every key that was not revoked, newest first.
+    pub async fn keys(&mut self) -> Result<Vec<KeyRow>, Error> {
+        let rows = on!(self, connection => sqlx::query_as::<_, RawKey>(
+                "SELECT prefix, hash, name, role, models, created_at, last_used_at, person FROM api_key
                  WHERE revoked_at IS NULL ORDER BY created_at DESC, prefix")
             .fetch_all(connection).await)?;
         rows.into_iter()
-            .map(|(prefix, hash, name, role, models, created_at, last_used_at)| {
+            .map(|(prefix, hash, name, role, models, created_at, last_used_at, person)| {
                 Ok(KeyRow {
                     prefix,
                     hash,
                     name,
                     role: read("role", &role)?,
+                    person: person.map(PersonId::new),
                     models: models.map(|models| read("list of models", &models)).transpose()?,
                     created_at: Timestamp::from_millis(created_at),
                     last_used_at: last_used_at.map(Timestamp::from_millis),
@@ -60,31 +89,14 @@ impl Store {
             .collect()
     }
 
-    /// A session that has not expired.
-    pub async fn find_session(&self, hash: &str, now: Timestamp) -> Result<Option<SessionRow>, Error> {
-        let mut tx = self.read().await?;
-        let row = on!(&mut tx, connection => sqlx::query_as::<_, (String, i64, i64)>(
-                "SELECT key_prefix, created_at, expires_at FROM session WHERE hash = $1 AND expires_at > $2")
-            .bind(hash.to_owned()).bind(now.millis())
-            .fetch_optional(connection).await)?;
-        Ok(row.map(|(key_prefix, created_at, expires_at)| SessionRow {
-            hash: hash.to_owned(),
-            key_prefix,
-            created_at: Timestamp::from_millis(created_at),
-            expires_at: Timestamp::from_millis(expires_at),
-        }))
-    }
-}
-
-impl Tx {
     pub async fn insert_key(&mut self, key: &KeyRow) -> Result<(), Error> {
         let role = write("role", &key.role)?;
         let models = key.models.as_ref().map(|models| write("list of models", models)).transpose()?;
         on!(self, connection => sqlx::query(
-                "INSERT INTO api_key (prefix, hash, name, role, models, created_at, last_used_at, revoked_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL)")
+                "INSERT INTO api_key (prefix, hash, name, role, models, created_at, last_used_at, revoked_at, person)
+                 VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7)")
             .bind(key.prefix.clone()).bind(key.hash.clone()).bind(key.name.clone()).bind(role).bind(models)
-            .bind(key.created_at.millis())
+            .bind(key.created_at.millis()).bind(key.person.as_ref().map(|person| person.to_string()))
             .execute(connection).await.map(drop))?;
         Ok(())
     }
@@ -112,9 +124,13 @@ impl Tx {
         on!(&mut *self, connection => sqlx::query("DELETE FROM session WHERE expires_at < $1")
             .bind(session.created_at.millis())
             .execute(connection).await.map(drop))?;
+        let (key_prefix, person) = match &session.holder {
+            Holder::Key(prefix) => (Some(prefix.clone()), None),
+            Holder::Person(person) => (None, Some(person.to_string())),
+        };
         on!(self, connection => sqlx::query(
-                "INSERT INTO session (hash, key_prefix, created_at, expires_at) VALUES ($1, $2, $3, $4)")
-            .bind(session.hash.clone()).bind(session.key_prefix.clone())
+                "INSERT INTO session (hash, key_prefix, person, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)")
+            .bind(session.hash.clone()).bind(key_prefix).bind(person)
             .bind(session.created_at.millis()).bind(session.expires_at.millis())
             .execute(connection).await.map(drop))?;
         Ok(())
@@ -125,22 +141,5 @@ impl Tx {
             .bind(hash.to_owned())
             .execute(connection).await.map(drop))?;
         Ok(())
-    }
-
-    pub async fn insert_link(&mut self, link: &LinkRow) -> Result<(), Error> {
-        on!(self, connection => sqlx::query(
-                "INSERT INTO sign_in_link (hash, key_prefix, expires_at) VALUES ($1, $2, $3)")
-            .bind(link.hash.clone()).bind(link.key_prefix.clone()).bind(link.expires_at.millis())
-            .execute(connection).await.map(drop))?;
-        Ok(())
-    }
-
-    /// Uses a link up and returns whose it was; `None` if it was used, has expired or never was.
-    pub async fn redeem_link(&mut self, hash: &str, now: Timestamp) -> Result<Option<String>, Error> {
-        let row = on!(self, connection => sqlx::query_as::<_, (String,)>(
-                "DELETE FROM sign_in_link WHERE hash = $1 AND expires_at > $2 RETURNING key_prefix")
-            .bind(hash.to_owned()).bind(now.millis())
-            .fetch_optional(connection).await)?;
-        Ok(row.map(|(prefix,)| prefix))
     }
 }

@@ -149,6 +149,7 @@ impl World {
             failure: None,
             compute: Default::default(),
             waiting: None,
+            backpressure: None,
             truss_hash: None,
             truss_signature: None,
             deleted_at: None,
@@ -224,6 +225,14 @@ impl World {
             median(|start| start.ready_ms),
             median(|start| start.first_byte_ms.unwrap_or(0)),
         )
+    }
+
+    /// The phases of the newest start that a request waited for.
+    pub async fn last_phases(&self, subject: &Subject) -> String {
+        let epoch = Timestamp::from_millis(0);
+        let starts = self.store.cold_starts(&subject.deployment, epoch, 10_000).await.unwrap();
+        let newest = starts.iter().max_by_key(|start| start.at);
+        newest.map(|start| format!("{start:?}")).unwrap_or_default()
     }
 
     /// The address of the replica that serves.

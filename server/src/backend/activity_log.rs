@@ -134,7 +134,7 @@ impl Dashboard {
         Ok(states)
     }
 
-    /// Whom one can choose: every key for admins, and for others who is on the page.
+    /// Whom one can choose: everybody here and every key of the workspace for admins, and for others who is on the page.
     async fn people(
         &self,
         actor: &Actor,
@@ -144,7 +144,10 @@ impl Dashboard {
         let mut known: BTreeMap<String, String> = BTreeMap::new();
         if actor.role.permits(Action::Administer) {
             let keys = self.api.control.keys(actor).await.map_err(told)?;
-            known.extend(keys.into_iter().map(|key| (key.prefix, key.name)));
+            let keys = keys.into_iter().filter(|key| key.person.is_none());
+            known.extend(keys.map(|key| (key.prefix, key.name)));
+            let here = self.api.control.people(actor).await.map_err(told)?;
+            known.extend(here.people.iter().map(|person| (person.id.to_string(), person.shown().to_owned())));
         }
         known.extend(events.iter().map(|event| (event.actor.id().to_owned(), event.actor.name.clone())));
         if !filter.who.is_empty() {

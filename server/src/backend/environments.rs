@@ -2,7 +2,7 @@
 
 use app::error::AppError;
 use app::view::Done;
-use domain::{Actor, AutoscalingPatch, EnvironmentName, ModelId, PromotionPatch};
+use domain::{Actor, AutoscalingPatch, EnvironmentName, EnvironmentPatch, ModelId, PromotionPatch};
 
 use super::Dashboard;
 use super::actions::{confirmed, saved};
@@ -18,11 +18,8 @@ impl Dashboard {
         promotion: PromotionPatch,
     ) -> Result<Done, AppError> {
         let name = EnvironmentName::new(name)?;
-        self.api
-            .control
-            .create_environment(actor, model, &name, autoscaling, promotion)
-            .await
-            .map_err(told)?;
+        let settings = EnvironmentPatch { autoscaling, promotion, ..Default::default() };
+        self.api.control.create_environment(actor, model, &name, settings).await.map_err(told)?;
         Ok(Done::new(format!("{name} exists; promote a deployment to it.")))
     }
 
@@ -73,12 +70,9 @@ impl Dashboard {
         environment: &EnvironmentName,
         patch: PromotionPatch,
     ) -> Result<Done, AppError> {
-        let changed = self
-            .api
-            .control
-            .update_environment(actor, model, environment, AutoscalingPatch::default(), patch)
-            .await
-            .map_err(told)?;
+        let settings = EnvironmentPatch { promotion: patch, ..Default::default() };
+        let changed =
+            self.api.control.update_environment(actor, model, environment, settings).await.map_err(told)?;
         Ok(saved(changed, "The next promotion follows these settings."))
     }
 
@@ -89,12 +83,9 @@ impl Dashboard {
         environment: &EnvironmentName,
         patch: AutoscalingPatch,
     ) -> Result<Done, AppError> {
-        let changed = self
-            .api
-            .control
-            .update_environment(actor, model, environment, patch, PromotionPatch::default())
-            .await
-            .map_err(told)?;
+        let settings = EnvironmentPatch { autoscaling: patch, ..Default::default() };
+        let changed =
+            self.api.control.update_environment(actor, model, environment, settings).await.map_err(told)?;
         Ok(saved(changed, "These settings are in force."))
     }
 }

@@ -7,6 +7,11 @@ use control::Error;
 pub fn told(error: Error) -> AppError {
     match error {
         Error::Unauthorized => AppError::Unauthorized,
+        // Whoever mistypes is where they sign in already.
+        Error::WrongPassword => {
+            AppError::Forbidden { message: "The e-mail address or the password is wrong.".into() }
+        }
+        Error::TooMany { sentence, .. } => AppError::TooMany { message: sentence },
         Error::Forbidden(message) => AppError::Forbidden { message },
         Error::NotFound(message) => AppError::NotFound { message },
         Error::Invalid(invalid) => invalid.into(),

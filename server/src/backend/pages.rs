@@ -6,6 +6,7 @@ mod holds;
 mod logs;
 mod metrics;
 mod models;
+mod reference;
 mod scaling;
 
 pub use deployment::{deployment_page, example, replica_row};
@@ -14,4 +15,5 @@ pub use holds::holds;
 pub use logs::log_rows;
 pub use metrics::metric_points;
 pub use models::{model_page, model_row, models_headline};
+pub use reference::reference_page;
 pub use scaling::scaling_page;

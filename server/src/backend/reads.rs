@@ -107,7 +107,7 @@ impl Dashboard {
             let used = self.api.runtime.uses(&replica.id).await;
             let up = picture.now.since(replica.started_at);
             let percent =
-                used.map(|used| self.uses.percent(&replica.id, used, self.api.clock.monotonic(), up));
+                used.map(|used| self.api.uses.percent(&replica.id, used, self.api.clock.monotonic(), up));
             let in_flight = self.traffic.in_flight(&replica.id);
             rows.push(pages::replica_row(picture, deployment, replica, in_flight, used, percent));
         }

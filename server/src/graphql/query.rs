@@ -78,7 +78,8 @@ impl Query {
 
     async fn user(&self, context: &Context<'_>) -> Result<User> {
         let (_, actor) = door(context)?;
-        Ok(User { email: actor.name.clone() })
+        let email = actor.email.as_ref().map(ToString::to_string);
+        Ok(User { email: email.unwrap_or_else(|| actor.name.clone()) })
     }
 
     async fn teams(&self) -> Vec<Team> {

@@ -2,31 +2,57 @@
 
 mod audit;
 mod metrics;
+mod pushes;
 mod requests;
 mod settings;
+mod startups;
+pub mod words;
 
 use domain::{DeploymentKind, Host, MIB, Phase, Standing, Strategy, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 pub use audit::{AuditLog, Pagination};
-pub use metrics::{Metrics, MetricsRequest};
+pub use metrics::{Metrics, MetricsRequest, Used};
+pub use pushes::{
+    CreateDeployment, CreateModel, CreatedDeployment, Credentials, Payload, PrepareUpload, UploadPlace,
+};
 pub use requests::{
-    Backpressure as BackpressureUpdate, CreateEnvironment, EnvironmentSettingsUpdate, LogsRequest,
-    PromoteDeployment, PromoteToEnvironment, Rename, UpdateEnvironment, strategy,
+    CreateEnvironment, EnvironmentSettingsUpdate, LogsRequest, PromoteDeployment, PromoteToEnvironment,
+    Rename, UpdateBackpressure, UpdateEnvironment, strategy,
 };
 pub use settings::{AutoscalingSettings, PromotionSettings, UpdateAutoscaling, UpdatePromotion};
+pub use startups::{StartupAttempts, StartupSummary, StartupsQuery, StartupsWindow};
 
 /// Everything runs in one team.
 pub const TEAM: &str = "default";
+/// And in one region.
+pub const REGION: &str = "local";
 
-#[derive(Debug, Serialize)]
+/// Where things run.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Region {
+    pub slug: &'static str,
+    pub display_name: &'static str,
+}
+
+impl Region {
+    pub fn only() -> Self {
+        Self { slug: REGION, display_name: "This machine" }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Model {
     pub id: String,
+    #[schema(format = DateTime)]
     pub created_at: String,
     pub name: String,
     pub deployments_count: usize,
+    #[schema(required)]
     pub production_deployment_id: Option<String>,
+    #[schema(required)]
     pub development_deployment_id: Option<String>,
     pub instance_type_name: String,
     pub team_name: &'static str,
@@ -62,27 +88,35 @@ impl Model {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Models {
     pub models: Vec<Model>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Deployment {
     pub id: String,
+    #[schema(format = DateTime)]
     pub created_at: String,
     pub name: String,
     pub model_id: String,
     pub is_production: bool,
     pub is_development: bool,
+    #[schema(value_type = words::DeploymentStatus)]
     pub status: &'static str,
+    /// Replicas that are ready.
     pub active_replica_count: u32,
     /// Null until it was deployed.
+    #[schema(required)]
     pub autoscaling_settings: Option<AutoscalingSettings>,
+    #[schema(required)]
     pub instance_type_name: Option<String>,
+    #[schema(required)]
     pub environment: Option<String>,
+    #[schema(required, value_type = Option<Object>)]
     pub labels: Option<Value>,
-    pub region: Option<Value>,
+    #[schema(required)]
+    pub region: Option<Region>,
     pub request_backpressure_settings: Backpressure,
     /// Why the status is what it is. Ours; clients of the hosted API ignore it.
     pub status_reason: String,
@@ -113,37 +147,54 @@ impl Deployment {
             instance_type_name: Some(host.type_name(&deployment.compute)),
             environment: deployment.environment.as_ref().map(ToString::to_string),
             labels: deployment.labels.clone(),
-            region: None,
-            request_backpressure_settings: Backpressure::default(),
+            region: Some(Region::only()),
+            request_backpressure_settings: deployment.effective_backpressure(environments).into(),
             status_reason: standing.sentence.clone(),
         }
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Deployments {
     pub deployments: Vec<Deployment>,
 }
 
-/// What happens when all replicas are busy: requests wait, always.
-#[derive(Debug, Clone, Default, Serialize)]
+/// What becomes of requests while all replicas are busy; null if nothing was chosen: they wait.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[schema(as = RequestBackpressureSettings)]
 pub struct Backpressure {
+    #[schema(required, value_type = Option<words::RequestBackpressurePolicy>)]
     pub policy: Option<&'static str>,
 }
 
-#[derive(Debug, Serialize)]
+impl From<Option<domain::Backpressure>> for Backpressure {
+    fn from(choice: Option<domain::Backpressure>) -> Self {
+        Self { policy: choice.map(domain::Backpressure::as_str) }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Environment {
     pub name: String,
+    #[schema(format = DateTime)]
     pub created_at: String,
     pub model_id: String,
+    #[schema(required)]
     pub current_deployment: Option<Deployment>,
+    #[schema(required)]
     pub candidate_deployment: Option<Deployment>,
+    #[schema(required)]
     pub in_progress_promotion: Option<InProgressPromotion>,
     pub autoscaling_settings: AutoscalingSettings,
     pub promotion_settings: PromotionSettings,
+    #[schema(required)]
     pub instance_type: Option<InstanceType>,
     pub request_backpressure_settings: Backpressure,
+    /// Always null.
+    #[schema(required, value_type = Option<Object>)]
     pub autoscaling_schedules: Option<Value>,
+    /// Always null.
+    #[schema(required, value_type = Option<Object>)]
     pub traffic_routing: Option<Value>,
 }
 
@@ -166,23 +217,27 @@ impl Environment {
             autoscaling_settings: (&environment.autoscaling).into(),
             promotion_settings: (&environment.promotion).into(),
             instance_type: host.type_of(compute).map(InstanceType::from),
-            request_backpressure_settings: Backpressure::default(),
+            request_backpressure_settings: environment.backpressure.into(),
             autoscaling_schedules: None,
             traffic_routing: None,
         }
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Environments {
     pub environments: Vec<Environment>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct InProgressPromotion {
+    #[schema(value_type = words::PromotionStatus)]
     pub status: &'static str,
+    #[schema(maximum = 100)]
     pub percent_traffic_to_new_version: u32,
+    #[schema(required)]
     pub error_message: Option<String>,
+    #[schema(required)]
     pub rolling_deploy: Option<bool>,
 }
 
@@ -197,14 +252,16 @@ impl From<&domain::Promotion> for InProgressPromotion {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct InstanceType {
     pub id: String,
     pub name: String,
     pub memory_limit_mib: u32,
     pub millicpu_limit: u32,
     pub gpu_count: u32,
+    #[schema(required)]
     pub gpu_type: Option<String>,
+    #[schema(required)]
     pub gpu_memory_limit_mib: Option<u32>,
 }
 
@@ -224,56 +281,63 @@ impl From<&domain::InstanceType> for InstanceType {
 }
 
 /// `{"success": true, "no_op": …}`: `no_op` if it was so already.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Switched {
     pub success: bool,
     pub no_op: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Retried {
     pub retried: bool,
+    #[schema(required)]
     pub reason: Option<String>,
     pub deployment: Deployment,
 }
 
 /// A change of settings: `ACCEPTED` or `UNCHANGED`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Updated {
+    #[schema(value_type = words::UpdateStatus)]
     pub status: &'static str,
     pub message: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct EnvironmentUpdated {
     pub environment: Environment,
+    #[schema(value_type = words::UpdateStatus)]
     pub status: &'static str,
     pub message: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct PromotionCanceled {
+    #[schema(value_type = words::CancelStatus)]
     pub status: &'static str,
     pub message: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SignalSent {
     pub success: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Logs {
     pub logs: Vec<Log>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Log {
     /// Nanoseconds since 1970, as text.
     pub timestamp: String,
     pub message: String,
+    #[schema(required)]
     pub replica: Option<String>,
+    #[schema(required)]
     pub request_id: Option<String>,
+    #[schema(required, value_type = Option<words::Level>)]
     pub level: Option<domain::LogLevel>,
 }
 
@@ -290,19 +354,24 @@ impl From<domain::LogLine> for Log {
 }
 
 /// Who an organisation is: one, from the first start on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Organization {
     pub org_id: &'static str,
+    #[schema(required)]
     pub name: Option<String>,
+    #[schema(format = DateTime)]
     pub created_at: String,
+    /// Always null.
+    #[schema(required, value_type = Option<Object>)]
     pub aws_assume_role: Option<Value>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Team {
     pub id: &'static str,
     pub name: &'static str,
     pub default: bool,
+    #[schema(format = DateTime)]
     pub created_at: String,
 }
 
@@ -312,10 +381,19 @@ impl Team {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct User {
     pub user_id: String,
+    #[schema(required)]
     pub email: Option<String>,
+    #[schema(required)]
     pub name: Option<String>,
+    #[schema(required)]
     pub workspace_name: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Users {
+    pub items: Vec<User>,
+    pub pagination: Pagination,
 }

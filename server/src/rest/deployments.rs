@@ -1,14 +1,64 @@
 //! Deployments, by id or by the aliases `production` and `development`.
 
-use super::contract::{Deployment, Deployments, Rename, Retried, Switched, UpdateAutoscaling, Updated};
+use super::contract::{
+    Backpressure, Deployment, Deployments, Rename, Retried, Switched, UpdateAutoscaling, UpdateBackpressure,
+    Updated,
+};
 use super::*;
-use axum::extract::Query;
 use domain::{AutoscalingPatch, DeploymentId, ModelId, ReplicaId, parse_id};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::body::Json;
 use crate::picture::Picture;
+
+pub fn routes() -> Vec<Route> {
+    let one = "/models/{model_id}/deployments/{deployment_id}";
+    vec![
+        Route::get("/models/{model_id}/deployments", list, "List a model's deployments, newest first")
+            .query::<models::ByName>()
+            .answers::<Deployments>(),
+        Route::get(one, read, "Read a deployment").answers::<Deployment>(),
+        Route::patch(one, rename, "Rename a deployment")
+            .says("1 to 255 letters, digits, dots, hyphens or underscores, unique in the model. Nothing else changes.")
+            .body::<Rename>()
+            .answers::<Deployment>(),
+        Route::delete(one, delete, "Delete a deployment")
+            .says("For good. One that serves an environment or takes part in a promotion is refused.")
+            .answers::<DeploymentTombstone>(),
+        Route::post("/models/{model_id}/deployments/{deployment_id}/activate", activate, "Activate a deployment").answers::<Switched>(),
+        Route::post("/models/{model_id}/deployments/{deployment_id}/deactivate", deactivate, "Deactivate a deployment")
+            .says("It keeps its configuration, uses no compute, and its calls answer 404 until it is activated.")
+            .answers::<Switched>(),
+        Route::post("/models/{model_id}/deployments/{deployment_id}/retry", retry, "Try again what failed to build or to start")
+            .answers::<Retried>(),
+        Route::patch("/models/{model_id}/deployments/{deployment_id}/autoscaling_settings", autoscaling, "Change how a deployment scales")
+            .says("What is left out stays. Where the deployment serves an environment, the environment's settings change.")
+            .body::<UpdateAutoscaling>()
+            .answers::<Updated>(),
+        Route::patch(
+            "/models/{model_id}/deployments/{deployment_id}/request_backpressure_settings",
+            backpressure,
+            "Choose whether requests wait or are refused while all replicas are busy",
+        )
+        .says("Where the deployment serves an environment, the environment's choice changes.")
+        .body::<UpdateBackpressure>()
+        .answers::<Backpressure>(),
+        Route::delete("/models/{model_id}/deployments/{deployment_id}/replicas/{replica_id}", terminate, "Terminate a replica")
+            .says("It leaves the routes at once, finishes what it has, and another one starts in its place.")
+            .answers::<Terminated>(),
+        Route::get("/models/{model_id}/deployments/{deployment_id}/config", config, "Read the configuration that was pushed")
+            .query::<ConfigForm>()
+            .answers::<Config>(),
+        Route::get("/models/{model_id}/deployments/{deployment_id}/download", download, "Get a link to what was pushed")
+            .says("The link needs no key and is good for some minutes.")
+            .answers::<Download>(),
+        Route::get("/archives/{token}", archive, "Fetch what was pushed, by such a link")
+            .open()
+            .answers_file("application/x-tar"),
+    ]
+}
 
 pub fn shape(api: &Api, picture: &Picture, deployment: &domain::Deployment) -> Deployment {
     Deployment::new(deployment, &picture.standing(deployment), &picture.environments, &api.host)
@@ -57,16 +107,11 @@ async fn current(
     })
 }
 
-#[derive(Debug, Default, Deserialize)]
-pub struct ByName {
-    name: Option<String>,
-}
-
 pub async fn list(
     State(api): State<Arc<Api>>,
     Extension(actor): Caller,
     Path(model): ModelPath,
-    Query(by): Query<ByName>,
+    Query(by): Query<models::ByName>,
 ) -> Answer {
     let picture = api.picture(&actor, &ids::model(&model)?).await.map_err(|error| failure(&error))?;
     let mut listed: Vec<_> = picture
@@ -102,11 +147,11 @@ pub async fn rename(
     Ok(answer::ok(&current(&api, &actor, &model, &id).await?))
 }
 
-#[derive(Serialize)]
-struct Tombstone<'a> {
-    id: &'a str,
+#[derive(Serialize, ToSchema)]
+struct DeploymentTombstone {
+    id: String,
     deleted: bool,
-    model_id: &'a str,
+    model_id: String,
 }
 
 pub async fn delete(
@@ -116,7 +161,11 @@ pub async fn delete(
 ) -> Answer {
     let (picture, id) = find(&api, &actor, &model, &deployment).await?;
     api.control.delete_deployment(&actor, &picture.model.id, &id).await.map_err(|error| failure(&error))?;
-    Ok(answer::ok(&Tombstone { id: id.as_str(), deleted: true, model_id: picture.model.id.as_str() }))
+    Ok(answer::ok(&DeploymentTombstone {
+        id: id.to_string(),
+        deleted: true,
+        model_id: picture.model.id.to_string(),
+    }))
 }
 
 pub async fn activate(
@@ -137,7 +186,7 @@ pub async fn deactivate(
     switch(api.control.deactivate(&actor, &picture.model.id, &id).await)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Terminated {
     success: bool,
 }
@@ -191,6 +240,21 @@ pub async fn autoscaling(
     Ok(answer::ok(&updated(changed)))
 }
 
+/// Answers the choice in force.
+pub async fn backpressure(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path((model, deployment)): Below,
+    Json(body): Json<UpdateBackpressure>,
+) -> Answer {
+    let (picture, id) = find(&api, &actor, &model, &deployment).await?;
+    let model = picture.model.id;
+    if let Some(choice) = body.choice().map_err(|invalid| error::invalid(&invalid))? {
+        api.control.set_backpressure(&actor, &model, &id, choice).await.map_err(|error| failure(&error))?;
+    }
+    Ok(answer::ok(&current(&api, &actor, &model, &id).await?.request_backpressure_settings))
+}
+
 /// `ACCEPTED` or `UNCHANGED`.
 pub fn updated(changed: bool) -> Updated {
     let (status, message) = if changed {
@@ -201,15 +265,20 @@ pub fn updated(changed: bool) -> Updated {
     Updated { status, message: message.into() }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct ConfigForm {
+    #[schema(value_type = Option<contract::words::ConfigFormat>, default = "both")]
     output_format: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Config<'a> {
-    config: Option<&'a Value>,
-    raw_config: Option<&'a str>,
+#[derive(Serialize, ToSchema)]
+struct Config {
+    /// With the defaults of what the push left out.
+    #[schema(required, value_type = Option<Object>)]
+    config: Option<Value>,
+    /// `config.yaml` as it was written.
+    #[schema(required)]
+    raw_config: Option<String>,
 }
 
 pub async fn config(
@@ -230,12 +299,12 @@ pub async fn config(
     let (picture, id) = find(&api, &actor, &model, &deployment).await?;
     let found = picture.deployment(&id);
     Ok(answer::ok(&Config {
-        config: found.filter(|_| parsed).map(|deployment| &deployment.config),
-        raw_config: found.filter(|_| raw).and_then(|deployment| deployment.raw_config.as_deref()),
+        config: found.filter(|_| parsed).map(|deployment| deployment.config.clone()),
+        raw_config: found.filter(|_| raw).and_then(|deployment| deployment.raw_config.clone()),
     }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Download {
     download_url: String,
 }

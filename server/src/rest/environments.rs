@@ -2,12 +2,42 @@
 
 use super::contract::{CreateEnvironment, Environment, EnvironmentUpdated, Environments, UpdateEnvironment};
 use super::*;
-use domain::{AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch};
+use domain::{DeploymentId, EnvironmentName, ModelId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::body::Json;
+use super::contract::Switched;
 use super::deployments::{switch, updated};
 use crate::picture::Picture;
+
+pub fn routes() -> Vec<Route> {
+    let all = "/models/{model_id}/environments";
+    let one = "/models/{model_id}/environments/{env_name}";
+    vec![
+        Route::get(all, list, "List a model's environments").answers::<Environments>(),
+        Route::post(all, create, "Create an environment")
+            .says("Its name is a DNS label of at most 40 characters. Settings that are left out have their defaults.")
+            .body::<CreateEnvironment>()
+            .answers::<Environment>(),
+        Route::get(one, read, "Read an environment").answers::<Environment>(),
+        Route::patch(one, update, "Change an environment's settings")
+            .says("What is left out stays. Settings of promotion count for promotions that begin from then on.")
+            .body::<UpdateEnvironment>()
+            .answers::<EnvironmentUpdated>(),
+        Route::delete(one, delete, "Delete an environment")
+            .says("Its promotion is canceled, its deployment stays and sleeps. `production` is refused.")
+            .answers::<EnvironmentTombstone>(),
+        Route::post("/models/{model_id}/environments/{env_name}/activate", activate, "Activate what it serves")
+            .answers::<Switched>(),
+        Route::post(
+            "/models/{model_id}/environments/{env_name}/deactivate",
+            deactivate,
+            "Deactivate what it serves",
+        )
+        .answers::<Switched>(),
+    ]
+}
 
 fn shape(api: &Api, picture: &Picture, environment: &domain::Environment) -> Environment {
     let promotion = picture.promotion(&environment.name);
@@ -77,15 +107,9 @@ pub async fn create(
 ) -> Answer {
     let model = ids::model(&model)?;
     let refused = |invalid: domain::Invalid| error::invalid(&invalid);
-    contract::BackpressureUpdate::check(body.request_backpressure_settings.as_ref()).map_err(refused)?;
-    let autoscaling =
-        AutoscalingPatch::try_from(body.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
-    let promotion = PromotionPatch::try_from(body.promotion_settings.unwrap_or_default()).map_err(refused)?;
-    let name = EnvironmentName::new(body.name).map_err(refused)?;
-    api.control
-        .create_environment(&actor, &model, &name, autoscaling, promotion)
-        .await
-        .map_err(|error| failure(&error))?;
+    let name = EnvironmentName::new(body.name.as_str()).map_err(refused)?;
+    let settings = body.patch().map_err(refused)?;
+    api.control.create_environment(&actor, &model, &name, settings).await.map_err(|error| failure(&error))?;
     Ok(answer::ok(&current(&api, &actor, &model, &name).await?))
 }
 
@@ -97,14 +121,10 @@ pub async fn update(
 ) -> Answer {
     let (picture, name) = find(&api, &actor, &model, &environment).await?;
     let model = picture.model.id;
-    let refused = |invalid: domain::Invalid| error::invalid(&invalid);
-    body.check().map_err(refused)?;
-    let autoscaling =
-        AutoscalingPatch::try_from(body.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
-    let promotion = PromotionPatch::try_from(body.promotion_settings.unwrap_or_default()).map_err(refused)?;
+    let settings = body.patch().map_err(|invalid| error::invalid(&invalid))?;
     let changed = api
         .control
-        .update_environment(&actor, &model, &name, autoscaling, promotion)
+        .update_environment(&actor, &model, &name, settings)
         .await
         .map_err(|error| failure(&error))?;
     let updated = updated(changed);
@@ -115,10 +135,10 @@ pub async fn update(
     }))
 }
 
-#[derive(Serialize)]
-struct Tombstone<'a> {
-    name: &'a str,
-    model_id: &'a str,
+#[derive(Serialize, ToSchema)]
+struct EnvironmentTombstone {
+    name: String,
+    model_id: String,
     deleted: bool,
 }
 
@@ -132,7 +152,11 @@ pub async fn delete(
         .delete_environment(&actor, &picture.model.id, &name)
         .await
         .map_err(|error| failure(&error))?;
-    Ok(answer::ok(&Tombstone { name: name.as_str(), model_id: picture.model.id.as_str(), deleted: true }))
+    Ok(answer::ok(&EnvironmentTombstone {
+        name: name.to_string(),
+        model_id: picture.model.id.to_string(),
+        deleted: true,
+    }))
 }
 
 pub async fn activate(

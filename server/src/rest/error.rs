@@ -10,7 +10,8 @@ use crate::answer;
 /// Status, code and message; what only an operator should see goes to the log instead.
 pub fn described(error: &Error) -> (StatusCode, &'static str, String) {
     let status = match error {
-        Error::Unauthorized => StatusCode::UNAUTHORIZED,
+        Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::Unauthorized | Error::WrongPassword => StatusCode::UNAUTHORIZED,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
         Error::NotFound(_) => StatusCode::NOT_FOUND,
         // What things stand in the way of is as much the caller's to change as a value is.

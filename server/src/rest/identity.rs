@@ -1,34 +1,120 @@
 //! Who asks, and where: one organisation, one team, one machine.
 
-use super::contract::{InstanceType, Organization, TEAM, Team, User};
+use super::contract::{InstanceType, Organization, Pagination, TEAM, Team, User, Users};
 use super::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/users", users, "List the people").query::<PeopleQuery>().answers::<Users>(),
+        Route::get("/users/me", me, "Read who asks").answers::<User>(),
+        Route::get("/users/{user_id}", user_of_id, "Read one of the people").answers::<User>(),
+        Route::get("/organizations/me", organization, "Read the organisation").answers::<Organization>(),
+        Route::get("/teams", teams, "List the teams")
+            .says("There is one.")
+            .query::<models::ByName>()
+            .answers::<Teams>(),
+        Route::get("/teams/{team_id}", team, "Read a team").answers::<Team>(),
+        Route::get("/instance_types", instance_types, "List the instance types").answers::<InstanceTypes>(),
+        Route::get(
+            "/instance_type_prices",
+            instance_type_prices,
+            "List what instance types cost by the minute",
+        )
+        .says("0 where no price is configured.")
+        .answers::<Prices>(),
+    ]
+}
+
+/// What the one organisation is called.
+const WORKSPACE: &str = "Slipway";
 
 pub async fn me(Extension(actor): Caller) -> Answer {
     Ok(answer::ok(&User {
-        user_id: actor.key_prefix.clone().unwrap_or_else(|| actor.name.clone()),
-        email: None,
+        user_id: actor.id().to_owned(),
+        email: actor.email.map(|email| email.to_string()),
         name: Some(actor.name),
-        workspace_name: Some("Slipway".into()),
+        workspace_name: Some(WORKSPACE.into()),
     }))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct PeopleQuery {
+    /// Where the page before ended.
+    cursor: Option<String>,
+    #[schema(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<usize>,
+    /// Only who has this address.
+    email: Option<String>,
+}
+
+/// Everybody who signs in here, in pages.
+pub async fn users(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Query(query): Query<PeopleQuery>,
+) -> Answer {
+    let limit = query.limit.unwrap_or(100);
+    if !(1..=1000).contains(&limit) {
+        return Err(error::invalid(&domain::Invalid::new(
+            "limit",
+            format!("{limit} is not within 1 to 1000"),
+        )));
+    }
+    let found = api.control.people(&actor).await.map_err(|error| failure(&error))?;
+    let mut items: Vec<User> = found.people.into_iter().map(user).collect();
+    items.sort_by(|a, b| a.user_id.cmp(&b.user_id));
+    items.retain(|user| query.cursor.as_ref().is_none_or(|last| user.user_id > *last));
+    items.retain(|user| query.email.is_none() || user.email == query.email);
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    let cursor = items.last().filter(|_| has_more).map(|last| last.user_id.clone());
+    Ok(answer::ok(&Users { items, pagination: Pagination { has_more, cursor } }))
+}
+
+pub async fn user_of_id(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Path(id): Path<String>,
+) -> Answer {
+    let found = api.control.people(&actor).await.map_err(|error| failure(&error))?;
+    match found.people.into_iter().find(|person| person.id.as_str() == id) {
+        Some(person) => Ok(answer::ok(&user(person))),
+        None => {
+            let message = format!("there is no user `{id}`");
+            Err(answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message))
+        }
+    }
+}
+
+fn user(person: domain::Person) -> User {
+    User {
+        user_id: person.id.to_string(),
+        email: Some(person.email.to_string()),
+        name: Some(person.name).filter(|name| !name.is_empty()),
+        workspace_name: Some(WORKSPACE.into()),
+    }
 }
 
 pub async fn organization(State(api): State<Arc<Api>>) -> Answer {
     Ok(answer::ok(&Organization {
         org_id: "slipway",
-        name: Some("Slipway".into()),
+        name: Some(WORKSPACE.into()),
         created_at: api.since.rfc3339(),
         aws_assume_role: None,
     }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Teams {
-    teams: [Team; 1],
+    teams: Vec<Team>,
 }
 
-pub async fn teams(State(api): State<Arc<Api>>) -> Answer {
-    Ok(answer::ok(&Teams { teams: [Team::only(api.since)] }))
+pub async fn teams(State(api): State<Arc<Api>>, Query(by): Query<models::ByName>) -> Answer {
+    let mut teams = vec![Team::only(api.since)];
+    teams.retain(|team| by.name.as_ref().is_none_or(|name| team.name == name));
+    Ok(answer::ok(&Teams { teams }))
 }
 
 pub async fn team(State(api): State<Arc<Api>>, Path(team): Path<String>) -> Answer {
@@ -43,7 +129,7 @@ pub fn no_team(team: &str) -> Response {
     answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct InstanceTypes {
     instance_types: Vec<InstanceType>,
 }
@@ -52,13 +138,13 @@ pub async fn instance_types(State(api): State<Arc<Api>>) -> Answer {
     Ok(answer::ok(&InstanceTypes { instance_types: api.host.types.iter().map(InstanceType::from).collect() }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Price {
     instance_type: InstanceType,
     price: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Prices {
     instance_types: Vec<Price>,
 }

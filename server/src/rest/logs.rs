@@ -5,11 +5,69 @@ use super::*;
 use app::view::LogCursor;
 use axum::extract::Query;
 use domain::{LogQuery, Timestamp};
+use utoipa::ToSchema;
 
 use super::body::Json;
 use crate::log_file::{self, Format};
 
 type Pairs = Query<Vec<(String, String)>>;
+
+pub fn routes() -> Vec<Route> {
+    let deployment = "/models/{model_id}/deployments/{deployment_id}/logs";
+    vec![
+        Route::get(deployment, by_query, "Read a deployment's log").query::<LogsRequest>().answers::<Logs>(),
+        Route::post(deployment, by_body, "Read a deployment's log, asked in a body")
+            .body::<LogsRequest>()
+            .answers::<Logs>(),
+        Route::get(
+            "/models/{model_id}/environments/{env_name}/logs",
+            of_environment,
+            "Read the log of what an environment serves",
+        )
+        .query::<LogsRequest>()
+        .answers::<Logs>(),
+        Route::get(
+            "/models/{model_id}/deployments/{deployment_id}/logs/download",
+            file,
+            "Download a deployment's log",
+        )
+        .says("Everything that is kept, or a window of any length, oldest first.")
+        .query::<LogFileRequest>()
+        .answers_file("text/plain")
+        .answers_file("application/jsonl"),
+    ]
+}
+
+/// What the query of a file may say; it is read by hand.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it is described, and never made")]
+struct LogFileRequest {
+    /// Text, or a line of JSON for each line.
+    #[schema(value_type = Option<contract::words::LogFormat>, default = "text")]
+    format: Option<String>,
+    /// The oldest line that is kept, if nothing else is said.
+    start_epoch_millis: Option<i64>,
+    /// Now, if nothing else is said.
+    end_epoch_millis: Option<i64>,
+    /// Drops lines below it, and those without a level.
+    #[schema(value_type = Option<contract::words::Level>)]
+    min_level: Option<String>,
+    #[schema(max_length = 256)]
+    replica: Option<String>,
+    #[schema(max_length = 256)]
+    request_id: Option<String>,
+    #[schema(max_length = 256)]
+    component: Option<String>,
+    /// A regular expression that the message matches.
+    #[schema(max_length = 256)]
+    search_pattern: Option<String>,
+    /// Texts that the message has, all of them; at most 8 of at most 256 characters.
+    #[schema(max_items = 8)]
+    includes: Option<Vec<String>>,
+    /// Texts that the message has none of.
+    #[schema(max_items = 8)]
+    excludes: Option<Vec<String>>,
+}
 
 pub async fn by_query(
     State(api): State<Arc<Api>>,

@@ -2,15 +2,32 @@
 
 use super::contract::{Model, Models, Rename, TEAM};
 use super::*;
-use axum::extract::Query;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::body::Json;
 use crate::picture::Picture;
 
-#[derive(Debug, Default, Deserialize)]
+pub fn routes() -> Vec<Route> {
+    let team = "/teams/{team_id}/models";
+    vec![
+        Route::get("/models", list, "List the models").query::<ByName>().answers::<Models>(),
+        Route::get(team, list_of_team, "List the models of a team").query::<ByName>().answers::<Models>(),
+        Route::get("/models/{model_id}", read, "Read a model").answers::<Model>(),
+        Route::patch("/models/{model_id}", rename, "Rename a model")
+            .says("Its id, its addresses and its deployments stay.")
+            .body::<Rename>()
+            .answers::<Model>(),
+        Route::delete("/models/{model_id}", delete, "Delete a model with all its deployments")
+            .says("For good. Its rows in the usage log stay.")
+            .answers::<ModelTombstone>(),
+    ]
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct ByName {
-    name: Option<String>,
+    /// Only the one with this name.
+    pub name: Option<String>,
 }
 
 pub fn shape(api: &Api, picture: &Picture) -> Model {
@@ -58,13 +75,13 @@ pub async fn rename(
     Ok(answer::ok(&shape(&api, &picture)))
 }
 
-#[derive(Serialize)]
-struct Tombstone<'a> {
-    id: &'a str,
+#[derive(Serialize, ToSchema)]
+struct ModelTombstone {
+    id: String,
     deleted: bool,
 }
 
 pub async fn delete(State(api): State<Arc<Api>>, Extension(actor): Caller, Path(model): ModelPath) -> Answer {
     api.control.delete_model(&actor, &ids::model(&model)?).await.map_err(|error| failure(&error))?;
-    Ok(answer::ok(&Tombstone { id: &model, deleted: true }))
+    Ok(answer::ok(&ModelTombstone { id: model, deleted: true }))
 }

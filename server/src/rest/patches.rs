@@ -5,30 +5,57 @@ use super::*;
 use control::{ChangeSet, Received, Synced};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::live::{Point, REST_WAITS, pending};
 use crate::picture::Picture;
 
-#[derive(Serialize)]
+pub fn routes() -> Vec<Route> {
+    macro_rules! below {
+        ($rest:literal) => {
+            concat!("/models/{model_id}/deployments/{deployment_id}/patches", $rest)
+        };
+    }
+    vec![
+        Route::post(below!(""), stage, "Receive a change of the development deployment")
+            .says("409 if it was made against another state than the newest one here: read the state again.")
+            .body::<NewPatch>()
+            .answers::<Staged>(),
+        Route::get(below!("/state"), state, "Read what the development deployment runs").answers::<States>(),
+        Route::post(below!("/sync"), sync, "Put the received changes into service")
+            .says("503 if the new code still starts after some seconds: ask again.")
+            .answers::<InSync>()
+            .fails(503),
+    ]
+}
+
+#[derive(Serialize, ToSchema)]
 struct States {
     running_patch_point: Point,
+    /// Received, and not in service yet.
+    #[schema(required)]
     pending_patch_point: Option<Point>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub struct NewPatch {
+    /// The hash of the state that the change was made against.
     prev_patch_hash: String,
     next_patch_point: Point,
+    /// Changes of files, requirements, settings, environment variables or external data, each with its `type`.
+    #[schema(value_type = Vec<Object>)]
     patch_ops: Vec<Value>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Staged {
     patch_point: Point,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct InSync {
+    /// Always null: what needs a push is refused.
+    #[schema(required)]
     needs_full_deploy_reason: Option<String>,
 }
 

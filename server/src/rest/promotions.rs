@@ -1,16 +1,52 @@
 //! Promotions: begin, and controls of a running one.
 
 use super::contract::{
-    PromoteDeployment, PromoteToEnvironment, PromotionCanceled, SignalSent, UpdatePromotion, strategy,
+    Deployment, PromoteDeployment, PromoteToEnvironment, PromotionCanceled, SignalSent, UpdatePromotion,
+    strategy,
 };
 use super::*;
-use domain::{
-    AutoscalingPatch, DeploymentId, EnvironmentName, PromotionPatch, PromotionRequest, Signal, parse_id,
-};
+use domain::{DeploymentId, EnvironmentName, PromotionRequest, Signal, parse_id};
 
 use super::body::Json;
 use super::contract::EnvironmentSettingsUpdate;
 use crate::picture::Picture;
+
+pub fn routes() -> Vec<Route> {
+    macro_rules! below {
+        ($rest:literal) => {
+            concat!("/models/{model_id}/environments/{env_name}", $rest)
+        };
+    }
+    vec![
+        Route::post(
+            "/models/{model_id}/deployments/{deployment_id}/promote",
+            promote_to_production,
+            "Promote a deployment to production",
+        )
+        .says("Answers the candidate: the deployment itself, or a copy of it.")
+        .body::<PromoteDeployment>()
+        .answers::<Deployment>(),
+        Route::post(below!("/promote"), promote_to_environment, "Promote a deployment to an environment")
+            .says("Answers the candidate: the deployment itself, or a copy of it.")
+            .body::<PromoteToEnvironment>()
+            .answers::<Deployment>(),
+        Route::post(below!("/cancel_promotion"), cancel, "Cancel the running promotion")
+            .says("A canary's traffic is back before the answer; a rolling promotion goes back step by step.")
+            .answers::<PromotionCanceled>(),
+        Route::post(below!("/force_cancel_promotion"), force_cancel, "Cancel the running promotion at once")
+            .answers::<SignalSent>(),
+        Route::post(below!("/pause_promotion"), pause, "Pause the running promotion")
+            .says("Its share of traffic stays as it is, and no time counts.")
+            .answers::<SignalSent>(),
+        Route::post(below!("/resume_promotion"), resume, "Resume a paused promotion").answers::<SignalSent>(),
+        Route::post(
+            below!("/force_roll_forward_promotion"),
+            force_roll_forward,
+            "Send all traffic to the candidate now",
+        )
+        .answers::<SignalSent>(),
+    ]
+}
 
 /// What both bodies come to.
 struct Promote {
@@ -64,13 +100,9 @@ async fn begin(api: &Api, actor: &Actor, picture: Picture, promote: Promote) -> 
     let settings = picture.environment(&promote.environment).map(|environment| environment.promotion.clone());
     let strategy = strategy(&settings.unwrap_or_default(), promote.only_now).map_err(refused)?;
     if let Some(update) = promote.settings {
-        update.check().map_err(refused)?;
-        let autoscaling =
-            AutoscalingPatch::try_from(update.autoscaling_settings.unwrap_or_default()).map_err(refused)?;
-        let promotion =
-            PromotionPatch::try_from(update.promotion_settings.unwrap_or_default()).map_err(refused)?;
+        let settings = update.patch().map_err(refused)?;
         api.control
-            .update_environment(actor, &model, &promote.environment, autoscaling, promotion)
+            .update_environment(actor, &model, &promote.environment, settings)
             .await
             .map_err(|error| failure(&error))?;
     }

@@ -3,25 +3,33 @@
 use super::*;
 use control::Stored;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+pub fn routes() -> Vec<Route> {
+    vec![Route::get("/", read, "Read what this server is and what its deployments hold").answers::<Root>()]
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Server)]
 struct Root {
     name: &'static str,
     version: &'static str,
-    memory: Room<u64>,
-    gpus: Room<u32>,
+    /// Bytes.
+    memory: Room,
+    gpus: Room,
     disk: Disk,
 }
 
 /// What models may hold together, and what they hold; null while that can't be seen.
-#[derive(Serialize)]
-struct Room<T> {
-    total: T,
-    held: Option<T>,
+#[derive(Serialize, ToSchema)]
+struct Room {
+    total: u64,
+    #[schema(required)]
+    held: Option<u64>,
 }
 
 /// Bytes. What deployments share counts once here, and in the row of each that shares it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Disk {
     artifact_bytes: u64,
     log_bytes: u64,
@@ -30,7 +38,7 @@ struct Disk {
     deployments: Vec<Held>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Held {
     model_id: String,
     deployment_id: String,
@@ -38,6 +46,7 @@ struct Held {
     artifact_bytes: u64,
     log_bytes: u64,
     /// Null until it is made.
+    #[schema(required)]
     environment_bytes: Option<u64>,
     environment_shared_by: usize,
 }
@@ -64,7 +73,7 @@ pub async fn read(State(api): State<Arc<Api>>, Extension(actor): Caller) -> Answ
         name: "slipway",
         version: env!("CARGO_PKG_VERSION"),
         memory: Room { total: host.memory, held: held.map(|held| held.memory) },
-        gpus: Room { total: host.gpus, held: held.map(|held| held.gpus) },
+        gpus: Room { total: host.gpus.into(), held: held.map(|held| held.gpus.into()) },
         disk: Disk {
             artifact_bytes: total.artifacts,
             log_bytes: total.logs,

@@ -5,16 +5,36 @@ use super::*;
 use domain::{SecretName, SecretValue};
 use serde::{Deserialize, Deserializer, Serialize};
 use store::SecretRow;
+use utoipa::ToSchema;
 
 use super::body::Json;
 
-#[derive(Serialize)]
+pub fn routes() -> Vec<Route> {
+    let team = "/teams/{team_id}/secrets";
+    let note = "Values only go in: no answer has one.";
+    vec![
+        Route::get("/secrets", list, "List the secrets").says(note).answers::<Secrets>(),
+        Route::post("/secrets", set, "Set a secret")
+            .says("Setting a name again replaces its value and keeps its id.")
+            .body::<Upsert>()
+            .answers::<Set>(),
+        Route::delete("/secrets/{secret_name}", delete, "Delete a secret").answers::<SecretTombstone>(),
+        Route::get(team, list_of_team, "List a team's secrets").says(note).answers::<Secrets>(),
+        Route::post(team, set_of_team, "Set a secret of a team").body::<Upsert>().answers::<Set>(),
+        Route::delete("/teams/{team_id}/secrets/{secret_name}", delete_of_team, "Delete a secret of a team")
+            .answers::<SecretTombstone>(),
+    ]
+}
+
+#[derive(Serialize, ToSchema)]
 struct Secret {
     id: String,
+    #[schema(format = DateTime)]
     created_at: String,
     name: String,
     team_name: &'static str,
     /// Ours: when it got the value that it has.
+    #[schema(format = DateTime)]
     updated_at: String,
 }
 
@@ -30,13 +50,14 @@ impl From<SecretRow> for Secret {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Secrets {
     secrets: Vec<Secret>,
 }
 
 /// A secret that was set, and from when on it counts.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SecretSet)]
 struct Set {
     #[serde(flatten)]
     secret: Secret,
@@ -47,16 +68,19 @@ struct Set {
 const NOTE: &str =
     "replicas that start from now on get this value; those that run keep what they were started with";
 
-#[derive(Serialize)]
-struct Tombstone {
+#[derive(Serialize, ToSchema)]
+struct SecretTombstone {
     name: String,
 }
 
 /// Without `Debug`: a value is in it.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = UpsertSecret)]
 pub struct Upsert {
+    #[schema(min_length = 1, max_length = 253, pattern = "^[A-Za-z0-9._-]+$")]
     name: String,
+    #[schema(min_length = 1, max_length = 65536, write_only)]
     #[serde(deserialize_with = "text")]
     value: String,
 }
@@ -88,7 +112,7 @@ pub async fn delete(
 ) -> Answer {
     let name = SecretName::new(name).map_err(|invalid| error::invalid(&invalid))?;
     api.control.delete_secret(&actor, &name).await.map_err(|error| failure(&error))?;
-    Ok(answer::ok(&Tombstone { name: name.into() }))
+    Ok(answer::ok(&SecretTombstone { name: name.into() }))
 }
 
 pub async fn list_of_team(api: State<Arc<Api>>, caller: Caller, Path(team): Path<String>) -> Answer {

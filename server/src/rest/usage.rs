@@ -1,35 +1,53 @@
 //! What was used, also by what is gone.
 
 use super::*;
-use axum::extract::Query;
 use domain::{Invalid, started_minutes};
 use serde::{Deserialize, Serialize};
 use time::Date;
+use utoipa::ToSchema;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 const LONGEST: i64 = 31;
 
-#[derive(Debug, Deserialize)]
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/billing/usage_summary", summary, "Read what was used")
+            .says("By deployment and day, also of what is deleted.")
+            .query::<Period>()
+            .answers::<Summary>(),
+    ]
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
 pub struct Period {
+    /// The first day, in UTC: 31 days up to the last, if nothing else is said, and at most.
+    #[schema(format = Date)]
     start_date: Option<String>,
+    /// The last day: today, if nothing else is said.
+    #[schema(format = Date)]
     end_date: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = UsageSummary)]
 struct Summary {
     dedicated_usage: Dedicated,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DedicatedUsage)]
 struct Dedicated {
-    #[serde(flatten)]
-    cost: Cost,
+    subtotal: f64,
+    /// Always 0.
+    credits_used: f64,
+    total: f64,
     minutes: u64,
     inference_requests: u64,
     breakdown: Vec<Row>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = UsageRow)]
 struct Row {
     billable_resource: Resource,
     #[serde(flatten)]
@@ -39,7 +57,8 @@ struct Row {
     daily: Vec<Daily>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BillableResource)]
 struct Resource {
     id: String,
     kind: &'static str,
@@ -47,32 +66,35 @@ struct Resource {
     model_name: String,
     is_deleted: bool,
     instance_type: String,
+    #[schema(required)]
     environment_name: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DailyUsage)]
 struct Daily {
+    #[schema(format = Date)]
     date: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subtotal: Option<f64>,
+    #[serde(flatten)]
+    cost: Cost,
     minutes: u64,
     inference_requests: u64,
 }
 
-/// What minutes cost, in the currency of the configured prices; left out where no instance type has a price.
-#[derive(Clone, Copy, Default, Serialize)]
+/// What minutes cost, in the currency of the configured prices; 0 where no instance type has a price.
+#[derive(Clone, Copy, Default, Serialize, ToSchema)]
 struct Cost {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subtotal: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compute_cost: Option<f64>,
+    subtotal: f64,
+    /// All of it: nothing but compute costs anything here.
+    compute_cost: f64,
+    /// Always 0.
+    surcharge_cost: f64,
 }
 
 impl Cost {
-    /// Nothing but compute costs anything here.
-    fn sum(costs: impl Iterator<Item = Option<f64>>) -> Self {
-        let sum = costs.flatten().reduce(|sum, cost| sum + cost).map(rounded);
-        Self { subtotal: sum, compute_cost: sum }
+    fn of(compute: f64) -> Self {
+        let compute_cost = rounded(compute);
+        Self { subtotal: compute_cost, compute_cost, surcharge_cost: 0.0 }
     }
 }
 
@@ -95,7 +117,7 @@ pub async fn summary(
         let minutes = started_minutes(row.replica_millis);
         let daily = Daily {
             date: date(row.day),
-            subtotal: row.price.map(|price| rounded(price.of(minutes))),
+            cost: Cost::of(row.price.map_or(0.0, |price| price.of(minutes))),
             minutes,
             inference_requests: u64::try_from(row.requests).unwrap_or(0),
         };
@@ -128,11 +150,14 @@ pub async fn summary(
         known.daily.push(daily);
     }
     for row in &mut breakdown {
-        row.cost = Cost::sum(row.daily.iter().map(|daily| daily.subtotal));
+        row.cost = Cost::of(row.daily.iter().map(|daily| daily.cost.compute_cost).sum());
     }
+    let total = rounded(breakdown.iter().map(|row| row.cost.subtotal).sum());
     Ok(answer::ok(&Summary {
         dedicated_usage: Dedicated {
-            cost: Cost::sum(breakdown.iter().map(|row| row.cost.subtotal)),
+            subtotal: total,
+            credits_used: 0.0,
+            total,
             minutes: breakdown.iter().map(|row| row.minutes).sum(),
             inference_requests: breakdown.iter().map(|row| row.inference_requests).sum(),
             breakdown,
@@ -202,10 +227,9 @@ mod tests {
     }
 
     #[test]
-    fn costs_are_left_out_without_a_price_and_summed_with_one() {
-        let told = |cost: Cost| serde_json::to_value(cost).unwrap();
-        assert_eq!(told(Cost::sum([None, None].into_iter())), serde_json::json!({}));
-        let cost = Cost::sum([Some(0.1), None, Some(0.2)].into_iter());
-        assert_eq!(told(cost), serde_json::json!({ "subtotal": 0.3, "compute_cost": 0.3 }));
+    fn costs_are_rounded_and_all_of_compute() {
+        let told = serde_json::to_value(Cost::of(0.1 + 0.2)).unwrap();
+        let expected = serde_json::json!({ "subtotal": 0.3, "compute_cost": 0.3, "surcharge_cost": 0.0 });
+        assert_eq!(told, expected);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{Door, Event, EventKind};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, World, archive, client, config, pushed};
+use crate::support::{Answer, Call, World, archive, client, config, pushed};
 
 /// Reads what was recorded of people, step by step.
 struct Ledger<'a> {
@@ -37,8 +37,9 @@ impl<'a> Ledger<'a> {
         assert_eq!(news.len(), 1, "{kind:?} by {door:?} leaves one row: {news:#?}");
         let event = news.remove(0);
         assert_eq!((event.kind, event.actor.door), (kind, door), "{event:?}");
-        let name = if door == Door::Other { "command line" } else { "admin" };
-        assert_eq!(event.actor.name, name, "{event:?}");
+        let names: &[&str] =
+            if door == Door::Other { &["command line"] } else { &["admin", "Ada", "ben@example.org"] };
+        assert!(names.contains(&event.actor.name.as_str()), "{event:?}");
         if event.model.is_some() {
             assert!(event.model_name.is_some(), "{event:?}");
         }
@@ -222,6 +223,16 @@ async fn each_change_by_each_door_leaves_one_row() {
         ended = replica;
     }
 
+    let busy = format!("{}/request_backpressure_settings", path(&first));
+    let refuse = json!({ "policy": "REJECT_ON_FULL" });
+    let answer = rest("PATCH", busy.clone(), refuse.clone()).await;
+    let event = ledger.one(K::ModelDeploymentRequestBackpressureSettingsChanged, Door::Api, answer).await;
+    assert_eq!(
+        (&event.data["policy"], &event.data["previous_policy"]),
+        (&json!("REJECT_ON_FULL"), &Value::Null)
+    );
+    ledger.none("the choice that it has", rest("PATCH", busy, refuse).await).await;
+
     // Promotions and their cancelling; a canary of hours does not end by itself.
     let canary = [
         of_second[0],
@@ -315,6 +326,33 @@ async fn each_change_by_each_door_leaves_one_row() {
     world.create_key("laptop", "viewer").await;
     ledger.row(K::ApiKeyCreated, Door::Other).await;
 
+    // People.
+    let ada = world.first_admin().await;
+    ledger.row(K::UserJoinedOrganization, Door::Ui).await;
+    let as_ada = async |function: &str, fields: &[(&str, &str)]| world.act_as(&ada, function, fields).await;
+    let invited = as_ada("invite", &[("email", "ben@example.org"), ("role", "viewer")]).await;
+    let token = invited.ok()["text"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
+    ledger.one(K::UserInvited, Door::Ui, invited).await;
+    let joining = [("token", token.as_str()), ("password", crate::support::PASSWORD)];
+    ledger.one(K::UserJoinedOrganization, Door::Ui, world.act_as("", "join", &joining).await).await;
+    let again = as_ada("invite", &[("email", "eve@example.org"), ("role", "admin")]).await;
+    ledger.one(K::UserInvited, Door::Ui, again).await;
+    let page = world.send(Call::new("GET", "/api/ui/people").header("cookie", ada.clone())).await.ok();
+    let invitation = page["invitations"][0]["id"].as_str().unwrap();
+    ledger
+        .one(K::InvitationRevoked, Door::Ui, as_ada("revoke_invitation", &[("invitation", invitation)]).await)
+        .await;
+    let ben = page["people"][1]["id"].as_str().unwrap();
+    let role = [("person", ben), ("role", "deployer")];
+    let event = ledger.one(K::UserRoleUpdated, Door::Ui, as_ada("change_role", &role).await).await;
+    assert_eq!((&event.data["previous_role"], &event.data["role"]), (&json!("viewer"), &json!("deployer")));
+    assert_eq!(event.actor.email.as_ref().map(|email| email.as_str()), Some("ada@example.org"));
+    ledger.none("the role that they have", as_ada("change_role", &role).await).await;
+    let gone = [("person", ben), ("confirm", "ben@example.org")];
+    ledger.one(K::UserRemoved, Door::Ui, as_ada("remove_person", &gone).await).await;
+    let word = [("current", crate::support::PASSWORD), ("password", "another good password")];
+    ledger.one(K::UserPasswordChanged, Door::Ui, as_ada("change_password", &word).await).await;
+
     // Deleting.
     ledger
         .one(
@@ -343,7 +381,7 @@ async fn each_change_by_each_door_leaves_one_row() {
 }
 
 /// Use cases that change something, and so leave one row each: the test above goes through them.
-const LEAVE_A_ROW: [&str; 22] = [
+const LEAVE_A_ROW: [&str; 30] = [
     "push",
     "publish",
     "stage_change",
@@ -365,13 +403,21 @@ const LEAVE_A_ROW: [&str; 22] = [
     "deactivate",
     "deactivate_environment",
     "terminate_replica",
+    "set_backpressure",
     "set_secret",
     "delete_secret",
+    "join",
+    "invite",
+    "revoke_invitation",
+    "change_role",
+    "remove_person",
+    "change_password",
+    "reset_password",
 ];
 const LEAVE_A_ROW_OF_KEYS: [&str; 3] = ["create_key", "revoke_key", "ensure_admin_key"];
 
 /// Use cases that write and leave none, and why.
-const LEAVE_NONE: [(&str, &str); 12] = [
+const LEAVE_NONE: [(&str, &str); 14] = [
     ("look_at_metrics", "it counts"),
     ("flush_metrics", "it counts"),
     ("trim_metrics", "upkeep"),
@@ -381,6 +427,8 @@ const LEAVE_NONE: [(&str, &str); 12] = [
         "the second half of a change whose row was left when it was received; what comes of it is Slipway's row",
     ),
     ("sign_in_with_link", "signing in changes nothing that others see"),
+    ("sign_in_with_password", "signing in changes nothing that others see"),
+    ("sign_out_elsewhere", "signing out changes nothing that others see"),
     ("sign_in_with_key", "signing in changes nothing that others see"),
     ("new_sign_in_link", "signing in changes nothing that others see"),
     ("sign_out", "signing out changes nothing that others see"),
@@ -389,7 +437,7 @@ const LEAVE_NONE: [(&str, &str); 12] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 29] = [
+const READ: [&str; 39] = [
     "activity",
     "workspace_activity",
     "model_activity",
@@ -400,6 +448,7 @@ const READ: [&str; 29] = [
     "authenticate",
     "keys",
     "logs",
+    "follow_logs",
     "metrics",
     "model",
     "model_of",
@@ -412,11 +461,20 @@ const READ: [&str; 29] = [
     "storage_of",
     "live_deployments",
     "scaling_history",
+    "startups",
+    "all_startups",
+    "check_push",
     "secrets",
     "unreadable_secrets",
     "session",
+    "people",
+    "link",
+    "measured",
     "upload_by_access_key",
     // What use cases are made of.
+    "hash",
+    "verify",
+    "see",
     "open",
     "record",
     "insert_deployment",

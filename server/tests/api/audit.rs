@@ -123,13 +123,14 @@ async fn the_workspaces_activity_is_for_admins_and_a_models_for_viewers() {
     let (model, deployment) = world.push(Ok("Seen"), "").await;
     world.reaches(&model, &deployment, "ACTIVE").await;
     for (kind, workspace, of_model) in [
-        ("WORKSPACE_INVOKE", 403, 403),
-        ("WORKSPACE_EXPORT_METRICS", 403, 200),
-        ("WORKSPACE_MANAGE_ALL", 403, 200),
-        ("PERSONAL", 200, 200),
+        ("invoker", 403, 403),
+        ("exporter", 403, 403),
+        ("keykeeper", 403, 403),
+        ("viewer", 403, 200),
+        ("deployer", 403, 200),
+        ("admin", 200, 200),
     ] {
-        let made = world.rest("POST", "/v1/api_keys", json!({ "name": kind, "type": kind })).await.ok();
-        let key = format!("Bearer {}", made["api_key"].as_str().unwrap());
+        let key = format!("Bearer {}", world.create_key(kind, kind).await);
         let status = async |path: String| {
             world.send(Call::new("GET", path).header("authorization", key.clone())).await.status.as_u16()
         };

@@ -83,12 +83,13 @@ async fn viewers_see_names_and_deployers_set_values() {
     let world = World::start().await;
     set(&world, "hf_token", VALUE).await.ok();
     for (kind, reads, writes) in [
-        ("WORKSPACE_INVOKE", 403, 403),
-        ("WORKSPACE_EXPORT_METRICS", 200, 403),
-        ("WORKSPACE_MANAGE_ALL", 200, 200),
+        ("invoker", 403, 403),
+        ("exporter", 403, 403),
+        ("keykeeper", 403, 403),
+        ("viewer", 200, 403),
+        ("deployer", 200, 200),
     ] {
-        let made = world.rest("POST", "/v1/api_keys", json!({ "name": kind, "type": kind })).await.ok();
-        let key = format!("Bearer {}", made["api_key"].as_str().unwrap());
+        let key = format!("Bearer {}", world.create_key(kind, kind).await);
         let status =
             async |call: Call| world.send(call.header("authorization", key.clone())).await.status.as_u16();
         assert_eq!(status(Call::new("GET", "/v1/secrets")).await, reads, "{kind}");

@@ -136,12 +136,15 @@ impl Work<'_> {
         promotion: &Promotion,
         settings: crate::AutoscalingSettings,
     ) {
+        let backpressure =
+            self.environment_mut(&promotion.environment).and_then(|environment| environment.backpressure);
         let Some(deployment) = self.deployment_mut(previous) else { return };
         if deployment.environment.as_ref() != Some(&promotion.environment) {
             return;
         }
         deployment.environment = None;
         deployment.autoscaling = settings;
+        deployment.backpressure = backpressure;
         match promotion.cleanup {
             CleanupStrategy::Keep => {}
             CleanupStrategy::ScaleToZero => {

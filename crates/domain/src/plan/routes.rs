@@ -3,8 +3,9 @@
 use super::Work;
 use super::carry::share_of;
 use crate::{
-    Availability, Build, Deployment, DeploymentId, DeploymentRoute, Environment, EnvironmentRoute, Exemption,
-    Lifecycle, ModelRoutes, Phase, Promotion, ReplicaAddress, Rewrite, Share, Weight,
+    Availability, Backpressure, Build, Deployment, DeploymentId, DeploymentRoute, Environment,
+    EnvironmentRoute, Exemption, Lifecycle, ModelRoutes, Phase, Promotion, ReplicaAddress, Rewrite, Share,
+    Weight,
 };
 
 impl Work<'_> {
@@ -46,6 +47,8 @@ impl Work<'_> {
             id: deployment.id.clone(),
             availability: availability(deployment),
             concurrency_target: Some(settings.concurrency_target),
+            rejects_when_full: deployment.effective_backpressure(&self.environments)
+                == Some(Backpressure::RejectOnFull),
             replicas,
             rewrite: rewrite(deployment),
         }

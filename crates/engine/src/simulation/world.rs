@@ -147,6 +147,7 @@ impl World {
             failure: None,
             compute,
             waiting: None,
+            backpressure: None,
             truss_hash: None,
             truss_signature: None,
             live: development.then(|| LiveReload::as_pushed(pushed)),

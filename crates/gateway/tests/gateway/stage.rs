@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -54,13 +55,16 @@ impl Stage {
     }
 
     pub fn with(config: GatewayConfig) -> Self {
+        Self::listening(config, gateway::bind(&["127.0.0.1:0".parse().unwrap()], 2).unwrap())
+    }
+
+    pub fn listening(config: GatewayConfig, listeners: gateway::Listeners) -> Self {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000_000)));
         let wakes = Arc::new(Wakes::default());
         let gateway = Gateway::new(config, wakes.clone(), clock.clone() as Arc<dyn Clock>);
         gateway.set_keys(Arc::new(KeySnapshot {
             keys: HashMap::from([grant(KEY, None), grant("elsewhere", Some(vec![ModelId::new("model2")]))]),
         }));
-        let listeners = gateway::bind(&["127.0.0.1:0".parse().unwrap()], 2).unwrap();
         let addr = listeners.addrs()[0];
         let (sender, app) = mpsc::channel(4);
         let handle = gateway::serve(gateway.clone(), listeners, sender, CancellationToken::new());
@@ -111,7 +115,10 @@ pub struct Client(SendRequest<Full<Bytes>>);
 
 impl Client {
     pub async fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).await.unwrap();
+        Self::over(TcpStream::connect(addr).await.unwrap()).await
+    }
+
+    pub async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Self {
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Self(sender)
@@ -211,6 +218,7 @@ pub fn deployment(id: &str, replicas: &[(&str, u16)], target: Option<u32>) -> De
         id: DeploymentId::new(id),
         availability: Availability::Serving,
         concurrency_target: target,
+        rejects_when_full: false,
         replicas: replicas.iter().map(address).collect(),
         rewrite: Rewrite::default(),
     }

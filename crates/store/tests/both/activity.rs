@@ -39,6 +39,8 @@ pub async fn the_activity_pages_and_filters(scratch: Scratch) {
     let person = |name: &str, prefix: &str, door| Actor {
         name: name.into(),
         key_prefix: Some(prefix.into()),
+        person: None,
+        email: None,
         role: Role::Deployer,
         door,
     };

@@ -4,11 +4,15 @@
 
 mod activity;
 mod models;
+mod people;
 mod records;
 
 use domain::*;
 use store::testing::{Scratch, postgres, sqlite};
-use store::{Error, KeyRow, LinkRow, MetricRow, MetricsOf, SecretRow, SessionRow, Store, UsageDelta, Vault};
+use store::{
+    Error, Holder, Invitation, KeyRow, LinkFor, LinkRow, MetricRow, MetricsOf, SecretRow, SessionRow, Store,
+    UsageDelta, Vault,
+};
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
@@ -50,6 +54,7 @@ fn deployment(model: &Model, name: &str) -> Deployment {
         failure: None,
         compute: Default::default(),
         waiting: None,
+        backpressure: None,
         truss_hash: None,
         truss_signature: None,
         live: None,
@@ -141,9 +146,10 @@ on_both!(
     the_activity_pages_and_filters,
 );
 
+on_both!(people: keys_and_sessions, people_and_what_is_theirs, links_work_once);
+
 on_both!(
     records:
-    keys_sessions_and_links,
     usage_adds_up_and_outlives,
     uploads_are_taken_once,
     settings_are_replaced,

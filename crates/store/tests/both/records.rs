@@ -1,44 +1,6 @@
-//! Keys, usage, uploads, settings, secrets, and the records of scaling and of metrics.
+//! Usage, uploads, settings, secrets, and the records of scaling and of metrics.
 
 use super::*;
-
-pub async fn keys_sessions_and_links(scratch: Scratch) {
-    let store = &scratch.store;
-    let key = KeyRow {
-        prefix: "abcdefgh".into(),
-        hash: "00".repeat(32),
-        name: "ci".into(),
-        role: Role::Deployer,
-        models: Some(vec!["m".into()]),
-        created_at: NOW,
-        last_used_at: None,
-    };
-    let session = SessionRow {
-        hash: "s".into(),
-        key_prefix: key.prefix.clone(),
-        created_at: NOW,
-        expires_at: NOW.plus(1000),
-    };
-    let link = LinkRow { hash: "l".into(), key_prefix: key.prefix.clone(), expires_at: NOW.plus(1000) };
-    let mut tx = store.begin().await.unwrap();
-    tx.insert_key(&key).await.unwrap();
-    tx.insert_session(&session).await.unwrap();
-    tx.insert_link(&link).await.unwrap();
-    assert_eq!(tx.redeem_link("l", NOW.plus(2000)).await.unwrap(), None, "it has expired");
-    assert_eq!(tx.redeem_link("l", NOW).await.unwrap().as_deref(), Some("abcdefgh"));
-    assert_eq!(tx.redeem_link("l", NOW).await.unwrap(), None, "it works once");
-    tx.touch_key("abcdefgh", NOW).await.unwrap();
-    tx.commit().await.unwrap();
-    assert_eq!(store.keys().await.unwrap(), [KeyRow { last_used_at: Some(NOW), ..key }]);
-    assert!(store.find_session("s", NOW).await.unwrap().is_some());
-    assert!(store.find_session("s", NOW.plus(1000)).await.unwrap().is_none());
-    let mut tx = store.begin().await.unwrap();
-    assert!(tx.revoke_key("abcdefgh", NOW).await.unwrap());
-    assert!(!tx.revoke_key("abcdefgh", NOW).await.unwrap());
-    tx.commit().await.unwrap();
-    assert!(store.keys().await.unwrap().is_empty());
-    assert!(store.find_session("s", NOW).await.unwrap().is_none(), "its sessions ended with it");
-}
 
 pub async fn usage_adds_up_and_outlives(scratch: Scratch) {
     let store = &scratch.store;
@@ -150,6 +112,7 @@ pub async fn the_record_of_scaling_is_bounded(scratch: Scratch) {
         at: NOW.plus(at),
         deployment: one.id.clone(),
         replica: ReplicaId::new(format!("r{at}")),
+        environment: None,
         queue_ms: 1,
         spawn_ms: 2,
         load_ms: 3,

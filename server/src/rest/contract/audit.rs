@@ -3,40 +3,61 @@
 use domain::{Actor, Door, Event, EventKind};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
-#[derive(Debug, Serialize)]
+use super::words;
+
+#[derive(Debug, Serialize, ToSchema)]
 pub struct AuditLog {
     pub items: Vec<AuditLogEntry>,
     pub pagination: Pagination,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Pagination {
     pub has_more: bool,
+    #[schema(required)]
     pub cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct AuditLogEntry {
     pub id: String,
+    #[schema(format = DateTime)]
     pub created: String,
+    /// What was done, as `MODEL_DEPLOYED` or `ENVIRONMENT_UPDATED`.
+    #[schema(value_type = String)]
     pub event_type: EventKind,
+    /// The particulars; which there are depends on `event_type`.
+    #[schema(value_type = Object)]
     pub event_data: Map<String, Value>,
+    #[schema(value_type = words::Source)]
     pub source: Door,
     pub actor: AuditLogActor,
+    /// Always null.
+    #[schema(required, value_type = Option<String>)]
     pub client_name: Option<()>,
+    /// Always null.
+    #[schema(required, value_type = Option<String>)]
     pub client_version: Option<()>,
+    /// Always null.
+    #[schema(required, value_type = Option<String>)]
     pub client_session_id: Option<()>,
     /// Ours: what happened, for people.
     pub sentence: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct AuditLogActor {
     #[serde(rename = "type")]
+    #[schema(value_type = words::ActorType)]
     pub kind: &'static str,
-    pub email: Option<()>,
+    /// Of a person; null for a key of nobody's.
+    #[schema(required)]
+    pub email: Option<String>,
+    #[schema(required)]
     pub api_key_prefix: Option<String>,
+    #[schema(required)]
     pub api_key_name: Option<String>,
     /// Ours: also of who has no key.
     pub name: String,
@@ -68,7 +89,7 @@ impl From<Actor> for AuditLogActor {
         };
         Self {
             kind,
-            email: None,
+            email: actor.email.as_ref().map(ToString::to_string),
             api_key_name: actor.key_prefix.is_some().then(|| actor.name.clone()),
             api_key_prefix: actor.key_prefix,
             name: actor.name,
@@ -114,6 +135,9 @@ fn data(event: &Event) -> Map<String, Value> {
         K::ModelDeploymentRetried => json!({ "retried": true }),
         K::ModelRenamed | K::ModelDeploymentRenamed => json!({ "previous_name": was["previous_name"] }),
         K::ModelPromotionControlAction => json!({ "environment_id": null, "action": was["action"] }),
+        K::ModelDeploymentRequestBackpressureSettingsChanged => {
+            json!({ "policy": was["policy"], "previous_policy": was["previous_policy"] })
+        }
         K::ReplicaTerminated => json!({ "replica_id": was["replica"] }),
         K::ModelDeploymentAutoscalingSettingsChanged => {
             fields.extend(scaling(&was["settings"]));
@@ -165,10 +189,11 @@ fn key_type(was: &Value) -> &'static str {
     match (was["role"].as_str(), was["models"].is_array()) {
         (Some("invoker"), true) => "INVOKE_ALLOWED_MODELS_SERVICE_ACCOUNT",
         (Some("invoker"), false) => "INVOKE_ALL_MODELS_SERVICE_ACCOUNT",
-        (Some("viewer"), true) => "EXPORT_METRICS_ALLOWED_MODELS_SERVICE_ACCOUNT",
-        (Some("viewer"), false) => "EXPORT_METRICS_ALL_MODELS_SERVICE_ACCOUNT",
-        (Some("deployer"), _) => "CREATOR_SERVICE_ACCOUNT",
-        _ => "PERSONAL",
+        (Some("exporter"), true) => "EXPORT_METRICS_ALLOWED_MODELS_SERVICE_ACCOUNT",
+        (Some("exporter"), false) => "EXPORT_METRICS_ALL_MODELS_SERVICE_ACCOUNT",
+        (Some("keykeeper"), _) => "MANAGE_API_KEYS_SERVICE_ACCOUNT",
+        _ if was["user_id"].is_string() => "PERSONAL",
+        _ => "CREATOR_SERVICE_ACCOUNT",
     }
 }
 
@@ -205,10 +230,10 @@ fn settings(of: &Value) -> Map<String, Value> {
             "ramp_up_while_promoting",
             "ramp_up_duration_seconds",
             "ramp_up_step_size",
-            "request_backpressure_policy",
             "stop_on_errors",
         ],
     ));
+    fields.insert("request_backpressure_policy".into(), of["backpressure"].clone());
     fields.extend(picked(
         &of["promotion"]["rolling_deploy_config"],
         &[

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use control::MetricSeries;
 use domain::{Durations, Invalid, KEPT, Measured, ReplicaCount, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::words;
 
 /// Without a window, in milliseconds: the last hour; what is current is of the last minute.
 const HOUR: i64 = 3_600_000;
@@ -26,26 +29,28 @@ enum Metric {
     Concurrent,
     Active,
     Starting,
+    Cpu,
+    Memory,
 }
 
 /// Those that are answered, by name.
-const SERVED: [(&str, Metric); 6] = [
+const SERVED: [(&str, Metric); 8] = [
     ("baseten_replicas_active", Metric::Active),
     ("baseten_replicas_starting", Metric::Starting),
     ("baseten_inference_requests_total", Metric::Requests),
     ("baseten_end_to_end_response_time_seconds", Metric::EndToEnd),
     ("baseten_time_to_first_byte_seconds", Metric::FirstByte),
     ("baseten_concurrent_requests", Metric::Concurrent),
+    ("baseten_container_cpu_usage_seconds_total", Metric::Cpu),
+    ("baseten_container_cpu_memory_working_set_bytes", Metric::Memory),
 ];
 /// Answered when no metric is named.
 const DEFAULT: [Metric; 3] = [Metric::Active, Metric::Requests, Metric::EndToEnd];
 /// Names that exist and do not apply here: they are left out of the answer.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 12] = [
     "baseten_async_queue_size",
     "baseten_async_webhook_latency_seconds",
     "baseten_async_webhook_requests_total",
-    "baseten_container_cpu_memory_working_set_bytes",
-    "baseten_container_cpu_usage_seconds_total",
     "baseten_container_restarts_total",
     "baseten_gpu_memory_used",
     "baseten_gpu_utilization",
@@ -109,7 +114,14 @@ impl MetricsRequest {
         if !named {
             request.metrics = DEFAULT.to_vec();
         }
+        // What processes use is known of now alone.
+        request.metrics.retain(|metric| request.mode == Mode::Current || !metric.is_of_processes());
         Ok(request)
+    }
+
+    /// Whether it asks what the processes of replicas use.
+    pub fn asks_for_uses(&self) -> bool {
+        self.metrics.iter().any(|metric| metric.is_of_processes())
     }
 
     /// The window that is asked for.
@@ -139,33 +151,46 @@ fn moment(field: &'static str, text: &str) -> Result<i64, Invalid> {
     millis.ok_or_else(|| Invalid::new(field, format!("`{text}` is not a number of milliseconds since 1970")))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Metrics {
     start_epoch_millis: i64,
     end_epoch_millis: i64,
+    #[schema(value_type = words::MetricsMode)]
     mode: Mode,
+    /// Null unless it is a series.
+    #[schema(required)]
     step_seconds: Option<i64>,
     metric_descriptors: Vec<Descriptor>,
     metric_values: Vec<Values>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MetricDescriptor)]
 struct Descriptor {
     name: &'static str,
+    #[schema(value_type = words::MetricUnit)]
     unit_hint: &'static str,
+    #[schema(value_type = words::MetricKind)]
     kind: &'static str,
-    label_sets: Vec<BTreeMap<&'static str, &'static str>>,
+    label_sets: Vec<BTreeMap<&'static str, String>>,
 }
 
 /// For each descriptor a number for each of its label sets; null where nothing was measured.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MetricValues)]
 struct Values {
     start_epoch_millis: i64,
     values: Vec<Vec<Option<f64>>>,
 }
 
 impl Metrics {
-    pub fn new(request: &MetricsRequest, window: (Timestamp, Timestamp), series: &MetricSeries) -> Self {
+    /// `used` is of each replica that runs now, where it is asked for.
+    pub fn new(
+        request: &MetricsRequest,
+        window: (Timestamp, Timestamp),
+        series: &MetricSeries,
+        used: &[Used],
+    ) -> Self {
         let steps = series.points.iter().zip(&series.replicas);
         let metric_values = if request.mode == Mode::Series {
             let seconds = series.period.step as f64 / 1000.0;
@@ -173,7 +198,7 @@ impl Metrics {
             steps
                 .map(|(start, (point, replicas))| Values {
                     start_epoch_millis: start.millis(),
-                    values: values(&request.metrics, point.as_ref(), replicas.as_ref(), seconds),
+                    values: values(&request.metrics, point.as_ref(), replicas.as_ref(), seconds, used),
                 })
                 .collect()
         } else {
@@ -185,7 +210,7 @@ impl Metrics {
             let seconds = window.1.since(window.0) as f64 / 1000.0;
             vec![Values {
                 start_epoch_millis: window.0.millis(),
-                values: values(&request.metrics, whole.as_ref(), last, seconds),
+                values: values(&request.metrics, whole.as_ref(), last, seconds, used),
             }]
         };
         Self {
@@ -193,19 +218,36 @@ impl Metrics {
             end_epoch_millis: window.1.millis(),
             mode: request.mode,
             step_seconds: (request.mode == Mode::Series).then_some(series.period.step / 1000),
-            metric_descriptors: request.metrics.iter().map(|metric| metric.descriptor()).collect(),
+            metric_descriptors: request.metrics.iter().map(|metric| metric.descriptor(used)).collect(),
             metric_values,
         }
     }
 }
 
+/// What the processes of one replica use now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Used {
+    pub replica: String,
+    /// Cores, over the last seconds.
+    pub cores: Option<f64>,
+    /// Bytes.
+    pub memory: Option<f64>,
+}
+
 impl Metric {
-    fn descriptor(self) -> Descriptor {
+    fn is_of_processes(self) -> bool {
+        matches!(self, Self::Cpu | Self::Memory)
+    }
+
+    fn descriptor(self, used: &[Used]) -> Descriptor {
         let name = SERVED.iter().find(|(_, metric)| *metric == self).map_or("", |(name, _)| *name);
         let labels = |key: &'static str, all: &[&'static str]| {
-            all.iter().map(|value| BTreeMap::from([(key, *value)])).collect()
+            all.iter().map(|value| BTreeMap::from([(key, (*value).to_owned())])).collect()
         };
+        let replicas = || used.iter().map(|of| BTreeMap::from([("replica", of.replica.clone())])).collect();
         let (unit_hint, kind, label_sets) = match self {
+            Self::Cpu => ("PER_SECOND", "COUNTER", replicas()),
+            Self::Memory => ("BYTES", "GAUGE", replicas()),
             Self::Requests => ("PER_SECOND", "COUNTER", labels("status_code", &["2xx", "4xx", "5xx"])),
             Self::EndToEnd | Self::FirstByte => {
                 ("SECONDS", "HISTOGRAM", labels("quantile", &QUANTILES.map(|(name, _)| name)))
@@ -220,6 +262,7 @@ impl Metric {
         point: Option<&Measured>,
         replicas: Option<&ReplicaCount>,
         seconds: f64,
+        used: &[Used],
     ) -> Vec<Option<f64>> {
         let quantiles = |of: fn(&Measured) -> &Durations| {
             let value = |percent| Some(of(point?).percentile(percent)? as f64 / 1e6);
@@ -240,6 +283,8 @@ impl Metric {
             Self::Concurrent => vec![point.map(|point| f64::from(point.in_flight + point.held))],
             Self::Active => vec![replicas.map(|count| f64::from(count.ready))],
             Self::Starting => vec![replicas.map(|count| f64::from(count.starting))],
+            Self::Cpu => used.iter().map(|of| of.cores).collect(),
+            Self::Memory => used.iter().map(|of| of.memory).collect(),
         }
     }
 }
@@ -249,8 +294,9 @@ fn values(
     point: Option<&Measured>,
     replicas: Option<&ReplicaCount>,
     seconds: f64,
+    used: &[Used],
 ) -> Vec<Vec<Option<f64>>> {
-    metrics.iter().map(|metric| metric.values(point, replicas, seconds)).collect()
+    metrics.iter().map(|metric| metric.values(point, replicas, seconds, used)).collect()
 }
 
 #[cfg(test)]
@@ -281,6 +327,14 @@ mod tests {
         );
         assert!(refusal(&[("start_epoch_millis", "5")]).contains("CURRENT"));
         assert!(refusal(&[("steps", "5")]).contains("steps"));
+    }
+
+    #[test]
+    fn what_processes_use_is_told_of_now_alone() {
+        let named = ("metrics", "baseten_container_cpu_usage_seconds_total");
+        assert!(request(&[named]).unwrap().asks_for_uses());
+        assert!(!request(&[("mode", "SERIES"), named]).unwrap().asks_for_uses());
+        assert!(!request(&[named, ("mode", "SUMMARY")]).unwrap().asks_for_uses());
     }
 
     #[test]

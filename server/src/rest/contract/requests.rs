@@ -1,138 +1,179 @@
 //! Bodies that clients send. What they leave out keeps its value; what nobody knows is refused by name.
 
-use domain::{Invalid, LogLevel, LogQuery, Strategy, Timestamp};
-use serde::Deserialize;
+use domain::{
+    AutoscalingPatch, Backpressure, EnvironmentPatch, Invalid, LogLevel, LogQuery, PromotionPatch, Strategy,
+    Timestamp,
+};
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
 
-use super::{UpdateAutoscaling, UpdatePromotion};
+use super::{REGION, UpdateAutoscaling, UpdatePromotion, words};
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Rename {
+    #[schema(min_length = 1, max_length = 255)]
     pub name: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Backpressure {
-    pub policy: Option<String>,
+/// What becomes of requests while all replicas are busy. An explicit null takes the choice away.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = UpdateRequestBackpressureSettings)]
+pub struct UpdateBackpressure {
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<words::RequestBackpressurePolicy>)]
+    pub policy: Option<Option<String>>,
 }
 
-impl Backpressure {
-    /// Requests always wait when all replicas are busy.
-    pub fn check(this: Option<&Self>) -> Result<(), Invalid> {
-        match this.and_then(|settings| settings.policy.as_deref()) {
-            None | Some("QUEUE_ON_FULL") => Ok(()),
-            Some(other) => {
-                let problem = format!(
-                    "`{other}` is not available; requests wait when all replicas are busy (QUEUE_ON_FULL)"
-                );
-                Err(Invalid::new("request_backpressure_settings.policy", problem))
-            }
-        }
+/// Something that was said, be it null.
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl UpdateBackpressure {
+    /// What is chosen; `None` leaves things as they are.
+    pub fn choice(&self) -> Result<Option<Option<Backpressure>>, Invalid> {
+        let read = |text: &String| {
+            Backpressure::parse(text).ok_or_else(|| {
+                let problem = format!("`{text}` is not one of QUEUE_ON_FULL, REJECT_ON_FULL");
+                Invalid::new("request_backpressure_settings.policy", problem)
+            })
+        };
+        self.policy.as_ref().map(|policy| policy.as_ref().map(read).transpose()).transpose()
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CreateEnvironment {
-    pub name: String,
-    #[serde(default)]
-    pub autoscaling_settings: Option<UpdateAutoscaling>,
-    #[serde(default)]
-    pub promotion_settings: Option<UpdatePromotion>,
-    #[serde(default)]
-    pub request_backpressure_settings: Option<Backpressure>,
+/// The settings that a body brings.
+fn patch(
+    autoscaling: Option<UpdateAutoscaling>,
+    promotion: Option<UpdatePromotion>,
+    backpressure: Option<&UpdateBackpressure>,
+) -> Result<EnvironmentPatch, Invalid> {
+    Ok(EnvironmentPatch {
+        autoscaling: AutoscalingPatch::try_from(autoscaling.unwrap_or_default())?,
+        promotion: PromotionPatch::try_from(promotion.unwrap_or_default())?,
+        backpressure: backpressure.map(UpdateBackpressure::choice).transpose()?.flatten(),
+    })
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateEnvironment {
+    #[schema(min_length = 1, max_length = 40)]
+    pub name: String,
+    pub autoscaling_settings: Option<UpdateAutoscaling>,
+    pub promotion_settings: Option<UpdatePromotion>,
+    pub request_backpressure_settings: Option<UpdateBackpressure>,
+}
+
+impl CreateEnvironment {
+    /// The settings that differ from the defaults.
+    pub fn patch(self) -> Result<EnvironmentPatch, Invalid> {
+        patch(self.autoscaling_settings, self.promotion_settings, self.request_backpressure_settings.as_ref())
+    }
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct UpdateEnvironment {
     pub autoscaling_settings: Option<UpdateAutoscaling>,
     pub promotion_settings: Option<UpdatePromotion>,
-    pub request_backpressure_settings: Option<Backpressure>,
+    pub request_backpressure_settings: Option<UpdateBackpressure>,
+    /// Not available; refused unless null.
+    #[schema(value_type = Option<Object>)]
     pub autoscaling_schedule_settings: Option<serde_json::Value>,
+    /// Not available; refused unless null.
+    #[schema(value_type = Option<Object>)]
     pub traffic_routing_settings: Option<serde_json::Value>,
 }
 
 impl UpdateEnvironment {
-    /// Refuses what is not available.
-    pub fn check(&self) -> Result<(), Invalid> {
-        Backpressure::check(self.request_backpressure_settings.as_ref())?;
+    /// The settings; what is not available is refused.
+    pub fn patch(self) -> Result<EnvironmentPatch, Invalid> {
         absent("autoscaling_schedule_settings", self.autoscaling_schedule_settings.is_some())?;
-        absent("traffic_routing_settings", self.traffic_routing_settings.is_some())
+        absent("traffic_routing_settings", self.traffic_routing_settings.is_some())?;
+        patch(self.autoscaling_settings, self.promotion_settings, self.request_backpressure_settings.as_ref())
     }
 }
 
 /// Changes to an environment that come with a promotion.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct EnvironmentSettingsUpdate {
+    /// There is one region; anything but `local` is refused.
     pub region: Option<String>,
+    /// A deployment has the instance type that its push asked for; anything but `local` is refused.
     pub instance_type_id: Option<String>,
     pub autoscaling_settings: Option<UpdateAutoscaling>,
-    pub request_backpressure_settings: Option<Backpressure>,
+    pub request_backpressure_settings: Option<UpdateBackpressure>,
+    /// Not available; refused unless null.
+    #[schema(value_type = Option<Object>)]
     pub autoscaling_schedule_settings: Option<serde_json::Value>,
     pub promotion_settings: Option<UpdatePromotion>,
 }
 
 impl EnvironmentSettingsUpdate {
-    /// Refuses what is not available.
-    pub fn check(&self) -> Result<(), Invalid> {
-        Backpressure::check(self.request_backpressure_settings.as_ref())?;
-        absent("environment_settings_update.region", self.region.is_some())?;
+    /// The settings; what is not available is refused.
+    pub fn patch(self) -> Result<EnvironmentPatch, Invalid> {
+        let elsewhere = self.region.as_deref().is_some_and(|region| region != REGION);
+        absent("environment_settings_update.region", elsewhere)?;
         absent(
             "environment_settings_update.autoscaling_schedule_settings",
             self.autoscaling_schedule_settings.is_some(),
         )?;
         match self.instance_type_id.as_deref() {
-            None | Some(domain::LOCAL) => Ok(()),
+            None | Some(domain::LOCAL) => {}
             Some(other) => {
                 let problem = format!(
                     "`{other}` can't be set here: a deployment has the instance type that `resources` in its \
                      config.yaml asks for; push it with another"
                 );
-                Err(Invalid::new("environment_settings_update.instance_type_id", problem))
+                return Err(Invalid::new("environment_settings_update.instance_type_id", problem));
             }
         }
+        patch(self.autoscaling_settings, self.promotion_settings, self.request_backpressure_settings.as_ref())
     }
 }
 
-fn absent(field: &str, is_set: bool) -> Result<(), Invalid> {
+pub(super) fn absent(field: &str, is_set: bool) -> Result<(), Invalid> {
     if is_set { Err(Invalid::new(field, "is not available; leave it out")) } else { Ok(()) }
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 
 /// Promotes the deployment in the path to production.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PromoteDeployment {
+    /// Clean up the previous deployment as the environment says; `false` keeps it.
     #[serde(default = "yes")]
+    #[schema(default = true)]
     pub scale_down_previous_production: bool,
     /// There is one instance type, so it is always preserved.
     #[serde(default = "yes", rename = "preserve_env_instance_type")]
+    #[schema(default = true)]
     pub _preserve_env_instance_type: bool,
-    #[serde(default)]
     pub environment_settings_update: Option<EnvironmentSettingsUpdate>,
-    #[serde(default)]
     pub promotion_settings_override: Option<UpdatePromotion>,
 }
 
 /// Promotes a deployment to the environment in the path.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PromoteToEnvironment {
     pub deployment_id: String,
+    /// Clean up the previous deployment as the environment says; `false` keeps it.
     #[serde(default = "yes")]
+    #[schema(default = true)]
     pub scale_down_previous_deployment: bool,
     /// There is one instance type, so it is always preserved.
     #[serde(default = "yes", rename = "preserve_env_instance_type")]
+    #[schema(default = true)]
     pub _preserve_env_instance_type: bool,
-    #[serde(default)]
     pub environment_settings_update: Option<EnvironmentSettingsUpdate>,
-    #[serde(default)]
     pub promotion_settings_override: Option<UpdatePromotion>,
 }
 
@@ -157,19 +198,35 @@ pub fn strategy(
 }
 
 /// Which log lines to read, from a body or a query.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct LogsRequest {
+    /// 30 minutes before the end, if nothing else is said; at most 7 days before it.
     pub start_epoch_millis: Option<i64>,
+    /// Now, if nothing else is said.
     pub end_epoch_millis: Option<i64>,
+    /// Newest first (`desc`), if nothing else is said.
+    #[schema(value_type = Option<words::Order>, default = "desc")]
     pub direction: Option<String>,
+    #[schema(minimum = 1, maximum = 1000, default = 500)]
     pub limit: Option<i64>,
+    /// Drops lines below it, and those without a level.
+    #[schema(value_type = Option<words::Level>)]
     pub min_level: Option<LogLevel>,
+    #[schema(max_length = 256)]
     pub replica: Option<String>,
+    #[schema(max_length = 256)]
     pub request_id: Option<String>,
+    #[schema(max_length = 256)]
     pub component: Option<String>,
+    /// A regular expression that the message matches.
+    #[schema(max_length = 256)]
     pub search_pattern: Option<String>,
+    /// Texts that the message has, all of them; at most 8 of at most 256 characters.
+    #[schema(max_items = 8)]
     pub includes: Option<Vec<String>>,
+    /// Texts that the message has none of.
+    #[schema(max_items = 8)]
     pub excludes: Option<Vec<String>>,
 }
 

@@ -2,16 +2,35 @@
 
 use domain::{AutoscalingPatch, CleanupStrategy, Invalid, PromotionPatch, RollingPatch};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-#[derive(Debug, Clone, Serialize)]
+use super::words;
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AutoscalingSettings {
+    /// Replicas that always run; 0 lets it scale to zero.
+    #[schema(minimum = 0, maximum = 1000)]
     pub min_replica: u32,
+    /// Replicas at most; not less than `min_replica`.
+    #[schema(minimum = 1, maximum = 1000)]
     pub max_replica: u32,
+    /// Seconds over which load is averaged.
+    #[schema(minimum = 10, maximum = 3600)]
     pub autoscaling_window: u32,
+    /// Seconds that load must stay low before replicas are removed.
+    #[schema(minimum = 0, maximum = 3600)]
     pub scale_down_delay: u32,
+    /// Requests that one replica takes at once.
+    #[schema(minimum = 1, maximum = 1000000)]
     pub concurrency_target: u32,
+    /// Percent of the target that is aimed at.
+    #[schema(minimum = 1, maximum = 100)]
     pub target_utilization_percentage: u32,
+    /// Always null.
+    #[schema(required)]
     pub target_in_flight_tokens: Option<u32>,
+    /// Percent of the running replicas that one step may remove.
+    #[schema(minimum = 1, maximum = 50)]
     pub max_scale_down_rate: u32,
 }
 
@@ -30,16 +49,31 @@ impl From<&domain::AutoscalingSettings> for AutoscalingSettings {
     }
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct UpdateAutoscaling {
+    /// Replicas that always run; 0 lets it scale to zero.
+    #[schema(minimum = 0, maximum = 1000)]
     pub min_replica: Option<i64>,
+    /// Replicas at most; not less than `min_replica`.
+    #[schema(minimum = 1, maximum = 1000)]
     pub max_replica: Option<i64>,
+    /// Seconds over which load is averaged.
+    #[schema(minimum = 10, maximum = 3600)]
     pub autoscaling_window: Option<i64>,
+    /// Seconds that load must stay low before replicas are removed.
+    #[schema(minimum = 0, maximum = 3600)]
     pub scale_down_delay: Option<i64>,
+    /// Requests that one replica takes at once.
+    #[schema(minimum = 1, maximum = 1000000)]
     pub concurrency_target: Option<i64>,
+    /// Percent of the target that is aimed at.
+    #[schema(minimum = 1, maximum = 100)]
     pub target_utilization_percentage: Option<i64>,
+    /// Not available; refused unless null.
     pub target_in_flight_tokens: Option<i64>,
+    /// Percent of the running replicas that one step may remove.
+    #[schema(minimum = 1, maximum = 50)]
     pub max_scale_down_rate: Option<i64>,
 }
 
@@ -62,23 +96,39 @@ impl TryFrom<UpdateAutoscaling> for AutoscalingPatch {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct PromotionSettings {
+    /// Promote a copy, always.
     pub redeploy_on_promotion: bool,
+    /// Replace replica by replica; goes before `ramp_up_while_promoting`.
     pub rolling_deploy: bool,
+    #[schema(value_type = words::PromotionCleanupStrategy)]
     pub promotion_cleanup_strategy: CleanupStrategy,
+    #[schema(required)]
     pub rolling_deploy_config: Option<RollingConfig>,
+    /// Move traffic in ten stages: a canary.
     pub ramp_up_while_promoting: bool,
+    /// Seconds that a canary takes; 0 is a direct promotion.
     pub ramp_up_duration_seconds: u32,
+    /// Move traffic back if the candidate fails more than what it is to replace.
     pub stop_on_errors: bool,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RollingConfig {
+    #[schema(value_type = words::RollingDeployStrategy)]
     pub rolling_deploy_strategy: &'static str,
+    /// Percent of the replicas that a step adds before it removes any; 0 if `max_unavailable_percent` is not.
+    #[schema(minimum = 0, maximum = 50)]
     pub max_surge_percent: u32,
+    /// Percent of the replicas that a step removes before it adds any; 0 if `max_surge_percent` is not.
+    #[schema(minimum = 0, maximum = 50)]
     pub max_unavailable_percent: u32,
+    /// Seconds after each shift of traffic before the next step.
+    #[schema(minimum = 0, maximum = 3600)]
     pub stabilization_time_seconds: u32,
+    /// Percent of the replicas that run beside the others until the end.
+    #[schema(minimum = 0, maximum = 500)]
     pub replica_overhead_percent: u32,
 }
 
@@ -102,25 +152,41 @@ impl From<&domain::PromotionSettings> for PromotionSettings {
     }
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct UpdatePromotion {
+    /// Promote a copy, always.
     pub redeploy_on_promotion: Option<bool>,
+    /// Replace replica by replica; goes before `ramp_up_while_promoting`.
     pub rolling_deploy: Option<bool>,
+    #[schema(value_type = Option<words::PromotionCleanupStrategy>)]
     pub promotion_cleanup_strategy: Option<CleanupStrategy>,
     pub rolling_deploy_config: Option<UpdateRolling>,
+    /// Move traffic in ten stages: a canary.
     pub ramp_up_while_promoting: Option<bool>,
+    /// Seconds that a canary takes; 0 is a direct promotion.
+    #[schema(minimum = 0, maximum = 604800)]
     pub ramp_up_duration_seconds: Option<i64>,
+    /// Move traffic back if the candidate fails more than what it is to replace.
     pub stop_on_errors: Option<bool>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct UpdateRolling {
+    #[schema(value_type = Option<words::RollingDeployStrategy>)]
     pub rolling_deploy_strategy: Option<String>,
+    /// Percent of the replicas that a step adds before it removes any; 0 if `max_unavailable_percent` is not.
+    #[schema(minimum = 0, maximum = 50)]
     pub max_surge_percent: Option<i64>,
+    /// Percent of the replicas that a step removes before it adds any; 0 if `max_surge_percent` is not.
+    #[schema(minimum = 0, maximum = 50)]
     pub max_unavailable_percent: Option<i64>,
+    /// Seconds after each shift of traffic before the next step.
+    #[schema(minimum = 0, maximum = 3600)]
     pub stabilization_time_seconds: Option<i64>,
+    /// Percent of the replicas that run beside the others until the end.
+    #[schema(minimum = 0, maximum = 500)]
     pub replica_overhead_percent: Option<i64>,
 }
 

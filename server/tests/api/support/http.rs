@@ -34,6 +34,12 @@ impl Answer {
             .unwrap_or_else(|_| panic!("not JSON: {} {}", self.status, self.text()))
     }
 
+    /// The session's cookie that a 200 sets, as a browser sends it back.
+    pub fn cookie(&self) -> String {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text());
+        self.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
+    }
+
     /// The JSON of an answer that must be a 200.
     pub fn ok(&self) -> Value {
         assert_eq!(self.status, StatusCode::OK, "{}", self.text());

@@ -20,6 +20,8 @@ pub use http::{Answer, Call};
 use s3::Credentials;
 
 pub const KEY: &str = "test-admin-key-0123456789";
+/// The password of everybody.
+pub const PASSWORD: &str = "correct-horse-battery";
 
 /// A process is one server, and pages count on that: rendered by several runtimes of one process at once, one in a few
 /// hundred waits for ever. So worlds take turns.
@@ -61,6 +63,7 @@ impl World {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             listen_chosen: true,
             public_url: None,
+            tls: None,
             domain: None,
             admin_key: Some(KEY.into()),
             secret_key: None,
@@ -111,7 +114,26 @@ impl World {
 
     /// A one-time link, as the command line gets it.
     pub async fn sign_in_link(&self) -> String {
-        self.local().sign_in_link().await.unwrap()
+        self.local().sign_in_link(None).await.unwrap()
+    }
+
+    /// One server function, as a browser with this cookie calls it; nobody's if it is empty.
+    pub async fn act_as(&self, cookie: &str, function: &str, fields: &[(&str, &str)]) -> Answer {
+        let form: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let call = Call::new("POST", format!("/api/ui/{function}"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("cookie", cookie.to_owned())
+            .body(form.join("&"));
+        self.send(call).await
+    }
+
+    /// Makes the first admin by the link that the command line prints; answers the cookie.
+    pub async fn first_admin(&self) -> String {
+        let link = self.sign_in_link().await;
+        let token = link.split("token=").nth(1).unwrap();
+        let fields =
+            [("token", token), ("email", "ada@example.org"), ("name", "Ada"), ("password", PASSWORD)];
+        self.act_as("", "join", &fields).await.cookie()
     }
 
     /// A new key, as the command line makes it.

@@ -1,0 +1,178 @@
+//! API keys: what programs prove themselves with.
+
+use crate::erase::Erase;
+use crate::post::{Post, PostForm};
+use crate::read::{self, Loaded, decode};
+use leptos::prelude::*;
+use leptos_router::components::A;
+
+use super::{Once, Tabs, refresh_when_made};
+use crate::components::{FormError, Gone, PageHeader, TimeAgo, provide_refresh, when_done};
+use crate::fresh::keep_fresh;
+use crate::live::Topic;
+use crate::server_fns::{CreateKey, RevokeKey};
+use crate::view::{KeyRow, KeysPage};
+
+#[component]
+pub fn Keys() -> impl IntoView {
+    view! {
+        <Loaded
+            which=Signal::derive(Vec::new)
+            read=|_| read::keys()
+            body=|text| {
+                let initial = decode::<KeysPage>(text)?;
+                Ok(view! { <Body initial=initial /> }.erased())
+            }
+        />
+    }
+}
+
+#[component]
+fn Body(initial: KeysPage) -> impl IntoView {
+    let (choices, models) = (initial.choices.clone(), initial.models.clone());
+    let fresh = keep_fresh(initial, Topic::Models, |_| false, read::keys);
+    provide_refresh(move || fresh.refresh());
+    let page = fresh.value;
+    let as_of = Signal::derive(move || page.with(|page| page.as_of));
+    let is_empty = Memo::new(move |_| page.with(|page| page.keys.is_empty()));
+    let form = (!choices.is_empty()).then(|| {
+        view! { <NewKey choices=choices models=models /> }
+    });
+    view! {
+        <Gone error=fresh.gone />
+        <PageHeader crumbs=vec![] title="API keys" headline=Signal::derive(move || page.with(|page| page.headline.clone()))>
+            <A href="/reference" attr:class="button plain">
+                "API reference"
+            </A>
+        </PageHeader>
+        <Tabs current="/settings/keys" />
+        {move || {
+            is_empty
+                .get()
+                .then(|| view! { <p class="none">"There is no key yet. Make one for each program that calls or pushes."</p> })
+        }}
+        <div class="scroll" class:hidden=move || is_empty.get() tabindex="0" role="region" aria-label="API keys">
+            <table>
+                <caption class="hidden">"Keys that work, newest first"</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"Name"</th>
+                        <th scope="col">"Begins with"</th>
+                        <th scope="col">"May"</th>
+                        <th scope="col">"Models"</th>
+                        <th scope="col">"Made"</th>
+                        <th scope="col">"Last used"</th>
+                        <th scope="col">
+                            <span class="hidden">"Actions"</span>
+                        </th>
+                    </tr>
+                </thead>
+                <tbody>
+                    <For each=move || page.with(|page| page.keys.clone()) key=|row| serde_json::to_string(row).unwrap_or_default() let(row)>
+                        {key(row, as_of)}
+                    </For>
+                </tbody>
+            </table>
+        </div>
+        {form}
+    }
+}
+
+fn key(row: KeyRow, as_of: Signal<domain::Timestamp>) -> impl IntoView {
+    let KeyRow { prefix, name, may, owner, models, created_at, last_used_at } = row;
+    let models = models.map_or("all".to_owned(), |models| models.join(", "));
+    let owner = owner.map(|owner| view! { <span class="under">{format!("{owner}'s own")}</span> });
+    let label = name.clone();
+    view! {
+        <tr aria-label=label>
+            <th scope="row">{name.clone()} {owner}</th>
+            <td>
+                <code>{prefix.clone()}</code>
+            </td>
+            <td>{may}</td>
+            <td>{models}</td>
+            <td>
+                <TimeAgo at=created_at as_of=as_of />
+            </td>
+            <td>
+                {match last_used_at {
+                    Some(at) => view! { <TimeAgo at=at as_of=as_of /> }.erased(),
+                    None => "never".erased(),
+                }}
+            </td>
+            <td class="acts">
+                <Revoke prefix=prefix name=name />
+            </td>
+        </tr>
+    }
+}
+
+#[component]
+fn Revoke(prefix: String, name: String) -> impl IntoView {
+    let revoke = Post::to::<RevokeKey>();
+    when_done(revoke, || {});
+    let about = format!("Revoke {name}");
+    view! {
+        <details class="confirm">
+            <summary aria-label=about>"Revoke…"</summary>
+            <PostForm post=revoke>
+                <input type="hidden" name="prefix" value=prefix />
+                <p>"Whatever uses it is refused at once, and it never works again."</p>
+                <button type="submit" class="danger" disabled=move || revoke.pending.get()>
+                    "Revoke"
+                </button>
+                <FormError post=revoke />
+            </PostForm>
+        </details>
+    }
+}
+
+#[component]
+fn NewKey(choices: Vec<crate::view::KeyChoice>, models: Vec<crate::view::ModelChoice>) -> impl IntoView {
+    let create = Post::to::<CreateKey>();
+    refresh_when_made(create);
+    let limitable = choices.iter().any(|choice| choice.limited) && !models.is_empty();
+    let kinds = choices
+        .into_iter()
+        .map(|choice| view! { <option value=choice.value>{choice.title}</option> })
+        .collect_view();
+    let limit = limitable.then(|| {
+        let models = models
+            .into_iter()
+            .map(|model| view! { <option value=model.id>{model.name}</option> })
+            .collect_view();
+        view! {
+            <label class="field">
+                <span>"Model"</span>
+                <select name="models" aria-describedby="models-hint">
+                    <option value="">"all"</option>
+                    {models}
+                </select>
+            </label>
+            <p class="hint" id="models-hint">
+                "Only a key that calls models or reads metrics can be limited to one; the API takes several."
+            </p>
+        }
+    });
+    view! {
+        <section aria-labelledby="new-key">
+            <h2 id="new-key">"New key"</h2>
+            <PostForm post=create class="stack">
+                <label class="field">
+                    <span>"Name"</span>
+                    <input name="name" placeholder="ci" required maxlength="100" autocomplete="off" spellcheck="false" />
+                </label>
+                <label class="field">
+                    <span>"May"</span>
+                    <select name="kind">{kinds}</select>
+                </label>
+                {limit}
+                <button type="submit" class="primary" disabled=move || create.pending.get()>
+                    "Make a key"
+                </button>
+                <FormError post=create />
+            </PostForm>
+            <Once post=create what="API key" />
+        </section>
+    }
+}
