@@ -67,10 +67,10 @@ async fn requests_pass_encrypted_and_a_renewed_certificate_is_taken_over() {
 
     assert!(!tls.renew().unwrap(), "nothing has changed");
     // What can't be used leaves the former one in place.
-    let older = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+    let later = certificate.metadata().unwrap().modified().unwrap() + std::time::Duration::from_secs(5);
     let touch = |path: &Path, text: &str| {
         std::fs::write(path, text).unwrap();
-        std::fs::File::options().write(true).open(path).unwrap().set_modified(older).unwrap();
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
     };
     touch(&certificate, "no certificate");
     assert!(tls.renew().unwrap_err().to_string().contains("certificate.pem"));
