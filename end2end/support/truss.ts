@@ -118,6 +118,36 @@ export async function saying(word: string): Promise<string> {
   return folder;
 }
 
+/** A model that prints what it is asked to. */
+export async function printing(): Promise<string> {
+  const folder = await saying('printed');
+  await writeFile(
+    path.join(folder, 'model', 'model.py'),
+    [
+      'import json, sys, time, traceback',
+      '',
+      '',
+      'class Model:',
+      '    def predict(self, request):',
+      '        lines = [f"{request[\'word\']} {number}\\n" for number in range(request["lines"])]',
+      '        sys.stdout.write("".join(lines))',
+      '        if request.get("clock"):',
+      '            print(f"clock {time.time() * 1000:.1f}")',
+      '        if request.get("json"):',
+      '            print(json.dumps({"level": "info", "event": "request done", "took_ms": 12}))',
+      '        sys.stdout.flush()',
+      '        if request.get("traceback"):',
+      '            try:',
+      '                raise ValueError("no such weights")',
+      '            except ValueError:',
+      '                traceback.print_exc()',
+      '        return {"written": len(lines)}',
+      '',
+    ].join('\n'),
+  );
+  return folder;
+}
+
 let count = 0;
 
 /** A model's name that no other test uses. */

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::{self, Changes};
 use crate::log_file::Format;
 use crate::log_stream::Following;
-use crate::{answer, log_file, log_stream, site};
+use crate::{answer, log_file, log_stream, refusals, site};
 
 #[derive(Clone)]
 pub(crate) struct Streams {
@@ -50,6 +50,7 @@ pub fn router(backend: Arc<dyn Backend>, changes: Changes, shutdown: Cancellatio
         .leptos_routes_with_context(&options, pages, context, || shell(site::files()))
         .fallback(not_found)
         .with_state(options)
+        .layer(axum::middleware::from_fn(refusals::told))
         .merge(streams)
         .route(
             "/pkg/{*name}",

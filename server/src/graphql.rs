@@ -1,5 +1,7 @@
 //! What the `truss` command asks: GraphQL at `/graphql/`.
 
+#[cfg(test)]
+mod bad_input;
 mod mutation;
 mod query;
 pub mod types;

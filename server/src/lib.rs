@@ -32,6 +32,7 @@ pub mod machine;
 pub mod picture;
 mod prometheus;
 pub mod random;
+mod refusals;
 pub mod rest;
 pub mod rollouts;
 pub mod router;

@@ -1,6 +1,8 @@
 //! The management API under `/v1`, on any host name of this server.
 
 mod audit;
+#[cfg(test)]
+mod bad_input;
 mod body;
 pub mod contract;
 mod deployments;

@@ -2,6 +2,8 @@
 //!
 //! Requests carry no API key; a signature made with one-time keys proves that their sender was given leave.
 
+#[cfg(test)]
+mod bad_input;
 mod chunked;
 mod multipart;
 mod receive;

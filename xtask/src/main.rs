@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod files;
 mod functions;
+mod fuzz;
 mod run;
 mod setup;
 mod shell;
@@ -41,7 +42,9 @@ enum Command {
     Check(check::Check),
     /// Play simulated histories of rollouts and check that no promise is broken.
     Simulate(simulate::Simulate),
-    /// Measure what has a bound: canary, idle, pages, push, step, wake, watch.
+    /// Feed every parser and door what nobody would send on purpose.
+    Fuzz(fuzz::Fuzz),
+    /// Measure what has a bound: canary, idle, logs, pages, push, step, wake, watch.
     Bench(bench::Bench),
     /// Run every check and every test there is.
     Test(test::Test),
@@ -66,6 +69,7 @@ fn run(command: Command) -> Result<()> {
         Command::Functions(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Simulate(command) => command.run(),
+        Command::Fuzz(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Test(command) => command.run(),
     }

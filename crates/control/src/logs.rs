@@ -4,6 +4,9 @@ use crate::{ControlPlane, Error};
 
 /// The longest window one question may span, in milliseconds: a week.
 const LONGEST_WINDOW: i64 = 7 * 86_400_000;
+/// Lines of one answer, and of what one who follows is sent at once, at most.
+const LINES: usize = 1000;
+const NEWS: usize = 5000;
 /// How many texts must occur at most, and how many must not.
 const TEXTS: usize = 8;
 /// The longest text, pattern or id, in characters.
@@ -18,7 +21,7 @@ impl ControlPlane {
         deployment: &DeploymentId,
         query: &LogQuery,
     ) -> Result<Vec<LogLine>, Error> {
-        self.may_read_logs(actor, model, deployment, query).await?;
+        self.may_read_logs(actor, model, deployment, query, LINES).await?;
         self.parts.runtime.logs(deployment, query).await.map_err(failed)
     }
 
@@ -31,7 +34,7 @@ impl ControlPlane {
         deployment: &DeploymentId,
         query: &LogQuery,
     ) -> Result<LogNews, Error> {
-        self.may_read_logs(actor, model, deployment, query).await?;
+        self.may_read_logs(actor, model, deployment, query, NEWS).await?;
         self.parts.runtime.follow(deployment, query).await.map_err(failed)
     }
 
@@ -41,13 +44,14 @@ impl ControlPlane {
         model: &ModelId,
         deployment: &DeploymentId,
         query: &LogQuery,
+        most: usize,
     ) -> Result<(), Error> {
         self.may(actor, Action::View)?;
         let state = self.model(actor, model).await?;
         if !state.deployments.iter().any(|found| &found.id == deployment && found.deleted_at.is_none()) {
             return Err(Error::NotFound(format!("{} has no deployment `{deployment}`", state.model.name)));
         }
-        Ok(check(query)?)
+        Ok(check(query, most)?)
     }
 }
 
@@ -58,9 +62,9 @@ fn failed(error: RuntimeError) -> Error {
     }
 }
 
-fn check(query: &LogQuery) -> Result<(), domain::Invalid> {
-    if !(1..=1000).contains(&query.limit) {
-        return Err(domain::Invalid::new("limit", format!("{} is not within 1 to 1000", query.limit)));
+fn check(query: &LogQuery, most: usize) -> Result<(), domain::Invalid> {
+    if !(1..=most).contains(&query.limit) {
+        return Err(domain::Invalid::new("limit", format!("{} is not within 1 to {most}", query.limit)));
     }
     if let (Some(start), Some(end)) = (query.start, query.end) {
         if end < start {

@@ -8,11 +8,13 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::body::{Answer, BoxError};
+use crate::body::{Answer, BoxError, LATE};
+use crate::patience::Patience;
 use crate::respond::Refusal;
 
 /// Frames of an answer that may wait for a slow client.
@@ -31,9 +33,12 @@ pub struct AppRequest {
 /// An answer's body.
 pub type AppAnswer = UnsyncBoxBody<Bytes, BoxError>;
 
-/// A request's body: frames that the connection hands over one at a time.
+/// A request's body: frames that the connection hands over one at a time. It fails when its client lets it wait too long.
 #[derive(Debug)]
-pub struct AppBody(Incoming);
+pub struct AppBody {
+    inner: Incoming,
+    patience: Patience,
+}
 
 impl Body for AppBody {
     type Data = Bytes;
@@ -43,15 +48,21 @@ impl Body for AppBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_err(Into::into)
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            ready!(self.patience.poll(cx));
+            return Poll::Ready(Some(Err(LATE.into())));
+        };
+        let length = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+        self.patience.came(length as u64);
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.inner.size_hint()
     }
 }
 
@@ -61,10 +72,12 @@ pub(crate) async fn ask(
     runtime: Option<&Handle>,
     request: Request<Incoming>,
     peer: SocketAddr,
+    body_timeout: Duration,
 ) -> Response<Answer> {
     let busy = |message| Refusal::unavailable(StatusCode::SERVICE_UNAVAILABLE, message).into_response();
     let (reply, answer) = oneshot::channel();
-    match app.try_send(AppRequest { request: request.map(AppBody), reply, peer }) {
+    let body = |inner| AppBody { inner, patience: Patience::new(body_timeout) };
+    match app.try_send(AppRequest { request: request.map(body), reply, peer }) {
         Ok(()) => {}
         Err(mpsc::error::TrySendError::Full(_)) => return busy("Slipway is busy; try again in a moment"),
         Err(mpsc::error::TrySendError::Closed(_)) => return busy("Slipway is stopping"),

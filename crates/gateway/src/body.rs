@@ -11,12 +11,17 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::GatewayConfig;
 use crate::app::AppAnswer;
 use crate::metrics::Tally;
+use crate::patience::Patience;
 use crate::pool::{Pool, Sender};
 
 /// What a body may fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a body fails with that a client sends too slowly.
+pub(crate) const LATE: &str = "the request's body did not arrive in time";
 
 /// The body of any answer.
 pub(crate) enum Answer {
@@ -138,19 +143,23 @@ pub(crate) enum Fate {
     TooLarge,
     /// The client broke off.
     Broken,
+    /// The client let it wait for too long.
+    Late,
 }
 
 /// A request's body on its way to a replica, counted against the limit.
 pub(crate) struct Upload {
     inner: Incoming,
     left: u64,
+    patience: Patience,
     fate: Rc<Cell<Fate>>,
 }
 
 impl Upload {
-    pub fn new(inner: Incoming, limit: u64) -> (Self, Rc<Cell<Fate>>) {
+    pub fn new(inner: Incoming, config: &GatewayConfig) -> (Self, Rc<Cell<Fate>>) {
         let fate = Rc::new(Cell::new(Fate::Fine));
-        (Self { inner, left: limit, fate: fate.clone() }, fate)
+        let patience = Patience::new(config.body_timeout);
+        (Self { inner, left: config.body_limit, patience, fate: fate.clone() }, fate)
     }
 }
 
@@ -162,10 +171,15 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            ready!(self.patience.poll(cx));
+            self.fate.set(Fate::Late);
+            return Poll::Ready(Some(Err(LATE.into())));
+        };
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.patience.came(length);
                 match self.left.checked_sub(length) {
                     Some(left) => {
                         self.left = left;

@@ -18,6 +18,8 @@ pub struct GatewayConfig {
     pub body_limit: u64,
     /// How long a client may take to send a request's head; an idle connection is closed after it, too.
     pub header_timeout: Duration,
+    /// How long a client may let a request's body wait, over all its pauses; each 1,024 bytes give it a second more.
+    pub body_timeout: Duration,
 }
 
 impl Default for GatewayConfig {
@@ -29,6 +31,7 @@ impl Default for GatewayConfig {
             hold_bytes: 256 << 20,
             body_limit: 100_000_000,
             header_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(60),
         }
     }
 }

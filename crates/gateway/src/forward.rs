@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::address::{Action, Address, Target};
 use crate::admission::{Deployment, Entry, Flight, Room, Verdict, View};
-use crate::body::{Answer, Fate, Relay, Upload};
+use crate::body::{Answer, Fate, LATE, Relay, Upload};
 use crate::headers::{self, COLD_START, REQUEST_ID, SERVED_BY};
 use crate::metrics::{Side, Tally};
 use crate::respond::{Refusal, json};
@@ -131,7 +131,7 @@ impl Call<'_> {
         let (mut parts, body) = request.into_parts();
         headers::to_replica(&mut parts.headers, self.from, self.id);
         parts.version = Version::HTTP_11;
-        let (upload, fate) = Upload::new(body, limit);
+        let (upload, fate) = Upload::new(body, &gateway.config);
         let mut request = Request::from_parts(parts, upload);
 
         let mut tries = 0;
@@ -343,6 +343,10 @@ impl Call<'_> {
     fn broken(&self, seat: Seat, fate: Fate) -> Refusal {
         match fate {
             Fate::TooLarge => Refusal::too_large(self.worker.gateway.config.body_limit),
+            Fate::Late => {
+                let message = format!("{LATE}; send it at once, or at 1,024 bytes a second at least");
+                Refusal::new(StatusCode::REQUEST_TIMEOUT, "client_error", message)
+            }
             Fate::Broken => {
                 let message = "the request's body broke off";
                 Refusal::new(StatusCode::BAD_REQUEST, "client_error", message)

@@ -6,6 +6,8 @@
 mod address;
 mod admission;
 mod app;
+#[cfg(test)]
+mod bad_input;
 mod body;
 mod config;
 mod forward;
@@ -14,6 +16,7 @@ mod headers;
 mod keys;
 mod listen;
 mod metrics;
+mod patience;
 mod pool;
 mod replica;
 mod respond;

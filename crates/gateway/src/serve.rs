@@ -237,6 +237,9 @@ async fn dispatch(
     let domain = worker.gateway.config.domain.as_deref();
     match address::parse(domain, host.unwrap_or_default(), uri.path()) {
         Some(address) => forward::call(&worker, request, address, uri.query(), &from).await,
-        None => app::ask(&worker.app, worker.runtime.as_ref(), request, peer).await,
+        None => {
+            let body_timeout = worker.gateway.config.body_timeout;
+            app::ask(&worker.app, worker.runtime.as_ref(), request, peer, body_timeout).await
+        }
     }
 }

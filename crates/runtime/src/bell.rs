@@ -64,7 +64,7 @@ impl Bell {
 }
 
 /// Lines of `word milliseconds`; what can't be understood is left out.
-fn parse(bytes: &[u8]) -> Vec<Told> {
+pub(crate) fn parse(bytes: &[u8]) -> Vec<Told> {
     let lines = String::from_utf8_lossy(bytes);
     let told = lines.lines().filter_map(|line| {
         let (word, millis) = line.split_once(' ')?;

@@ -1,6 +1,8 @@
 //! The only starter of things: replicas as processes of this machine.
 
 mod adopt;
+#[cfg(test)]
+mod bad_input;
 mod bell;
 mod build;
 mod cgroup;

@@ -12,7 +12,7 @@ pub(crate) const TRACEBACK: &str = "Traceback (most recent call last):";
 const LEVELS: [&str; 4] = ["levelname", "level", "severity", "lvl"];
 
 /// What the Truss server's lines have; a line with more is somebody else's.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "asctime",
     "levelname",
     "message",
@@ -21,6 +21,7 @@ const OWN: [&str; 9] = [
     "exc_info",
     "stack_info",
     "taskName",
+    "color_message",
     "name",
 ];
 

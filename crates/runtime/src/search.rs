@@ -8,8 +8,8 @@ use regex::{Regex, RegexBuilder, RegexSetBuilder};
 
 use crate::segment::Segment;
 
-/// A reader of news who is further behind than this many lines gets the newest.
-const BEHIND: u64 = 20_000;
+/// A reader of news who is further behind than this many lines, which are more than a page keeps, gets the newest.
+const BEHIND: u64 = 100_000;
 /// Bytes of messages that one piece of news has, at most.
 const NEWS_BYTES: usize = 1 << 20;
 /// Bytes that an expression may take once it is compiled.
@@ -263,10 +263,10 @@ mod tests {
         assert_eq!(nothing, LogNews { read_to: 25, ..LogNews::default() });
         // What is not asked for has been looked at all the same.
         assert_eq!(ask(0, Some("other")), LogNews { read_to: 25, ..LogNews::default() });
-        write(30_000);
-        let behind = ask(100, None);
-        assert_eq!((moments(&behind), behind.read_to), ((29_991, 30_000, 10), 30_000));
-        assert_eq!(behind.left_out, 29_900 - 10);
+        write(110_000);
+        let behind = ask(5_000, None);
+        assert_eq!((moments(&behind), behind.read_to), ((109_991, 110_000, 10), 110_000));
+        assert_eq!(behind.left_out, 105_000 - 10);
     }
 
     #[test]

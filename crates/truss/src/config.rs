@@ -19,6 +19,8 @@ pub use settings::{
 /// Why a configuration could not be read at all. What it says may still be wrong: see [`crate::validate()`].
 #[derive(Debug, Error)]
 pub enum ConfigError {
+    #[error("`{field}` is nested more than {DEEPEST} levels deep; make it flatter")]
+    TooDeep { field: String },
     #[error(
         "the Truss configuration must be a mapping of keys to values, and this is {found}; write `key: value` lines"
     )]
@@ -56,6 +58,9 @@ impl Config {
             Value::Null => Map::new(),
             other => return Err(ConfigError::NotAMapping { found: read::kind(other) }),
         };
+        if let Some((field, _)) = given.iter().find(|(_, value)| depth(value) > DEEPEST) {
+            return Err(ConfigError::TooDeep { field: field.clone() });
+        }
         let full = defaults::fill(given);
         let settings = Settings::read(&full)?;
         Ok(Self { full, settings })
@@ -100,6 +105,18 @@ impl Deref for Config {
     fn deref(&self) -> &Settings {
         &self.settings
     }
+}
+
+/// How deep a setting may be nested: readers of YAML and JSON have a limit, and what is read here must be read again.
+const DEEPEST: usize = 64;
+
+fn depth(value: &Value) -> usize {
+    let inner = match value {
+        Value::Array(items) => items.iter().map(depth).max(),
+        Value::Object(fields) => fields.values().map(depth).max(),
+        _ => return 0,
+    };
+    1 + inner.unwrap_or(0)
 }
 
 /// The values `python_version` may have.

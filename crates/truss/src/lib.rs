@@ -13,6 +13,8 @@
 //! | lay out a folder that a process can be started in | [`lay_out`] |
 
 pub mod archive;
+#[cfg(test)]
+mod bad_input;
 pub mod config;
 pub mod hash;
 pub mod ignore;

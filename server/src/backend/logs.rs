@@ -13,7 +13,7 @@ use crate::log_file::{self, Format};
 const FIRST_LINES: usize = 200;
 const MORE_LINES: usize = 500;
 /// Lines in one piece of news.
-const NEWS_LINES: usize = 1000;
+const NEWS_LINES: usize = 5000;
 
 impl Dashboard {
     pub(super) async fn read_logs(

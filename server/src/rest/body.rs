@@ -1,10 +1,13 @@
 //! What clients send, read strictly: a refusal names the field.
 
+use std::error::Error;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::response::Response;
 use domain::Invalid;
 use http::StatusCode;
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
 use super::error;
@@ -39,14 +42,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for FilesJson<T> {
 }
 
 async fn receive<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Response> {
-    let body = axum::body::to_bytes(request.into_body(), limit).await.map_err(|_| {
-        let message = format!("the body broke off, or has more than {limit} bytes");
-        answer::error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message)
+    let body = axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
+        if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
+            let message = format!("the body has more than {limit} bytes");
+            return answer::error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message);
+        }
+        let message = format!("the body could not be received: {error}");
+        answer::error(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", &message)
     })?;
     read(&body).map_err(|invalid| error::invalid(&invalid))
 }
 
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Invalid> {
+pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Invalid> {
     let text: &[u8] = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
     // A list would be read as the fields in their order, which nobody means; a refused text would be repeated, and it
     // may be a secret's value.
@@ -56,7 +63,7 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Invalid> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." || path == "?" { "body".to_owned() } else { path };
+        let field = if ["", ".", "?"].contains(&path.as_str()) { "body".to_owned() } else { path };
         Invalid::new(field, error.into_inner().to_string())
     })?;
     reader.end().map_err(|error| Invalid::new("body", error.to_string()))?;

@@ -413,7 +413,6 @@ const LEAVE_A_ROW: [&str; 30] = [
     "remove_person",
     "change_password",
     "reset_password",
-    "set_backpressure",
 ];
 const LEAVE_A_ROW_OF_KEYS: [&str; 3] = ["create_key", "revoke_key", "ensure_admin_key"];
 
@@ -468,7 +467,6 @@ const READ: [&str; 39] = [
     "secrets",
     "unreadable_secrets",
     "session",
-    "follow_logs",
     "people",
     "link",
     "measured",

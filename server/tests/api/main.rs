@@ -8,6 +8,7 @@ mod audit;
 mod controls;
 mod dashboard;
 mod doors;
+mod hostile;
 mod life;
 mod logs;
 mod management;

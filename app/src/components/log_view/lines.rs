@@ -216,24 +216,33 @@ impl Of {
 fn stay_measured(pane: Pane, choices: Choices) {
     Effect::new(move |before: Option<()>| {
         let wrap = choices.wrap.get();
-        if before.is_none() {
-            pane.measure(wrap);
+        if before.is_none() && pane.measure(wrap) {
             pane.go_to_end();
         } else {
-            // The class that wraps is set first.
-            request_animation_frame(move || {
-                if pane.shown.try_get_untracked().is_some() {
-                    pane.measure(wrap);
-                }
-            });
+            measure_soon(pane, wrap, before.is_none());
         }
     });
     let resized = window_event_listener(leptos::ev::resize, move |_| {
-        if pane.shown.try_get_untracked().is_some() {
+        if pane.lives() {
             pane.measure(choices.wrap.get_untracked());
         }
     });
     on_cleanup(move || resized.remove());
+}
+
+/// Measures before the next frame is painted: by then what has just been made is in the page, and has its classes. What
+/// is not shown has no size, and is tried again.
+fn measure_soon(pane: Pane, wrap: bool, is_first: bool) {
+    request_animation_frame(move || {
+        if !pane.lives() {
+            return;
+        }
+        if !pane.measure(wrap) {
+            measure_soon(pane, wrap, is_first);
+        } else if is_first {
+            pane.go_to_end();
+        }
+    });
 }
 
 /// Follows while *Tail* is on and the page is looked at: a browser has few connections to one server, and pages in the

@@ -56,15 +56,14 @@ impl Pane {
         }
     }
 
-    /// Learns how large a sign is and how many fit; then draws.
-    pub fn measure(self, wrap: bool) {
-        let (Some(cell), Some(ruler)) = (self.cell.get_untracked(), self.ruler.get_untracked()) else {
-            return;
-        };
+    /// Learns how large a sign is and how many fit; then draws. False if nothing has a size yet.
+    pub fn measure(self, wrap: bool) -> bool {
+        let nodes = (self.cell.try_get_untracked().flatten(), self.ruler.try_get_untracked().flatten());
+        let (Some(cell), Some(ruler)) = nodes else { return false };
         let sign = f64::from(ruler.offset_width()) / RULER.0 as f64;
         let row = f64::from(ruler.offset_height()) / RULER.1 as f64;
         if sign <= 0.0 || row <= 0.0 {
-            return;
+            return false;
         }
         let at_end = self.is_at_end();
         self.row.set_value(Some(row));
@@ -73,6 +72,12 @@ impl Pane {
             sheet.wrap(wrap.then_some(columns));
         });
         self.draw(if at_end { Go::End } else { Go::Nowhere });
+        true
+    }
+
+    /// Whether the page that this belongs to is still there.
+    pub fn lives(self) -> bool {
+        self.shown.try_get_untracked().is_some()
     }
 
     /// Adds newer lines; stays at the end if the reader is there.

@@ -12,6 +12,7 @@ mod holding;
 mod passing;
 mod routing;
 mod sides;
+mod slow;
 mod stage;
 mod tls;
 mod websocket;

@@ -1,0 +1,63 @@
+//! How much memory something needs at once.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// The system's allocator, which counts for each thread. Tests that ask for [`peak`] install it:
+/// `#[global_allocator] static ALLOCATOR: mangle::Counting = mangle::Counting;`
+pub struct Counting;
+
+thread_local! {
+    static NOW: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+/// Runs something and says how many more bytes than before it held at once, on this thread. Without [`Counting`], 0.
+pub fn peak<R>(act: impl FnOnce() -> R) -> (R, usize) {
+    let before = NOW.get();
+    PEAK.set(before);
+    let result = act();
+    (result, usize::try_from(PEAK.get() - before).unwrap_or(0))
+}
+
+fn count(bytes: isize) {
+    // A thread that ends has no counters any more; nobody asks it.
+    let _ = NOW.try_with(|now| {
+        now.set(now.get() + bytes);
+        PEAK.with(|peak| peak.set(peak.get().max(now.get())));
+    });
+}
+
+// SAFETY: every call is passed on to the system's allocator as it is; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
+
+    #[test]
+    fn what_is_held_at_once_counts_and_what_was_freed_does_not() {
+        let (_, used) = peak(|| {
+            for _ in 0..10 {
+                drop(std::hint::black_box(vec![0u8; 100_000]));
+            }
+            std::hint::black_box(vec![0u8; 50_000])
+        });
+        assert!((100_000..120_000).contains(&used), "{used}");
+    }
+}

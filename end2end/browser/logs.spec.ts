@@ -1,0 +1,187 @@
+import { readFile } from 'node:fs/promises';
+import type { Page } from '@playwright/test';
+import type { Slipway } from '../support/slipway.ts';
+import { printing, unique } from '../support/truss.ts';
+import { expect, open, signIn, test } from '../support/test.ts';
+
+/** Rows that may be in the page, however many lines there are. */
+const DRAWN = 300;
+
+test.describe('the log of a deployment', () => {
+  // One story: later tests count on the lines of earlier ones.
+  test.describe.configure({ mode: 'serial' });
+
+  let model: string;
+  let deployment: string;
+  let address: string;
+
+  test.beforeAll(async ({ slipway, truss }) => {
+    ({ model, deployment } = await truss.push(await printing(), '--model-name', unique('logs')));
+    await slipway.reaches(model, deployment, 'ACTIVE');
+    address = `/models/${model}/deployments/${deployment}`;
+  });
+
+  /** Lets the model's process write lines `word 0`, `word 1`, … */
+  async function write(slipway: Slipway, word: string, lines: number, extra: object = {}): Promise<void> {
+    const answer = await slipway.predict(`/model/${model}/deployment/${deployment}/predict`, { word, lines, ...extra });
+    expect(answer.status).toBe(200);
+  }
+
+  const log = (page: Page) => page.getByRole('log', { name: 'Log lines' });
+  const line = (page: Page, text: string) => log(page).locator('.line:not(.ruler)').filter({ hasText: text });
+  const drawn = (page: Page) => log(page).locator('.line:not(.ruler)').count();
+  const isAtEnd = (page: Page) =>
+    expect.poll(() => log(page).evaluate((view) => view.scrollHeight - view.scrollTop - view.clientHeight)).toBeLessThan(60);
+
+  test('a line appears while one looks, and one may stop that', async ({ page, slipway }) => {
+    await signIn(page, slipway);
+    await open(page, address);
+    await expect(line(page, 'the build is done')).toHaveCount(1);
+    await write(slipway, 'hello', 1);
+    await expect(line(page, 'hello 0')).toBeVisible();
+
+    await page.getByLabel('Tail').uncheck();
+    await write(slipway, 'unheard', 1);
+    await page.getByLabel('Tail').check();
+    await expect(line(page, 'unheard 0')).toHaveCount(1);
+    await write(slipway, 'again', 1);
+    await expect(line(page, 'again 0')).toBeVisible();
+    for (const text of ['hello 0', 'unheard 0', 'again 0']) await expect(line(page, text)).toHaveCount(1);
+  });
+
+  test('a traceback is one line and an error, and JSON is told in words', async ({ page, slipway }) => {
+    await signIn(page, slipway);
+    await open(page, address);
+    await write(slipway, 'x', 0, { traceback: true, json: true });
+    const trace = line(page, 'Traceback (most recent call last):');
+    await expect(trace).toContainText('ValueError: no such weights');
+    await expect(trace).toHaveAttribute('data-level', 'error');
+    await expect(line(page, 'request done')).toContainText('took_ms=12');
+  });
+
+  test('what is searched for stays in the address and lets new lines through', async ({ page, slipway }) => {
+    await signIn(page, slipway);
+    await open(page, address);
+    const form = page.getByRole('search', { name: 'Filter the log' });
+    await form.getByLabel('Search').fill('needle -other');
+    await form.getByRole('button', { name: 'Filter' }).click();
+    await expect(page).toHaveURL(/search=needle/);
+    await expect(page.getByText('No line matches. New ones that do appear here.')).toBeVisible();
+    await write(slipway, 'Needle other', 1);
+    await write(slipway, 'a Needle', 1);
+    await expect(line(page, 'a Needle 0')).toBeVisible();
+    await expect(line(page, 'Needle other')).toHaveCount(0);
+
+    await form.getByLabel('Level').selectOption('Errors');
+    await expect(page).toHaveURL(/level=ERROR/);
+    await form.getByLabel('Search').fill('/weights$/');
+    await form.getByRole('button', { name: 'Filter' }).click();
+    await expect(line(page, 'no such weights')).toHaveCount(1);
+    await expect(line(page, 'the build is done')).toHaveCount(0);
+
+    await form.getByLabel('Search').fill('/(/');
+    await form.getByRole('button', { name: 'Filter' }).click();
+    await expect(page.getByText('is no regular expression')).toBeVisible();
+    await form.getByRole('link', { name: 'Show all lines' }).click();
+    await expect(page).not.toHaveURL(/search=/);
+    await expect(line(page, 'a Needle 0')).toHaveCount(1);
+
+    await line(page, 'a Needle 0').getByRole('link').click();
+    await expect(page).toHaveURL(/search=replica%3A/);
+    await expect(line(page, 'a Needle 0')).toHaveCount(1);
+    await expect(line(page, 'the build is done')).toHaveCount(0);
+  });
+
+  test('a break of the connection loses no line and doubles none', async ({ page, slipway, context }) => {
+    await signIn(page, slipway);
+    await open(page, address);
+    await write(slipway, 'before the break', 1);
+    await expect(line(page, 'before the break 0')).toBeVisible();
+    await context.setOffline(true);
+    await page.getByLabel('Tail').uncheck();
+    await page.getByLabel('Tail').check();
+    await expect(page.getByText('The connection is lost; new lines follow')).toBeVisible();
+    await write(slipway, 'meanwhile', 3);
+    await context.setOffline(false);
+    await expect(line(page, 'meanwhile 2')).toBeVisible();
+    await expect(page.getByText('The connection is lost; new lines follow')).toHaveCount(0);
+    for (const number of [0, 1, 2]) await expect(line(page, `meanwhile ${number}`)).toHaveCount(1);
+  });
+
+  test('a hundred thousand lines scroll, with few of them in the page', async ({ page, slipway }) => {
+    test.setTimeout(240_000);
+    await signIn(page, slipway);
+    await open(page, address);
+    await write(slipway, 'many', 100_000);
+    await expect(line(page, 'many 99999')).toBeVisible({ timeout: 90_000 });
+    await expect(page.getByText(/^the newest 100000 lines|^1000\d\d lines/)).toBeVisible();
+    await isAtEnd(page);
+    expect(await drawn(page)).toBeLessThan(DRAWN);
+
+    // Further up, what one looks at stays, and a button says what came.
+    await log(page).focus();
+    for (let press = 0; press < 5; press += 1) await page.keyboard.press('PageUp');
+    await expect(line(page, 'many 99999')).not.toBeInViewport();
+    const top = await log(page).evaluate((view) => view.scrollTop);
+    await write(slipway, 'later', 12);
+    // The server of the model writes a line of its own for each request.
+    const button = page.getByRole('button', { name: '13 new lines' });
+    await expect(button).toBeVisible();
+    expect(await log(page).evaluate((view) => view.scrollTop)).toBe(top);
+    expect(await drawn(page)).toBeLessThan(DRAWN);
+    await button.click();
+    await expect(line(page, 'later 11')).toBeInViewport();
+
+    // To the middle, to the beginning and back, drawn wherever one is.
+    await log(page).evaluate((view) => (view.scrollTop = view.scrollHeight / 2));
+    await expect(line(page, 'many ').first()).toBeAttached();
+    expect(await drawn(page)).toBeLessThan(DRAWN);
+    await page.keyboard.press('End');
+    await expect(line(page, 'later 11')).toBeInViewport();
+  });
+
+  test('older lines come when one scrolls up to them', async ({ page, slipway }) => {
+    await signIn(page, slipway);
+    await open(page, address);
+    await expect(line(page, 'later 11')).toBeInViewport();
+    await expect(page.getByText('the newest 200 lines; scroll up for older ones')).toBeVisible();
+    const read = await slipway.rest('GET', `/api/ui/logs?model_id=${model}&deployment_id=${deployment}`);
+    const oldest = read.body.lines[0].message as string;
+    await log(page).evaluate((view) => (view.scrollTop = 0));
+    await expect(page.getByText('the newest 700 lines; scroll up for older ones')).toBeVisible();
+    // What one looked at is where it was: not the oldest line is in view, but the one that was the oldest before.
+    await expect(line(page, oldest)).toBeInViewport();
+    expect(await drawn(page)).toBeLessThan(DRAWN);
+  });
+
+  test('the whole log is a file', async ({ page, slipway }) => {
+    await signIn(page, slipway);
+    await open(page, address);
+    const download = page.waitForEvent('download');
+    await page.getByRole('link', { name: 'Download' }).click();
+    const file = await download;
+    expect(file.suggestedFilename()).toMatch(/^logs-.*-deployment-1-\d{4}-\d\d-\d\dT\d{6}Z\.log$/);
+    const text = await readFile(await file.path(), 'utf8');
+    expect(text.match(/ many \d+$/gm)).toHaveLength(100_000);
+    expect(text).toContain('the build is done');
+  });
+
+  test.describe('without JavaScript', () => {
+    test.use({ javaScriptEnabled: false });
+
+    test('the last lines are a plain list, and can be filtered', async ({ page, slipway }) => {
+      await page.goto('/sign-in');
+      await page.getByLabel('API key').fill(slipway.key);
+      await page.getByRole('button', { name: 'Sign in' }).click();
+      await page.goto(address);
+      await expect(line(page, 'later 11')).toHaveCount(1);
+      await expect(log(page).locator('.line:not(.ruler)')).toHaveCount(200);
+      const form = page.getByRole('search', { name: 'Filter the log' });
+      await form.getByLabel('Search').fill('hello');
+      await form.getByRole('button', { name: 'Filter' }).click();
+      await expect(page).toHaveURL(/search=hello/);
+      await expect(line(page, 'hello 0')).toHaveCount(1);
+      await expect(line(page, 'later')).toHaveCount(0);
+    });
+  });
+});
