@@ -56,8 +56,8 @@ def main(program):
             *("--checks", ",".join(CHECKS)),
             *("--phases", "examples,coverage,fuzzing"),
             *("--max-examples", "12"),
-            *("--seed", "1"),
             *("--workers", "1"),
+            # The same questions each time.
             "--generation-deterministic",
             "--no-shrink",
             "--continue-on-failure",

@@ -177,7 +177,7 @@ impl Route {
             statuses.push(400);
         }
         if self.body.is_some() {
-            statuses.extend([400, 413]);
+            statuses.extend([400, 408, 413]);
         }
         if self.method != "get" {
             statuses.push(409);

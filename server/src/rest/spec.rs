@@ -97,6 +97,7 @@ fn failures() -> Value {
         (403, "The key's role does not permit it."),
         (404, "There is no such thing."),
         (409, "Somebody changed the same thing at the same moment; read it and try again."),
+        (408, "The body came too slowly."),
         (413, "The body is too large."),
         (429, "Too many requests by one key; try again later."),
         (503, "Not ready yet; ask again."),
