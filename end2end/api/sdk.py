@@ -308,6 +308,10 @@ class Tests:
         assert [(team.id, team.default) for team in teams] == [("default", True)]
         assert self.api.get_teams_team_id(team_id="default").name == "default"
         assert self.api.get_organizations_me().org_id and self.api.get_users_me().name
+        # Nobody has signed in yet: an admin's key is all there is.
+        assert self.api.get_users(params=m.GetUsersParams.model_validate({"limit": 1})).items == []
+        mine = self.api.get_api_keys(params=m.GetApiKeysParams.model_validate({"created_by_me": True})).keys
+        assert mine == []
         types = self.api.get_instance_types().instance_types
         assert types and types[0].millicpu_limit >= 1000 and types[0].memory_limit_mib > 100
         prices = self.api.get_instance_type_prices().instance_types

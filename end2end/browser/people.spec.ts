@@ -20,6 +20,8 @@ async function accessible(page: Page): Promise<void> {
 }
 
 test('a team comes, works within its roles, and leaves', async ({ page, browser, slipway }) => {
+  // Two browsers and twelve pages.
+  test.slow();
   // The first link makes the first admin.
   await open(page, login(slipway));
   await expect(page.getByRole('heading', { name: 'Welcome to Slipway' })).toBeVisible();
@@ -37,7 +39,7 @@ test('a team comes, works within its roles, and leaves', async ({ page, browser,
   await page.getByLabel('E-mail address').fill('ben@example.org');
   await page.getByLabel('Role').last().selectOption('viewer');
   await page.getByRole('button', { name: 'Make an invitation' }).click();
-  const shown = page.getByRole('region', { name: 'invitation' });
+  const shown = page.getByRole('region', { name: 'invitation', exact: true });
   await expect(shown).toContainText('token=');
   const invitation = new URL((await shown.innerText()).trim());
   await expect(row(page, 'ben@example.org')).toBeVisible();
@@ -58,10 +60,10 @@ test('a team comes, works within its roles, and leaves', async ({ page, browser,
 
   // A key of his own may what he may, at once also what he may newly.
   await open(ben, '/settings/keys');
-  await ben.getByLabel('Name').fill('laptop');
-  await ben.getByLabel('May').selectOption('personal');
+  await ben.getByLabel('Name', { exact: true }).fill('laptop');
+  await ben.getByLabel('May', { exact: true }).selectOption('personal');
   await ben.getByRole('button', { name: 'Make a key' }).click();
-  const key = (await ben.getByRole('region', { name: 'API key' }).innerText()).trim();
+  const key = (await ben.getByRole('region', { name: 'API key', exact: true }).innerText()).trim();
   await expect(row(ben, 'laptop')).toContainText('look at everything');
   const secret = async () =>
     (

@@ -8,7 +8,7 @@ test.describe('the reference of the management API', () => {
     await expect(page).toHaveURL(/\/reference$/);
     await expect(page.getByRole('heading', { level: 1, name: 'API reference' })).toBeVisible();
     const route = page.locator('#get_models_model_id_deployments_deployment_id_startups');
-    await expect(route.getByRole('heading')).toHaveText('GET /v1/models/{model_id}/deployments/{deployment_id}/startups');
+    await expect(route.getByRole('heading', { level: 3 })).toHaveText('GET /v1/models/{model_id}/deployments/{deployment_id}/startups');
     await expect(route).toContainText('start_epoch_millis');
     await expect(route).toContainText('1 to 100');
     await route.getByRole('link', { name: 'StartupAttempts' }).click();

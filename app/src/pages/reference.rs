@@ -41,7 +41,7 @@ fn Body(page: view::ReferencePage) -> impl IntoView {
             </a>
         </PageHeader>
         <div class="reference">
-            <p>{page.about}</p>
+            <p>{prose(&page.about)}</p>
             <nav aria-label="Groups of routes">
                 <ul class="contents">
                     {contents}
@@ -66,7 +66,7 @@ fn group(group: ReferenceGroup) -> AnyView {
     view! {
         <section aria-labelledby=anchor>
             <h2 id=group.anchor>{group.name}</h2>
-            <p>{group.about}</p>
+            <p>{prose(&group.about)}</p>
             {routes}
         </section>
     }
@@ -74,7 +74,7 @@ fn group(group: ReferenceGroup) -> AnyView {
 }
 
 fn route(route: ReferenceRoute) -> AnyView {
-    let says = (!route.says.is_empty()).then(|| view! { <p>{route.says}</p> });
+    let says = (!route.says.is_empty()).then(|| view! { <p>{prose(&route.says)}</p> });
     let parameters = (!route.parameters.is_empty()).then(|| fields("Parameters", route.parameters));
     let body = route.body.map(|of| view! { <p>"Body: " {kind(of)}</p> });
     let answer = route.answer.map(|of| view! { <p>"Answer: " {kind(of)}</p> });
@@ -111,7 +111,7 @@ fn route(route: ReferenceRoute) -> AnyView {
 }
 
 fn shape(shape: ReferenceShape) -> AnyView {
-    let says = (!shape.says.is_empty()).then(|| view! { <p>{shape.says}</p> });
+    let says = (!shape.says.is_empty()).then(|| view! { <p>{prose(&shape.says)}</p> });
     let words = (!shape.words.is_empty()).then(|| {
         let words = shape.words.into_iter().map(|word| view! { <li><code>{word}</code></li> }).collect_view();
         view! { <ul class="words">{words}</ul> }
@@ -146,7 +146,7 @@ fn fields(label: &'static str, fields: Vec<ReferenceField>) -> AnyView {
                     {required}
                 </dt>
                 <dd>
-                    {field.says}
+                    {prose(&field.says)}
                     " "
                     {limits}
                 </dd>
@@ -158,6 +158,18 @@ fn fields(label: &'static str, fields: Vec<ReferenceField>) -> AnyView {
         <dl>{rows}</dl>
     }
     .erased()
+}
+
+/// A text with what stands between backticks as code.
+fn prose(text: &str) -> AnyView {
+    let parts = text.split('`').enumerate().map(|(place, part)| {
+        let part = part.to_owned();
+        match place % 2 {
+            0 => view! { <span>{part}</span> }.erased(),
+            _ => view! { <code>{part}</code> }.erased(),
+        }
+    });
+    parts.collect_view().erased()
 }
 
 fn kind(kind: ReferenceKind) -> AnyView {
