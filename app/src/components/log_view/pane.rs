@@ -140,7 +140,10 @@ impl Pane {
     /// Puts the lines in view into the page. Sizes are set on the elements at once, so that the view can be moved before
     /// anything is painted.
     fn draw(self, go: Go) {
-        self.count.set(self.sheet.with_value(Sheet::len));
+        let count = self.sheet.with_value(Sheet::len);
+        if self.count.get_untracked() != count {
+            self.count.set(count);
+        }
         let Some(row) = self.row.get_value() else { return };
         let nodes = (self.log.get_untracked(), self.whole.get_untracked(), self.drawn.get_untracked());
         let (Some(log), Some(whole), Some(drawn)) = nodes else { return };
