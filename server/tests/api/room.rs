@@ -159,6 +159,15 @@ async fn sizes_are_chosen_shown_and_charged() {
         sum += minutes * price;
     }
     assert!((total["subtotal"].as_f64().unwrap() - sum).abs() < 1e-9, "{total}");
+
+    // The dashboard tells the same, in its column and in its file.
+    let page = world.get("/api/ui/usage?days=1").await.ok();
+    let costs: f64 = page["rows"].as_array().unwrap().iter().map(|row| row["cost"].as_f64().unwrap()).sum();
+    assert!((costs - sum).abs() < 1e-9, "{page}");
+    let text = world.get("/usage?days=1").await.text();
+    assert!(text.contains("Cost"), "{text}");
+    let file = world.get("/api/ui/usage.csv?days=1").await.text();
+    assert!(file.lines().next().unwrap().contains("cost") && file.contains("0.25"), "{file}");
     world.stop().await;
 }
 
