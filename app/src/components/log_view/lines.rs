@@ -115,7 +115,10 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
                 type="button"
                 class="small new-lines"
                 hidden=move || pane.unseen.get() == 0
-                on:click=move |_| pane.go_to_end()
+                on:click=move |_| {
+                    pane.go_to_end();
+                    pane.focus();
+                }
             >
                 {new_lines}
             </button>

@@ -129,6 +129,13 @@ impl Pane {
         self.draw(Go::End);
     }
 
+    /// Lets the keys move the log, as after the button that had them is gone.
+    pub fn focus(self) {
+        if let Some(log) = self.log.get_untracked() {
+            let _ = log.focus();
+        }
+    }
+
     /// The reader moved.
     pub fn scrolled(self) {
         if self.is_at_end() {
