@@ -53,9 +53,11 @@ export class Truss {
     return spawn(TRUSS, args, { env: this.environment, stdio: ['ignore', 'pipe', 'pipe'] });
   }
 
-  /** Runs `truss …` to its end. */
+  /** Runs `truss …` to its end; what it prints comes without colours and weights. */
   async run(...args: string[]): Promise<Ran> {
-    const env = this.environment;
+    // A test runner asks for colours, whatever the output is; the client prints them then.
+    const { FORCE_COLOR: _, ...rest } = this.environment;
+    const env = { ...rest, NO_COLOR: '1', TERM: 'dumb' };
     return new Promise((resolve) => {
       execFile(TRUSS, args, { env, timeout: 110_000 }, (error, stdout, stderr) => {
         const code = error ? (typeof error.code === 'number' ? error.code : 1) : 0;
