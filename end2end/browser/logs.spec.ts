@@ -150,6 +150,7 @@ test.describe('the log of a deployment', () => {
   test('older lines come when one scrolls up to them', async ({ page, slipway }) => {
     await signIn(page, slipway);
     await open(page, address);
+    await log(page).scrollIntoViewIfNeeded();
     await expect(line(page, 'later 11')).toBeInViewport();
     await expect(page.getByText('the newest 200 lines; scroll up for older ones')).toBeVisible();
     const read = await slipway.rest('GET', `/api/ui/logs?model_id=${model}&deployment_id=${deployment}`);
