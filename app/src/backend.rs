@@ -1,22 +1,25 @@
 //! What the dashboard asks of the server it runs in. The server implements this over its use cases
 //! and puts an `Arc<dyn Backend>` into the context of every page and server function.
 
+mod team;
+
 use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    AutoscalingPatch, DeploymentId, Email, EnvironmentName, InvitationId, ModelId, PersonId, PromotionPatch,
-    ReplicaId, Role, SecretName, SecretValue, Signal, Timestamp,
+    AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal, Timestamp,
 };
 use http::request::Parts;
 
 use crate::error::AppError;
 use crate::view::{
-    ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, KeysPage, LinkPurpose, LivePage,
-    LogCursor, LogFilter, LogPage, LogPiece, MetricsPage, ModelPage, ModelsPage, PeoplePage, ReferencePage,
-    ReplicasNow, ScalingPage, SecretsPage, SessionInfo, ShownOnce, SignIn, TryAnswer, UsagePage,
+    ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogFilter,
+    LogPage, LogPiece, MetricsPage, ModelPage, ModelsPage, ReferencePage, ReplicasNow, ScalingPage,
+    SessionInfo, SignIn, TryAnswer, UsagePage,
 };
+
+pub use team::Team;
 
 /// Who asks, as the server knows it. The dashboard only carries it from [`Backend::open`] to the
 /// other calls.
@@ -79,7 +82,7 @@ pub enum Way {
 
 /// One method for each server function.
 #[async_trait]
-pub trait Backend: Send + Sync + 'static {
+pub trait Backend: Team + Send + Sync + 'static {
     /// Finds out who asks, from the cookie or the `Authorization` header.
     ///
     /// Fails with [`AppError::Unauthorized`] if nobody does.
@@ -90,62 +93,6 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Ends the session; answers the value of `Set-Cookie` that forgets it.
     async fn sign_out(&self, request: &Parts) -> Result<String, AppError>;
-
-    /// What a one-time link is for.
-    async fn link(&self, token: &str) -> Result<LinkPurpose, AppError>;
-
-    /// Makes whom a link is for; answers the value of `Set-Cookie`.
-    async fn join(&self, token: &str, email: &str, name: &str, password: &str) -> Result<String, AppError>;
-
-    /// Gives whom a sign-in link is for another password; answers the value of `Set-Cookie`.
-    async fn reset_password(&self, token: &str, password: &str) -> Result<String, AppError>;
-
-    // People, keys and secrets.
-
-    async fn people_page(&self, session: &Session) -> Result<PeoplePage, AppError>;
-
-    async fn invite(&self, session: &Session, email: &Email, role: Role) -> Result<ShownOnce, AppError>;
-
-    async fn revoke_invitation(&self, session: &Session, id: &InvitationId) -> Result<Done, AppError>;
-
-    async fn change_role(&self, session: &Session, id: &PersonId, role: Role) -> Result<Done, AppError>;
-
-    /// `confirm` must be the person's e-mail address.
-    async fn remove_person(&self, session: &Session, id: &PersonId, confirm: &str) -> Result<Done, AppError>;
-
-    async fn change_password(
-        &self,
-        session: &Session,
-        request: &Parts,
-        current: &str,
-        new: &str,
-    ) -> Result<Done, AppError>;
-
-    async fn sign_out_elsewhere(&self, session: &Session, request: &Parts) -> Result<Done, AppError>;
-
-    async fn keys_page(&self, session: &Session) -> Result<KeysPage, AppError>;
-
-    /// A key of one's own, or of the workspace with a role.
-    async fn create_key(
-        &self,
-        session: &Session,
-        name: &str,
-        role: Option<Role>,
-        models: Option<Vec<String>>,
-    ) -> Result<ShownOnce, AppError>;
-
-    async fn revoke_key(&self, session: &Session, prefix: &str) -> Result<Done, AppError>;
-
-    async fn secrets_page(&self, session: &Session) -> Result<SecretsPage, AppError>;
-
-    async fn set_secret(
-        &self,
-        session: &Session,
-        name: SecretName,
-        value: SecretValue,
-    ) -> Result<Done, AppError>;
-
-    async fn delete_secret(&self, session: &Session, name: SecretName) -> Result<Done, AppError>;
 
     // What pages show.
 

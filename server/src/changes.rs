@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use domain::{Change, ChangeKind};
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use http::HeaderValue;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -43,10 +43,9 @@ impl Changes {
         let _ = self.sender.send(change);
     }
 
-    /// Answers with the stream, for one browser.
-    pub fn stream(&self) -> Response {
-        let stream = nudges(self.sender.subscribe(), self.shutdown.clone());
-        answer(stream)
+    /// Answers with the stream, for one browser, until `end`.
+    pub fn stream(&self, end: impl Future<Output = ()> + Send + 'static) -> Response {
+        answer(nudges(self.sender.subscribe(), self.shutdown.clone()).take_until(Box::pin(end)))
     }
 }
 
@@ -110,7 +109,6 @@ async fn bundle(receiver: &mut broadcast::Receiver<Change>) -> Option<Vec<Change
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::StreamExt;
 
     fn change(id: &str, generation: u64) -> Change {
         Change { kind: ChangeKind::Model, id: id.into(), generation }

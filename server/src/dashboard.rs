@@ -1,6 +1,7 @@
 //! The dashboard: its pages, their functions, their files, and the streams that keep them live.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use app::backend::{Backend, LogFile, LogPart};
 use app::error::AppError;
@@ -22,6 +23,9 @@ use crate::changes::{self, Changes};
 use crate::log_file::Format;
 use crate::log_stream::Following;
 use crate::{answer, log_file, log_stream, refusals, site};
+
+/// How often it is seen to that whoever has a stream may still look.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(crate) struct Streams {
@@ -61,10 +65,18 @@ pub fn router(backend: Arc<dyn Backend>, changes: Changes, shutdown: Cancellatio
 /// Nudges for whoever is signed in.
 async fn events(State(streams): State<Streams>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    match streams.backend.open(&parts).await {
-        Ok(_) => streams.changes.stream(),
-        Err(_) => unauthorized(),
+    if streams.backend.open(&parts).await.is_err() {
+        return unauthorized();
     }
+    let backend = streams.backend.clone();
+    streams.changes.stream(async move {
+        loop {
+            tokio::time::sleep(ASK_AGAIN).await;
+            if backend.open(&parts).await.is_err() {
+                return;
+            }
+        }
+    })
 }
 
 #[derive(Deserialize)]

@@ -13,12 +13,10 @@ use http::HeaderMap;
 use http::request::Parts;
 use tokio::time::Instant;
 
-use crate::dashboard::Streams;
+use crate::dashboard::{ASK_AGAIN, Streams};
 
 /// The least time between two events, so that a storm of lines is a few large events and not many small ones.
 const PACE: Duration = Duration::from_millis(50);
-/// How often it is seen to that who follows may still do so.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What somebody follows.
 pub struct Following {

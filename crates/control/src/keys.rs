@@ -44,6 +44,7 @@ pub struct KeyRing {
     people: RwLock<Arc<HashMap<PersonId, Person>>>,
     used: Mutex<HashMap<String, Timestamp>>,
     seen: Mutex<HashMap<PersonId, Timestamp>>,
+    reading: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
 }
 
@@ -143,7 +144,10 @@ impl ControlPlane {
         self.ring.clone()
     }
 
+    /// Reads keys and people anew. One reading at a time: of two, the older must not be what stays in memory, or a key that
+    /// was revoked in between would go on working.
     pub(crate) async fn reload_keys(&self) -> Result<(), Error> {
+        let _turn = self.ring.reading.lock().await;
         let mut tx = self.parts.store.read().await?;
         let (rows, people) = (tx.keys().await?, tx.people().await?);
         self.ring.replace(rows, people);
@@ -349,7 +353,8 @@ impl ControlPlane {
         if used.is_empty() && seen.is_empty() {
             return Ok(());
         }
-        let mut tx = self.parts.store.begin().await?;
+        // Nobody changes a person between reading and writing: what is written is all of them, their role too.
+        let mut tx = self.hold_people(self.now()).await?;
         for (prefix, at) in used {
             tx.touch_key(&prefix, at).await?;
         }

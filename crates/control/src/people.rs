@@ -275,7 +275,7 @@ impl ControlPlane {
     }
 
     /// Begins to change who is here; nobody else does until it ends.
-    async fn hold_people(&self, now: Timestamp) -> Result<Tx, Error> {
+    pub(crate) async fn hold_people(&self, now: Timestamp) -> Result<Tx, Error> {
         let mut tx = self.parts.store.begin().await?;
         tx.set_setting("people_changed", &now.millis().to_string()).await?;
         Ok(tx)

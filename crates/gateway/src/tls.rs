@@ -25,7 +25,7 @@ pub struct TlsError {
 #[derive(Clone)]
 pub struct Tls {
     files: Arc<Files>,
-    config: Arc<ArcSwap<(ServerConfig, Stamp)>>,
+    config: Arc<ArcSwap<(Arc<ServerConfig>, Stamp)>>,
 }
 
 struct Files {
@@ -66,7 +66,7 @@ impl Tls {
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::new(self.config.load().0.clone()))
+        TlsAcceptor::from(self.config.load().0.clone())
     }
 }
 
@@ -75,7 +75,7 @@ impl Files {
         [&self.certificate, &self.key].map(|path| path.metadata().and_then(|known| known.modified()).ok())
     }
 
-    fn read(&self) -> Result<(ServerConfig, Stamp), TlsError> {
+    fn read(&self) -> Result<(Arc<ServerConfig>, Stamp), TlsError> {
         // Before they are read: what changes in between is read again.
         let stamp = self.stamp();
         let chain = CertificateDer::pem_file_iter(&self.certificate)
@@ -89,7 +89,7 @@ impl Files {
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(|error| wrong(&self.certificate, &error))?;
-        Ok((config, stamp))
+        Ok((Arc::new(config), stamp))
     }
 }
 

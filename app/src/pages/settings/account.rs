@@ -5,8 +5,8 @@ use crate::post::{Post, PostForm};
 use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 
-use super::Tabs;
-use crate::components::{FormError, PageHeader, when_done};
+use super::Head;
+use crate::components::{FormError, when_done};
 use crate::pages::sign_in::NewPassword;
 use crate::server_fns::{ChangePassword, SignOutElsewhere};
 use crate::view::SessionInfo;
@@ -34,8 +34,7 @@ fn Body(session: SessionInfo) -> impl IntoView {
         None => format!("You are signed in with the API key `{name}`, which is {}.", role.as_str()),
     };
     view! {
-        <PageHeader crumbs=vec![] title="Your account" headline=headline />
-        <Tabs current="/settings/account" />
+        <Head title="Your account" path="/settings/account" headline=headline />
         {if is_person {
             view! {
                 <Password />

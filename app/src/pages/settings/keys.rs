@@ -6,8 +6,8 @@ use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 use leptos_router::components::A;
 
-use super::{Once, Tabs, refresh_when_made};
-use crate::components::{FormError, Gone, PageHeader, TimeAgo, provide_refresh, when_done};
+use super::{Confirm, Head, Listed, Once, refresh_when_made};
+use crate::components::{FormError, Gone, TimeAgo, provide_refresh};
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
 use crate::server_fns::{CreateKey, RevokeKey};
@@ -40,40 +40,26 @@ fn Body(initial: KeysPage) -> impl IntoView {
     });
     view! {
         <Gone error=fresh.gone />
-        <PageHeader crumbs=vec![] title="API keys" headline=Signal::derive(move || page.with(|page| page.headline.clone()))>
+        <Head title="API keys" path="/settings/keys" headline=Signal::derive(move || page.with(|page| page.headline.clone()))>
             <A href="/reference" attr:class="button plain">
                 "API reference"
             </A>
-        </PageHeader>
-        <Tabs current="/settings/keys" />
+        </Head>
         {move || {
             is_empty
                 .get()
                 .then(|| view! { <p class="none">"There is no key yet. Make one for each program that calls or pushes."</p> })
         }}
-        <div class="scroll" class:hidden=move || is_empty.get() tabindex="0" role="region" aria-label="API keys">
-            <table>
-                <caption class="hidden">"Keys that work, newest first"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Name"</th>
-                        <th scope="col">"Begins with"</th>
-                        <th scope="col">"May"</th>
-                        <th scope="col">"Models"</th>
-                        <th scope="col">"Made"</th>
-                        <th scope="col">"Last used"</th>
-                        <th scope="col">
-                            <span class="hidden">"Actions"</span>
-                        </th>
-                    </tr>
-                </thead>
-                <tbody>
+        <Listed
+            label="API keys"
+            caption="Keys that work, newest first"
+            columns=&["Name", "Begins with", "May", "Models", "Made", "Last used"]
+            hidden=is_empty
+        >
                     <For each=move || page.with(|page| page.keys.clone()) key=|row| serde_json::to_string(row).unwrap_or_default() let(row)>
                         {key(row, as_of)}
                     </For>
-                </tbody>
-            </table>
-        </div>
+        </Listed>
         {form}
     }
 }
@@ -101,29 +87,15 @@ fn key(row: KeyRow, as_of: Signal<domain::Timestamp>) -> impl IntoView {
                 }}
             </td>
             <td class="acts">
-                <Revoke prefix=prefix name=name />
+                <Confirm
+                    post={Post::to::<RevokeKey>()}
+                    act="Revoke"
+                    name=name
+                    field=("prefix", prefix)
+                    says="Whatever uses it is refused at once, and it never works again."
+                />
             </td>
         </tr>
-    }
-}
-
-#[component]
-fn Revoke(prefix: String, name: String) -> impl IntoView {
-    let revoke = Post::to::<RevokeKey>();
-    when_done(revoke, || {});
-    let about = format!("Revoke {name}");
-    view! {
-        <details class="confirm">
-            <summary aria-label=about>"Revoke…"</summary>
-            <PostForm post=revoke>
-                <input type="hidden" name="prefix" value=prefix />
-                <p>"Whatever uses it is refused at once, and it never works again."</p>
-                <button type="submit" class="danger" disabled=move || revoke.pending.get()>
-                    "Revoke"
-                </button>
-                <FormError post=revoke />
-            </PostForm>
-        </details>
     }
 }
 

@@ -6,9 +6,9 @@ use crate::read::{self, Loaded, decode};
 use domain::Role;
 use leptos::prelude::*;
 
-use super::{Once, Tabs, refresh_when_made};
+use super::{Confirm, Head, Listed, Once, refresh_when_made};
 use crate::clock::{absolute, machine};
-use crate::components::{FormError, Gone, PageHeader, TimeAgo, provide_refresh, when_done};
+use crate::components::{FormError, Gone, TimeAgo, provide_refresh, when_done};
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
 use crate::server_fns::{ChangeRole, Invite, RemovePerson, RevokeInvitation};
@@ -45,30 +45,17 @@ fn Body(initial: PeoplePage) -> impl IntoView {
     let invited = Memo::new(move |_| page.with(|page| !page.invitations.is_empty()));
     view! {
         <Gone error=fresh.gone />
-        <PageHeader crumbs=vec![] title="People" headline=Signal::derive(move || page.with(|page| page.headline.clone())) />
-        <Tabs current="/settings/people" />
+        <Head title="People" path="/settings/people" headline=Signal::derive(move || page.with(|page| page.headline.clone())) />
         {move || page.with(|page| page.refused.clone()).map(|why| view! { <p class="notice">{why}</p> })}
-        <div class="scroll" tabindex="0" role="region" aria-label="People">
-            <table>
-                <caption class="hidden">"Everybody who signs in here"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Person"</th>
-                        <th scope="col">"Role"</th>
-                        <th scope="col">"Here since"</th>
-                        <th scope="col">"Last seen"</th>
-                        <th scope="col">
-                            <span class="hidden">"Actions"</span>
-                        </th>
-                    </tr>
-                </thead>
-                <tbody>
+        <Listed
+            label="People"
+            caption="Everybody who signs in here"
+            columns=&["Person", "Role", "Here since", "Last seen"]
+        >
                     <For each=move || page.with(|page| page.people.clone()) key=|row| serde_json::to_string(row).unwrap_or_default() let(row)>
                         {person(row, may, as_of)}
                     </For>
-                </tbody>
-            </table>
-        </div>
+        </Listed>
         {move || invited.get().then(|| view! { <Invited page=page /> })}
         {move || may.get().then(|| view! { <InviteForm /> })}
     }
@@ -139,25 +126,20 @@ fn RoleForm(person: String, role: Role) -> impl IntoView {
 /// Removing asks for the address typed: it ends sessions and keys at once.
 #[component]
 fn Remove(person: String, email: String) -> impl IntoView {
-    let remove = Post::to::<RemovePerson>();
-    when_done(remove, || {});
-    let about = format!("Remove {email}");
+    let typed = email.clone();
     view! {
-        <details class="confirm">
-            <summary aria-label=about>"Remove…"</summary>
-            <PostForm post=remove>
-                <input type="hidden" name="person" value=person />
-                <p>"Their sessions and their own keys end at once. What they did stays in the activity."</p>
-                <label class="field">
-                    <span>"Type the address to confirm"</span>
-                    <input name="confirm" placeholder=email required autocomplete="off" spellcheck="false" />
-                </label>
-                <button type="submit" class="danger" disabled=move || remove.pending.get()>
-                    "Remove"
-                </button>
-                <FormError post=remove />
-            </PostForm>
-        </details>
+        <Confirm
+            post={Post::to::<RemovePerson>()}
+            act="Remove"
+            name=email
+            field=("person", person)
+            says="Their sessions and their own keys end at once. What they did stays in the activity."
+        >
+            <label class="field">
+                <span>"Type the address to confirm"</span>
+                <input name="confirm" placeholder=typed required autocomplete="off" spellcheck="false" />
+            </label>
+        </Confirm>
     }
 }
 
@@ -166,27 +148,15 @@ fn Invited(page: RwSignal<PeoplePage>) -> impl IntoView {
     view! {
         <section aria-labelledby="invited">
             <h2 id="invited">"Invited"</h2>
-            <div class="scroll" tabindex="0" role="region" aria-label="Invitations">
-                <table>
-                    <caption class="hidden">"Invitations that were not accepted yet"</caption>
-                    <thead>
-                        <tr>
-                            <th scope="col">"Address"</th>
-                            <th scope="col">"Role"</th>
-                            <th scope="col">"Invited by"</th>
-                            <th scope="col">"Ends"</th>
-                            <th scope="col">
-                                <span class="hidden">"Actions"</span>
-                            </th>
-                        </tr>
-                    </thead>
-                    <tbody>
+            <Listed
+                label="Invitations"
+                caption="Invitations that were not accepted yet"
+                columns=&["Address", "Role", "Invited by", "Ends"]
+            >
                         <For each=move || page.with(|page| page.invitations.clone()) key=|row| row.id.clone() let(row)>
                             {invitation(row)}
                         </For>
-                    </tbody>
-                </table>
-            </div>
+            </Listed>
         </section>
     }
 }

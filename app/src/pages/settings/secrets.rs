@@ -5,8 +5,8 @@ use crate::post::{Post, PostForm};
 use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 
-use super::Tabs;
-use crate::components::{FormError, Gone, PageHeader, TimeAgo, provide_refresh, when_done};
+use super::{Confirm, Head, Listed};
+use crate::components::{FormError, Gone, TimeAgo, provide_refresh, when_done};
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
 use crate::server_fns::{DeleteSecret, SetSecret};
@@ -36,8 +36,7 @@ fn Body(initial: SecretsPage) -> impl IntoView {
     let may = Memo::new(move |_| page.with(|page| page.refused.is_none()));
     view! {
         <Gone error=fresh.gone />
-        <PageHeader crumbs=vec![] title="Secrets" headline=Signal::derive(move || page.with(|page| page.headline.clone())) />
-        <Tabs current="/settings/secrets" />
+        <Head title="Secrets" path="/settings/secrets" headline=Signal::derive(move || page.with(|page| page.headline.clone())) />
         {move || page.with(|page| page.refused.clone()).map(|why| view! { <p class="notice">{why}</p> })}
         {move || {
             is_empty
@@ -50,26 +49,16 @@ fn Body(initial: SecretsPage) -> impl IntoView {
                     }
                 })
         }}
-        <div class="scroll" class:hidden=move || is_empty.get() tabindex="0" role="region" aria-label="Secrets">
-            <table>
-                <caption class="hidden">"Secrets by name; their values are shown to nobody"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Name"</th>
-                        <th scope="col">"Made"</th>
-                        <th scope="col">"Last changed"</th>
-                        <th scope="col">
-                            <span class="hidden">"Actions"</span>
-                        </th>
-                    </tr>
-                </thead>
-                <tbody>
+        <Listed
+            label="Secrets"
+            caption="Secrets by name; their values are shown to nobody"
+            columns=&["Name", "Made", "Last changed"]
+            hidden=is_empty
+        >
                     <For each=move || page.with(|page| page.secrets.clone()) key=|row| (row.name.clone(), row.updated_at) let(row)>
                         {secret(row, may, as_of)}
                     </For>
-                </tbody>
-            </table>
-        </div>
+        </Listed>
         {move || may.get().then(|| view! { <SetForm /> })}
     }
 }
@@ -88,28 +77,23 @@ fn secret(row: SecretRow, may: Memo<bool>, as_of: Signal<domain::Timestamp>) -> 
             <td>
                 <TimeAgo at=row.updated_at as_of=as_of />
             </td>
-            <td class="acts">{move || may.get().then(|| view! { <Delete name=name.clone() /> })}</td>
+            <td class="acts">
+                {move || {
+                    may.get()
+                        .then(|| {
+                            view! {
+                                <Confirm
+                                    post={Post::to::<DeleteSecret>()}
+                                    act="Delete"
+                                    name=name.clone()
+                                    field=("name", name.clone())
+                                    says="Replicas that run keep it; those that start from then on go without."
+                                />
+                            }
+                        })
+                }}
+            </td>
         </tr>
-    }
-}
-
-#[component]
-fn Delete(name: String) -> impl IntoView {
-    let delete = Post::to::<DeleteSecret>();
-    when_done(delete, || {});
-    let about = format!("Delete {name}");
-    view! {
-        <details class="confirm">
-            <summary aria-label=about>"Delete…"</summary>
-            <PostForm post=delete>
-                <input type="hidden" name="name" value=name />
-                <p>"Replicas that run keep it; those that start from then on go without."</p>
-                <button type="submit" class="danger" disabled=move || delete.pending.get()>
-                    "Delete"
-                </button>
-                <FormError post=delete />
-            </PostForm>
-        </details>
     }
 }
 
