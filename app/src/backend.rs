@@ -100,7 +100,13 @@ pub trait Backend: Team + Send + Sync + 'static {
 
     async fn models_page(&self, session: &Session) -> Result<ModelsPage, AppError>;
 
-    async fn model_page(&self, session: &Session, model: &ModelId) -> Result<ModelPage, AppError>;
+    /// `cursor` is where the page before ended; it is empty for the newest deployments.
+    async fn model_page(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        cursor: &str,
+    ) -> Result<ModelPage, AppError>;
 
     async fn environment_page(
         &self,

@@ -111,8 +111,13 @@ impl Backend for Dashboard {
         self.read_models(self.actor(session)?).await
     }
 
-    async fn model_page(&self, session: &Session, model: &ModelId) -> Result<ModelPage, AppError> {
-        self.read_model(self.actor(session)?, model).await
+    async fn model_page(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        cursor: &str,
+    ) -> Result<ModelPage, AppError> {
+        self.read_model(self.actor(session)?, model, cursor).await
     }
 
     async fn environment_page(

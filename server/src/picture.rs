@@ -11,12 +11,19 @@ use domain::{
     Phase, Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete,
     may_publish, may_rename, standing,
 };
+use store::Place;
 
 /// Everything a page about one model is made of, at one moment.
 pub struct Picture {
     pub model: Model,
-    /// Those that exist.
+    /// Of those that exist the ones that were asked for, and those that serve, run or are under development.
     pub deployments: Vec<Deployment>,
+    /// How many exist.
+    pub count: u64,
+    /// Those of the page that was asked for, newest first.
+    pub page: Vec<DeploymentId>,
+    /// Where that page ends, if there are more.
+    pub next: Option<Place>,
     pub environments: Vec<Environment>,
     /// Those that run.
     pub promotions: Vec<Promotion>,
@@ -28,10 +35,10 @@ pub struct Picture {
     pub public_url: Arc<str>,
 }
 
-/// One line of a list: a picture with only what production serves, and what is counted of the rest.
+/// One line of a list: a picture with only what production serves.
 pub struct Overview {
     pub picture: Picture,
-    pub deployments: u32,
+    pub development: Option<DeploymentId>,
     pub changed_at: Timestamp,
 }
 

@@ -79,6 +79,12 @@ pub struct ModelPage {
     pub environments: Vec<EnvironmentCard>,
     /// Newest first; without the development deployment.
     pub deployments: Vec<DeploymentRow>,
+    /// How many there are, with the development deployment.
+    pub count: u64,
+    /// Where the deployments begin: after this place, or with the newest if it is empty.
+    pub cursor: String,
+    /// Where they end, if there are older ones.
+    pub older: Option<String>,
     pub development: Option<DevelopmentBand>,
     pub choices: PromoteChoices,
     /// Whether the person may delete the model.

@@ -10,6 +10,7 @@ mod dashboard;
 mod doors;
 mod hostile;
 mod life;
+mod lists;
 mod logs;
 mod management;
 mod metrics;

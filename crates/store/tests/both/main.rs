@@ -132,6 +132,7 @@ on_both!(
     an_old_version_is_not_written_over,
     names_are_unique_among_the_living,
     one_development_slot,
+    a_list_of_deployments_is_read_in_pages,
     one_running_promotion,
     writers_of_one_model_wait_for_each_other,
     nothing_is_left_of_a_rollback,

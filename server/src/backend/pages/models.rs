@@ -17,7 +17,7 @@ pub fn model_row(overview: &Overview) -> ModelRow {
             .and_then(|environment| environment.current.as_ref())
             .and_then(|id| picture.served(id)),
         promotion: promotion.map(|promotion| picture.brief(promotion)),
-        deployments: overview.deployments,
+        deployments: u32::try_from(picture.count).unwrap_or(u32::MAX),
         last_change_at: overview.changed_at,
     }
 }
@@ -45,9 +45,7 @@ fn is_sick(status: DeploymentStatus) -> bool {
 
 /// One model: environments first, deployments below.
 pub fn model_page(picture: &Picture) -> ModelPage {
-    let mut deployments: Vec<_> =
-        picture.deployments.iter().filter(|deployment| !deployment.is_development()).collect();
-    deployments.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id)));
+    let deployments = picture.page.iter().filter_map(|id| picture.deployment(id));
     let development = picture.deployments.iter().find(|deployment| deployment.is_development());
     ModelPage {
         as_of: picture.now,
@@ -59,7 +57,10 @@ pub fn model_page(picture: &Picture) -> ModelPage {
             .into_iter()
             .map(|environment| card(picture, environment))
             .collect(),
-        deployments: deployments.into_iter().map(|deployment| picture.row(deployment)).collect(),
+        deployments: deployments.map(|deployment| picture.row(deployment)).collect(),
+        count: picture.count,
+        cursor: String::new(),
+        older: picture.next.as_ref().map(ToString::to_string),
         development: development.map(|deployment| DevelopmentBand {
             deployment: picture.row(deployment),
             address: picture.deployment_address(deployment),
@@ -83,7 +84,7 @@ fn headline(picture: &Picture) -> String {
         Some(production) if production.current.is_some() => {
             format!("production: {}.", picture.environment_sentence(production))
         }
-        _ if picture.deployments.is_empty() => "Nothing has been pushed yet.".into(),
+        _ if picture.count == 0 => "Nothing has been pushed yet.".into(),
         _ => "Nothing serves production yet; the first deployment that becomes ready will.".into(),
     }
 }
