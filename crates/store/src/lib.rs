@@ -16,6 +16,7 @@ mod overview;
 mod people;
 mod pool;
 mod promotions;
+mod restrictions;
 mod secrets;
 mod settings;
 #[cfg(feature = "test-util")]

@@ -19,7 +19,7 @@ impl Dashboard {
     ) -> Result<Done, AppError> {
         let name = EnvironmentName::new(name)?;
         let settings = EnvironmentPatch { autoscaling, promotion, ..Default::default() };
-        self.api.control.create_environment(actor, model, &name, settings).await.map_err(told)?;
+        self.api.control.create_environment(actor, model, &name, settings, None).await.map_err(told)?;
         Ok(Done::new(format!("{name} exists; promote a deployment to it.")))
     }
 

@@ -381,7 +381,7 @@ async fn each_change_by_each_door_leaves_one_row() {
 }
 
 /// Use cases that change something, and so leave one row each: the test above goes through them.
-const LEAVE_A_ROW: [&str; 30] = [
+const LEAVE_A_ROW: [&str; 31] = [
     "push",
     "publish",
     "stage_change",
@@ -398,6 +398,7 @@ const LEAVE_A_ROW: [&str; 30] = [
     "create_environment",
     "update_environment",
     "delete_environment",
+    "restrict_environments",
     "activate",
     "activate_environment",
     "deactivate",
@@ -437,7 +438,7 @@ const LEAVE_NONE: [(&str, &str); 14] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 39] = [
+const READ: [&str; 41] = [
     "activity",
     "workspace_activity",
     "model_activity",
@@ -456,6 +457,8 @@ const READ: [&str; 39] = [
     "model_overviews",
     "models",
     "promotions",
+    "environment_groups",
+    "environment_group",
     "validate",
     "storage",
     "storage_of",
