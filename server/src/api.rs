@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use control::{ControlPlane, Error};
-use domain::{Actor, Clock, DeploymentId, Door, Host, ModelId, ModelName, Role, Runtime, Timestamp};
+use domain::{Actor, Clock, DeploymentId, Door, Host, ModelId, ModelName, Runtime, Timestamp};
 use http::HeaderMap;
 
 use crate::auth;
@@ -46,14 +46,14 @@ impl Api {
     /// One model, or why it can't be seen.
     pub async fn picture(&self, actor: &Actor, model: &ModelId) -> Result<Picture, Error> {
         let state = self.control.model(actor, model).await?;
-        Ok(self.draw(actor.role, state))
+        Ok(self.draw(actor, state))
     }
 
     pub async fn picture_by_name(&self, actor: &Actor, name: &str) -> Result<Picture, Error> {
         let name =
             ModelName::new(name).map_err(|_| Error::not_found(format!("there is no model `{name}`")))?;
         let state = self.control.model_by_name(actor, &name).await?;
-        Ok(self.draw(actor.role, state))
+        Ok(self.draw(actor, state))
     }
 
     /// The model that a deployment belongs to.
@@ -64,13 +64,13 @@ impl Api {
     ) -> Result<(Picture, DeploymentId), Error> {
         let id = DeploymentId::new(id);
         let state = self.control.model_of(actor, &id).await?;
-        Ok((self.draw(actor.role, state), id))
+        Ok((self.draw(actor, state), id))
     }
 
     /// Every model, by name.
     pub async fn pictures(&self, actor: &Actor) -> Result<Vec<Picture>, Error> {
         let states = self.control.models(actor).await?;
-        Ok(states.into_iter().map(|state| self.draw(actor.role, state)).collect())
+        Ok(states.into_iter().map(|state| self.draw(actor, state)).collect())
     }
 
     /// Every model with what its production serves, and no other of its deployments.
@@ -80,7 +80,7 @@ impl Api {
             deployments: u32::try_from(overview.deployments).unwrap_or(u32::MAX),
             changed_at: overview.changed_at,
             picture: self.draw(
-                actor.role,
+                actor,
                 store::ModelState {
                     model: overview.model,
                     deleted: false,
@@ -94,7 +94,11 @@ impl Api {
     }
 
     /// A model with what its replicas do now.
-    pub fn draw(&self, role: Role, state: store::ModelState) -> Picture {
+    pub fn draw(&self, actor: &Actor, state: store::ModelState) -> Picture {
+        let ring = self.control.key_ring();
+        let names = state.environments.iter().map(|environment| &environment.name);
+        let restricted = names.filter(|name| ring.restriction(name).is_some());
+        let restricted = restricted.map(|name| (name.clone(), ring.kept_out(actor, name))).collect();
         let mut deployments = state.deployments;
         deployments.retain(|deployment| deployment.deleted_at.is_none());
         let mut promotions = state.promotions;
@@ -106,7 +110,8 @@ impl Api {
             environments: state.environments,
             promotions,
             now: self.clock.now(),
-            role,
+            role: actor.role,
+            restricted,
             public_url: self.public_url.clone(),
         }
     }

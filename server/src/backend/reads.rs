@@ -31,7 +31,7 @@ impl Dashboard {
 
     pub(super) async fn read_model(&self, actor: &Actor, model: &ModelId) -> Result<ModelPage, AppError> {
         let picture = self.api.picture(actor, model).await.map_err(told)?;
-        let mut page = pages::model_page(&picture);
+        let mut page = pages::model_page(&picture, self.choosable(actor).await?);
         let rows =
             page.deployments.iter_mut().chain(page.development.iter_mut().map(|band| &mut band.deployment));
         for row in rows {
@@ -65,7 +65,9 @@ impl Dashboard {
             promotion.as_ref().and_then(|promotion| self.rollouts.counted(promotion, deployment))
         };
         let sample = self.samples.of(model, name);
-        Ok(pages::environment_page(&picture, environment, promotion.as_ref(), &events, &counts, sample))
+        let access = self.access(actor, name).await?;
+        let promotion = promotion.as_ref();
+        Ok(pages::environment_page(&picture, environment, promotion, &events, &counts, sample, access))
     }
 
     pub(super) async fn read_deployment(

@@ -102,6 +102,15 @@ async fn each_change_by_each_door_leaves_one_row() {
         .one(K::EnvironmentUpdated, Door::Ui, world.act("update_environment_autoscaling", &fields).await)
         .await;
     assert_eq!(event.data["previous_settings"]["autoscaling"]["concurrency_target"], 1);
+    let group = "/v1/environment_groups/staging".to_owned();
+    let restrict = json!({ "manage_access": { "is_restricted": true } });
+    let event = ledger
+        .one(K::EnvironmentAccessChanged, Door::Api, rest("PATCH", group.clone(), restrict.clone()).await)
+        .await;
+    assert_eq!(event.data["previous_settings"]["is_restricted"], false);
+    ledger.none("the same list", rest("PATCH", group, restrict).await).await;
+    let open = world.act("restrict_environment", &of_staging[1..]).await;
+    ledger.one(K::EnvironmentAccessChanged, Door::Ui, open).await;
     let fields = [
         of_staging[0],
         of_staging[1],

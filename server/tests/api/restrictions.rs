@@ -259,3 +259,68 @@ async fn lists_follow_people_and_are_recorded() {
     assert_eq!(session.status, 200);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn pages_say_who_may_and_why_others_may_not() {
+    let world = World::start().await;
+    let ada = world.first_admin().await;
+    let (eve, ben) = (deployer(&world, &ada, "eve").await, deployer(&world, &ada, "ben").await);
+    let (model, first, second) = served(&world, "Pages").await;
+    let made = [
+        ("model_id", model.as_str()),
+        ("name", "staging"),
+        ("restricted", "true"),
+        ("people%5B%5D", ben.id.as_str()),
+        ("people%5B%5D", eve.id.as_str()),
+    ];
+    assert_eq!(world.act_as(&eve.cookie, "create_environment", &made).await.status, 403, "admins restrict");
+    world.act_as(&ada, "create_environment", &made).await.ok();
+    let group = world.get("/v1/environment_groups/staging").await.ok();
+    assert_eq!(group["manage_access"]["users"].as_array().unwrap().len(), 2, "{group}");
+    let fields = [("environment", "production"), ("restricted", "true"), ("people%5B%5D", ben.id.as_str())];
+    assert_eq!(world.act_as(&ben.cookie, "restrict_environment", &fields).await.status, 403);
+    world.act_as(&ada, "restrict_environment", &fields).await.ok();
+
+    let page = async |cookie: &str, path: &str| {
+        world.send(Call::new("GET", path).header("cookie", cookie.to_owned())).await.ok()
+    };
+    let path = format!("/api/ui/environment?model_id={model}&environment=production");
+    let seen = page(&ada, &path).await;
+    assert_eq!(seen["access"]["is_restricted"], true);
+    let chosen: Vec<(&str, bool)> = seen["access"]["people"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|person| (person["name"].as_str().unwrap(), person["chosen"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(chosen, [("ben@example.org (deployer)", true), ("eve@example.org (deployer)", false)]);
+    let seen = page(&ben.cookie, &path).await;
+    assert_eq!((&seen["promote"], &seen["access"]["people"]), (&json!("Allowed"), &json!([])));
+    let seen = page(&eve.cookie, &path).await;
+    let refused = |permit: &Value| {
+        let reason = permit["Refused"].as_str().unwrap_or_else(|| panic!("{permit} is no refusal"));
+        assert!(reason.contains("production is restricted: only admins and ben@example.org may"), "{reason}");
+    };
+    for permit in ["promote", "may_change_settings"] {
+        refused(&seen[permit]);
+    }
+    for part in ["actions", "controls"] {
+        seen[part].as_object().unwrap().values().for_each(refused);
+    }
+    let path = format!("/api/ui/deployment?model_id={model}&deployment_id={first}");
+    let seen = page(&eve.cookie, &path).await;
+    refused(&seen["may_change_autoscaling"]);
+    for action in ["rename", "retry", "activate", "deactivate", "delete"] {
+        refused(&seen["actions"][action]);
+    }
+    assert_eq!(seen["actions"]["promote"], "Allowed", "a copy may go elsewhere");
+    refused(&seen["copies"][0]["terminate"]);
+    let seen = page(&eve.cookie, &format!("/api/ui/model?model_id={model}")).await;
+    assert_eq!(seen["environments"][0]["restricted"], true);
+    refused(&seen["delete"]);
+    refused(&seen["choices"]["targets"][0]["permit"]);
+    assert_eq!(seen["choices"]["targets"][1]["permit"], "Allowed", "she is on the other list");
+    let other = seen["deployments"].as_array().unwrap().iter().find(|row| row["id"] == second.as_str());
+    assert_eq!(other.unwrap()["actions"]["rename"], "Allowed");
+    world.stop().await;
+}

@@ -1,6 +1,6 @@
 //! The list of models, and one model's page.
 
-use app::view::{DevelopmentBand, EnvironmentCard, ModelPage, ModelRow};
+use app::view::{AccessPerson, DevelopmentBand, EnvironmentCard, ModelPage, ModelRow};
 use domain::{DeploymentStatus, Environment};
 
 use crate::picture::{Overview, Picture};
@@ -44,7 +44,8 @@ fn is_sick(status: DeploymentStatus) -> bool {
 }
 
 /// One model: environments first, deployments below.
-pub fn model_page(picture: &Picture) -> ModelPage {
+/// `people` may be chosen for a new environment that is restricted, if who looks may restrict.
+pub fn model_page(picture: &Picture, people: Option<Vec<AccessPerson>>) -> ModelPage {
     let mut deployments: Vec<_> =
         picture.deployments.iter().filter(|deployment| !deployment.is_development()).collect();
     deployments.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id)));
@@ -70,8 +71,9 @@ pub fn model_page(picture: &Picture) -> ModelPage {
             patched_at: deployment.live.as_ref().and_then(|live| live.patched_at),
         }),
         choices: picture.choices(),
-        delete: picture.permit(Ok(())),
+        delete: picture.permit_all(),
         create_environment: picture.permit(Ok(())),
+        people,
     }
 }
 
@@ -97,9 +99,13 @@ fn card(picture: &Picture, environment: &Environment) -> EnvironmentCard {
         current: environment.current.as_ref().and_then(|id| picture.served(id)),
         candidate: promotion.and_then(|promotion| picture.served(&promotion.candidate)),
         promotion: promotion.map(|promotion| picture.brief(promotion)),
-        cancel: picture.permit(match promotion {
-            Some(_) => Ok(()),
-            None => Err("no promotion is under way".into()),
-        }),
+        restricted: picture.restricted.contains_key(&environment.name),
+        cancel: picture.permit_in(
+            &environment.name,
+            match promotion {
+                Some(_) => Ok(()),
+                None => Err("no promotion is under way".into()),
+            },
+        ),
     }
 }
