@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal, Timestamp,
+    Access, AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal,
+    Timestamp,
 };
 use http::request::Parts;
 
@@ -304,6 +305,7 @@ pub trait Backend: Team + Send + Sync + 'static {
         name: &str,
         autoscaling: AutoscalingPatch,
         promotion: PromotionPatch,
+        access: Option<Access>,
     ) -> Result<Done, AppError>;
 
     /// Activates what the environment serves.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use control::{ControlPlane, Error};
-use domain::{Actor, Clock, DeploymentId, Door, Host, ModelId, ModelName, Role, Runtime, Seen, Timestamp};
+use domain::{Actor, Clock, DeploymentId, Door, Host, ModelId, ModelName, Runtime, Seen, Timestamp};
 use http::HeaderMap;
 use store::{ModelPart, Newest, Part};
 
@@ -47,7 +47,7 @@ impl Api {
     /// One model with all its deployments, or why it can't be seen.
     pub async fn whole(&self, actor: &Actor, model: &ModelId) -> Result<Picture, Error> {
         let state = self.control.model(actor, model).await?;
-        Ok(self.draw(actor.role, state))
+        Ok(self.draw(actor, state))
     }
 
     /// One model with the deployments that serve, run or are under development, and with these if they are the model's.
@@ -76,14 +76,14 @@ impl Api {
             part.named.extend(replicas.into_iter().map(|replica| replica.deployment));
         }
         let read = self.control.model_part(actor, model, &part).await?;
-        Ok(self.draw_part(actor.role, read))
+        Ok(self.draw_part(actor, read))
     }
 
     pub async fn picture_by_name(&self, actor: &Actor, name: &str) -> Result<Picture, Error> {
         let name =
             ModelName::new(name).map_err(|_| Error::not_found(format!("there is no model `{name}`")))?;
         let state = self.control.model_by_name(actor, &name).await?;
-        Ok(self.draw(actor.role, state))
+        Ok(self.draw(actor, state))
     }
 
     /// The model that a deployment belongs to.
@@ -94,13 +94,13 @@ impl Api {
     ) -> Result<(Picture, DeploymentId), Error> {
         let id = DeploymentId::new(id);
         let part = self.control.model_of(actor, &id).await?;
-        Ok((self.draw_part(actor.role, part), id))
+        Ok((self.draw_part(actor, part), id))
     }
 
     /// Every model with all its deployments, by name.
     pub async fn pictures(&self, actor: &Actor) -> Result<Vec<Picture>, Error> {
         let states = self.control.models(actor).await?;
-        Ok(states.into_iter().map(|state| self.draw(actor.role, state)).collect())
+        Ok(states.into_iter().map(|state| self.draw(actor, state)).collect())
     }
 
     /// Models by name with what their production serves: at most `limit` after the name `after`.
@@ -123,19 +123,23 @@ impl Api {
             Overview {
                 development: overview.development,
                 changed_at: overview.changed_at,
-                picture: Picture { count, ..self.draw(actor.role, state) },
+                picture: Picture { count, ..self.draw(actor, state) },
             }
         };
         Ok(all.into_iter().map(draw).collect())
     }
 
-    fn draw_part(&self, role: Role, part: ModelPart) -> Picture {
+    fn draw_part(&self, actor: &Actor, part: ModelPart) -> Picture {
         let ModelPart { state, page, next, count } = part;
-        Picture { page, next, count, ..self.draw(role, state) }
+        Picture { page, next, count, ..self.draw(actor, state) }
     }
 
     /// A model with what its replicas do now.
-    pub fn draw(&self, role: Role, state: store::ModelState) -> Picture {
+    pub fn draw(&self, actor: &Actor, state: store::ModelState) -> Picture {
+        let ring = self.control.key_ring();
+        let names = state.environments.iter().map(|environment| &environment.name);
+        let restricted = names.filter(|name| ring.restriction(name).is_some());
+        let restricted = restricted.map(|name| (name.clone(), ring.kept_out(actor, name))).collect();
         let mut deployments = state.deployments;
         deployments.retain(|deployment| deployment.deleted_at.is_none());
         let mut promotions = state.promotions;
@@ -150,7 +154,8 @@ impl Api {
             environments: state.environments,
             promotions,
             now: self.clock.now(),
-            role,
+            role: actor.role,
+            restricted,
             public_url: self.public_url.clone(),
         }
     }

@@ -1,5 +1,6 @@
 //! What the dashboard asks of the server, answered by the use cases.
 
+mod access;
 mod actions;
 mod activity_log;
 mod environments;
@@ -29,8 +30,8 @@ use app::view::{
 };
 use async_trait::async_trait;
 use domain::{
-    Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal,
-    Timestamp, Traffic,
+    Access, Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId,
+    Signal, Timestamp, Traffic,
 };
 use http::request::Parts;
 
@@ -349,8 +350,9 @@ impl Backend for Dashboard {
         name: &str,
         autoscaling: AutoscalingPatch,
         promotion: PromotionPatch,
+        access: Option<Access>,
     ) -> Result<Done, AppError> {
-        self.do_create_environment(self.actor(session)?, model, name, autoscaling, promotion).await
+        self.do_create_environment(self.actor(session)?, model, name, autoscaling, promotion, access).await
     }
 
     async fn activate_environment(

@@ -3,13 +3,18 @@
 use leptos::prelude::*;
 
 use super::dialog::{DialogButtons, Modal};
-use super::{FormError, when_done};
+use super::{AccessFields, FormError, when_done};
 use crate::erase::Erase;
 use crate::post::{Post, PostForm};
 use crate::server_fns::{ActivateEnvironment, CreateEnvironment, DeactivateEnvironment, DeleteEnvironment};
+use crate::view::AccessPerson;
 
 #[component]
-pub fn NewEnvironmentDialog(model_id: String) -> impl IntoView {
+pub fn NewEnvironmentDialog(
+    model_id: String,
+    /// Who may be chosen for a restricted one; nothing if who looks may not restrict.
+    people: Option<Vec<AccessPerson>>,
+) -> impl IntoView {
     let create = Post::to::<CreateEnvironment>();
     view! {
         <Modal
@@ -53,6 +58,7 @@ pub fn NewEnvironmentDialog(model_id: String) -> impl IntoView {
                             <span>"Length of the canary"</span>
                             <input name="ramp_up_duration" value="10m" required autocomplete="off" spellcheck="false" />
                         </label>
+                        {people.map(|people| view! { <AccessFields restricted=false people=people /> })}
                         <p class="hint">"All settings can be changed later on its page."</p>
                         <FormError post=create />
                         <DialogButtons act="Create environment" pending=create.pending />

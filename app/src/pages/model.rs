@@ -193,6 +193,7 @@ fn Card(page: Page, model_id: String, name: String) -> impl IntoView {
     let current = Memo::new(move |_| card.with(|card| card.as_ref()?.current.clone()));
     let candidate = Memo::new(move |_| card.with(|card| card.as_ref()?.candidate.clone()));
     let promotion = Memo::new(move |_| card.with(|card| card.as_ref()?.promotion.clone()));
+    let restricted = Memo::new(move |_| card.with(|card| card.as_ref().is_some_and(|card| card.restricted)));
     let percent =
         move || promotion.with(|promotion| promotion.as_ref().map_or(0, |promotion| promotion.percent));
     let bar = move || match promotion.with(Option::is_some) {
@@ -217,6 +218,7 @@ fn Card(page: Page, model_id: String, name: String) -> impl IntoView {
             <header>
                 <h3>
                     <A href=path.clone()>{title}</A>
+                    {move || restricted.get().then(|| view! { " " <span class="chip">"restricted"</span> })}
                 </h3>
                 <DialogButton kind=DialogKind::Promote environment=name.clone() class="plain">
                     "Promote…"
@@ -429,7 +431,10 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
                 let (name, deployments) = page.with_untracked(|page| (page.name.clone(), page.count));
                 view! { <DeleteModelDialog model_id name deployments then=leave /> }.erased()
             }
-            DialogKind::NewEnvironment => view! { <NewEnvironmentDialog model_id /> }.erased(),
+            DialogKind::NewEnvironment => {
+                let people = page.with_untracked(|page| page.people.clone());
+                view! { <NewEnvironmentDialog model_id people /> }.erased()
+            }
             DialogKind::DeleteEnvironment | DialogKind::Terminate | DialogKind::RollForward => return None,
         };
         Some(view)

@@ -88,6 +88,7 @@ impl ControlPlane {
 
     async fn try_delete_model(&self, actor: &Actor, id: &ModelId) -> Result<crate::parts::Done, Error> {
         let mut held = self.hold(id).await?;
+        self.may_change_all(actor, &held.state)?;
         let now = held.now;
         for mut promotion in held.state.promotions.clone() {
             promotion.phase = domain::Phase::Canceled;

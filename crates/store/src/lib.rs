@@ -17,6 +17,7 @@ mod part;
 mod people;
 mod pool;
 mod promotions;
+mod restrictions;
 mod secrets;
 mod settings;
 #[cfg(feature = "test-util")]

@@ -42,7 +42,7 @@ impl Dashboard {
         let after = (!cursor.is_empty()).then(|| cursor.parse()).transpose()?;
         let newest = Newest { after, limit: LISTED };
         let picture = self.api.page(actor, model, newest, &[]).await.map_err(told)?;
-        let mut page = pages::model_page(&picture);
+        let mut page = pages::model_page(&picture, self.choosable(actor).await?);
         page.cursor = cursor.to_owned();
         let rows =
             page.deployments.iter_mut().chain(page.development.iter_mut().map(|band| &mut band.deployment));
@@ -82,7 +82,9 @@ impl Dashboard {
             promotion.as_ref().and_then(|promotion| self.rollouts.counted(promotion, deployment))
         };
         let sample = self.samples.of(model, name);
-        Ok(pages::environment_page(&picture, environment, promotion.as_ref(), &events, &counts, sample))
+        let access = self.access(actor, name).await?;
+        let promotion = promotion.as_ref();
+        Ok(pages::environment_page(&picture, environment, promotion, &events, &counts, sample, access))
     }
 
     pub(super) async fn read_deployment(

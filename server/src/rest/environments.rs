@@ -109,7 +109,10 @@ pub async fn create(
     let refused = |invalid: domain::Invalid| error::invalid(&invalid);
     let name = EnvironmentName::new(body.name.as_str()).map_err(refused)?;
     let settings = body.patch().map_err(refused)?;
-    api.control.create_environment(&actor, &model, &name, settings).await.map_err(|error| failure(&error))?;
+    api.control
+        .create_environment(&actor, &model, &name, settings, None)
+        .await
+        .map_err(|error| failure(&error))?;
     Ok(answer::ok(&current(&api, &actor, &model, &name).await?))
 }
 

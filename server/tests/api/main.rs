@@ -18,6 +18,7 @@ mod people;
 mod purge;
 mod push;
 mod pushes;
+mod restrictions;
 mod roles;
 mod room;
 mod secrets;

@@ -6,6 +6,7 @@ mod activity;
 mod models;
 mod people;
 mod records;
+mod restrictions;
 
 use domain::*;
 use store::testing::{Scratch, postgres, sqlite};
@@ -146,6 +147,8 @@ on_both!(
     events_page_newest_first,
     the_activity_pages_and_filters,
 );
+
+on_both!(restrictions: restrictions_are_replaced_and_lifted, names_of_environments_are_told_once);
 
 on_both!(people: keys_and_sessions, people_and_what_is_theirs, links_work_once);
 

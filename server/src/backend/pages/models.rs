@@ -1,6 +1,6 @@
 //! The list of models, and one model's page.
 
-use app::view::{DevelopmentBand, EnvironmentCard, ModelPage, ModelRow};
+use app::view::{AccessPerson, DevelopmentBand, EnvironmentCard, ModelPage, ModelRow};
 use domain::{DeploymentStatus, Environment};
 
 use crate::picture::{Overview, Picture};
@@ -44,7 +44,8 @@ fn is_sick(status: DeploymentStatus) -> bool {
 }
 
 /// One model: environments first, deployments below.
-pub fn model_page(picture: &Picture) -> ModelPage {
+/// `people` may be chosen for a new environment that is restricted, if who looks may restrict.
+pub fn model_page(picture: &Picture, people: Option<Vec<AccessPerson>>) -> ModelPage {
     let deployments = picture.page.iter().filter_map(|id| picture.deployment(id));
     let development = picture.deployments.iter().find(|deployment| deployment.is_development());
     ModelPage {
@@ -71,8 +72,9 @@ pub fn model_page(picture: &Picture) -> ModelPage {
             patched_at: deployment.live.as_ref().and_then(|live| live.patched_at),
         }),
         choices: picture.choices(),
-        delete: picture.permit(Ok(())),
+        delete: picture.permit_all(),
         create_environment: picture.permit(Ok(())),
+        people,
     }
 }
 
@@ -98,9 +100,13 @@ fn card(picture: &Picture, environment: &Environment) -> EnvironmentCard {
         current: environment.current.as_ref().and_then(|id| picture.served(id)),
         candidate: promotion.and_then(|promotion| picture.served(&promotion.candidate)),
         promotion: promotion.map(|promotion| picture.brief(promotion)),
-        cancel: picture.permit(match promotion {
-            Some(_) => Ok(()),
-            None => Err("no promotion is under way".into()),
-        }),
+        restricted: picture.restricted.contains_key(&environment.name),
+        cancel: picture.permit_in(
+            &environment.name,
+            match promotion {
+                Some(_) => Ok(()),
+                None => Err("no promotion is under way".into()),
+            },
+        ),
     }
 }
