@@ -61,7 +61,7 @@ pub use environment::{
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
-pub use history::{ColdStart, DecisionRow, ReplicaCount, ScalingHistory, StartMoments};
+pub use history::{ColdStart, DecisionRow, ReplicaCount, ScalingHistory, StartMoments, StartOutcome};
 pub use host::{Ask, Compute, Host, InstanceType, LOCAL, Price, Reserved};
 pub use id::{
     ArtifactId, DeploymentId, EventId, InvitationId, ModelId, PersonId, PromotionId, ReplicaId, SecretId,

@@ -309,5 +309,6 @@ async fn failures_say_what_went_wrong() {
     host.runtime.start(&host.spec("load", "aaaaa", &config)).await.unwrap();
     let ended = host.until("aaaaa", exited).await;
     assert!(reason(&ended).contains("nowhere to be found"), "{}", reason(&ended));
+    assert!(ended.spawned_at.is_some() && ended.ready_at.is_none(), "it failed while it loaded");
     assert!(host.log("load").await.contains("Traceback"));
 }

@@ -14,7 +14,8 @@ use domain::{
 };
 use tokio::task::AbortHandle;
 
-/// Builds succeed at once, except of configurations whose description says `broken`.
+/// Builds succeed at once, except of configurations whose description says `broken`. Those that are
+/// described as `mortal` never start.
 pub struct Machine {
     wakes: Arc<engine::Wakes>,
     replicas: Mutex<BTreeMap<ReplicaId, (ObservedReplica, AbortHandle)>>,
@@ -100,16 +101,18 @@ impl Runtime for Machine {
         });
         let now = Timestamp::from_millis(1);
         let observed = ObservedReplica {
+        let mortal = spec.config["description"].as_str() == Some("mortal");
+        let died = || ReplicaState::Exited { code: Some(1), signal: None, reason: "it fell over".into() };
             id: spec.id.clone(),
             model: spec.model.clone(),
             deployment: spec.deployment.clone(),
-            state: ReplicaState::Ready,
+            state: if mortal { died() } else { ReplicaState::Ready },
             port,
             pid: None,
             started_at: now,
             spawned_at: None,
             loaded_at: None,
-            ready_at: Some(now),
+            ready_at: (!mortal).then_some(now),
             unready_since: None,
             artifact: Some(spec.artifact.clone()),
             refused: None,
