@@ -26,12 +26,22 @@ test.describe('environments and replicas', () => {
     await dialog.getByLabel('Max replicas').fill('3');
     await dialog.getByRole('checkbox', { name: 'Canary' }).check();
     await dialog.getByLabel('Length of the canary').fill('90s');
+    await dialog.getByRole('checkbox', { name: 'Rolling' }).check();
+    await dialog.getByLabel('Percent added first').fill('50');
+    await dialog.getByLabel('Percent removed first').fill('50');
+    await dialog.getByRole('button', { name: 'Create environment' }).click();
+    await expect(dialog.getByRole('alert')).toContainText('max_unavailable_percent');
+    await dialog.getByLabel('Percent removed first').fill('0');
     await dialog.getByRole('button', { name: 'Create environment' }).click();
     await expect(dialog).toHaveCount(0);
     await expect(page.getByRole('article', { name: 'staging' })).toBeVisible();
     const { body } = await slipway.rest('GET', `/v1/models/${model}/environments/staging`);
     expect(body.autoscaling_settings.max_replica).toBe(3);
     expect(body.promotion_settings).toMatchObject({ ramp_up_while_promoting: true, ramp_up_duration_seconds: 90 });
+    expect(body.promotion_settings).toMatchObject({
+      rolling_deploy: true,
+      rolling_deploy_config: { max_surge_percent: 50, max_unavailable_percent: 0 },
+    });
   });
 
   test('the scaling form says what a load comes to while one types, and saves it', async ({ page, slipway }) => {

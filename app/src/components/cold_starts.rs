@@ -1,4 +1,4 @@
-//! The last cold starts, each as one bar by phase with its numbers beside it.
+//! The last cold starts, with those that failed, each as one bar by phase with its numbers beside it.
 
 use leptos::prelude::*;
 
@@ -54,6 +54,7 @@ pub fn ColdStarts(#[prop(into)] page: Signal<ScalingPage>) -> impl IntoView {
                     <tr>
                         <th scope="row">
                             <code>{start.replica.clone()}</code>
+                            {start.failed.clone().map(|why| view! { <p class="bad">{why}</p> })}
                         </th>
                         <td>
                             <TimeAgo at=start.at as_of=as_of />

@@ -1,9 +1,10 @@
 //! Dialogs over one environment. Each names the thing, the consequence and the gentler way.
 
+use domain::RollingConfig;
 use leptos::prelude::*;
 
 use super::dialog::{DialogButtons, Modal};
-use super::{AccessFields, FormError, when_done};
+use super::{AccessFields, FormError, RollingFields, when_done};
 use crate::erase::Erase;
 use crate::post::{Post, PostForm};
 use crate::server_fns::{ActivateEnvironment, CreateEnvironment, DeactivateEnvironment, DeleteEnvironment};
@@ -58,6 +59,7 @@ pub fn NewEnvironmentDialog(
                             <span>"Length of the canary"</span>
                             <input name="ramp_up_duration" value="10m" required autocomplete="off" spellcheck="false" />
                         </label>
+                        <RollingFields on=false config=RollingConfig::default() />
                         {people.map(|people| view! { <AccessFields restricted=false people=people /> })}
                         <p class="hint">"All settings can be changed later on its page."</p>
                         <FormError post=create />

@@ -20,11 +20,23 @@ pub async fn create_environment(
     #[server(default)] ramp_up_duration: String,
     #[server(default)] restricted: bool,
     #[server(default)] people: Vec<String>,
+    #[server(default)] rolling_deploy: bool,
+    max_surge_percent: Option<i64>,
+    max_unavailable_percent: Option<i64>,
+    stabilization_time_seconds: Option<i64>,
+    replica_overhead_percent: Option<i64>,
 ) -> Result<Done, AppError> {
     close_form(
         async {
             let door = door().await?;
             let model = ModelId::new(parse_id("model_id", &model_id)?);
+            let rolling = RollingPatch {
+                max_surge_percent,
+                max_unavailable_percent,
+                stabilization_time_seconds,
+                replica_overhead_percent,
+            };
+            let any = rolling != RollingPatch::default();
             let autoscaling = AutoscalingPatch { min_replica, max_replica, ..AutoscalingPatch::default() };
             let window = match ramp_up_duration.trim() {
                 "" => None,
@@ -33,6 +45,8 @@ pub async fn create_environment(
             let promotion = PromotionPatch {
                 ramp_up_while_promoting: Some(ramp_up_while_promoting),
                 ramp_up_duration_seconds: window,
+                rolling_deploy: Some(rolling_deploy),
+                rolling_deploy_config: any.then_some(rolling),
                 ..PromotionPatch::default()
             };
             // People without a restriction are refused rather than forgotten.

@@ -45,6 +45,8 @@ pub struct ScalingDecision {
 pub struct ColdStartRow {
     pub at: Timestamp,
     pub replica: String,
+    /// Why it never got ready, if it did not.
+    pub failed: Option<String>,
     pub queue_ms: i64,
     pub spawn_ms: i64,
     pub load_ms: i64,

@@ -41,5 +41,5 @@ pub use push::{Push, PushTarget, Pushed};
 pub use restrictions::EnvironmentGroup;
 pub use room::{Stored, StoredTotal};
 pub use sessions::NewSession;
-pub use startups::{Startup, StartupOrder, StartupPage, StartupPhase, StartupQuery};
+pub use startups::{Startup, StartupOrder, StartupOutcome, StartupPage, StartupPhase, StartupQuery};
 pub use uploads::Upload;

@@ -1,6 +1,9 @@
-//! How replicas started (semantics: The record of scaling), as lists and in percentiles.
+//! How replicas started, or failed to (semantics: The record of scaling), as lists and in percentiles.
 
-use domain::{Action, Actor, ColdStart, DeploymentName, EnvironmentName, Invalid, KEPT, ModelId, Timestamp};
+use domain::{
+    Action, Actor, ColdStart, DeploymentName, EnvironmentName, Invalid, KEPT, ModelId, StartOutcome,
+    Timestamp,
+};
 
 use crate::{ControlPlane, Error, MetricScope};
 
@@ -32,7 +35,19 @@ impl StartupPhase {
     }
 }
 
-/// What a list is sorted by. Every start that is recorded succeeded, so by outcome all are alike.
+/// What came of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StartupOutcome {
+    Success,
+    Failed,
+    Stalled,
+}
+
+impl StartupOutcome {
+    pub const ALL: [Self; 3] = [Self::Success, Self::Failed, Self::Stalled];
+}
+
+/// What a list is sorted by. A start that never got ready comes before all others by when it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StartupOrder {
     #[default]
@@ -45,7 +60,7 @@ pub enum StartupOrder {
 /// Which starts are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartupQuery {
-    /// When they became ready, both included; a week is kept.
+    /// When they ended, both included; a week is kept.
     pub start: Timestamp,
     pub end: Timestamp,
     pub min_duration_ms: Option<i64>,
@@ -53,8 +68,8 @@ pub struct StartupQuery {
     pub phase: Option<StartupPhase>,
     /// A replica's id, or a part of its deployment's name in any case.
     pub search: Option<String>,
-    /// Only those that became ready, which all have that are recorded; `false` finds nothing.
-    pub successes: bool,
+    /// Only those of which this came; none of them finds nothing.
+    pub outcomes: Vec<StartupOutcome>,
     pub order: StartupOrder,
     pub ascending: bool,
     /// Where the page before ended.
@@ -71,7 +86,32 @@ pub struct Startup {
 }
 
 impl Startup {
-    /// From being wanted to being routed.
+    pub fn outcome(&self) -> StartupOutcome {
+        match self.start.outcome {
+            StartOutcome::Ready => StartupOutcome::Success,
+            StartOutcome::Failed { .. } => StartupOutcome::Failed,
+            StartOutcome::Stalled => StartupOutcome::Stalled,
+        }
+    }
+
+    /// When it was routed, if it was.
+    pub fn ready_at(&self) -> Option<Timestamp> {
+        self.start.succeeded().then_some(self.start.at)
+    }
+
+    /// The phases it came to, and whether each was completed.
+    pub fn phases(&self) -> impl Iterator<Item = (StartupPhase, bool)> {
+        let last = match () {
+            () if self.start.succeeded() => None,
+            () if self.start.had_spawned() => Some(StartupPhase::Readiness),
+            () => Some(StartupPhase::ContainerStart),
+        };
+        let came_to = StartupPhase::ALL.iter().position(|phase| Some(*phase) == last);
+        let count = came_to.map_or(StartupPhase::ALL.len(), |place| place + 1);
+        StartupPhase::ALL.into_iter().take(count).map(move |phase| (phase, Some(phase) != last))
+    }
+
+    /// From being wanted to being routed, or to the end of the attempt.
     pub fn duration_ms(&self) -> i64 {
         StartupPhase::ALL.iter().map(|phase| phase.of(&self.start)).sum()
     }
@@ -83,9 +123,9 @@ impl Startup {
     fn key(&self, order: StartupOrder) -> i64 {
         match order {
             StartupOrder::StartedAt => self.started_at().millis(),
-            StartupOrder::ReadyAt => self.start.at.millis(),
+            StartupOrder::ReadyAt => self.ready_at().map_or(0, Timestamp::millis),
             StartupOrder::Duration => self.duration_ms(),
-            StartupOrder::Outcome => 0,
+            StartupOrder::Outcome => self.outcome() as i64,
         }
     }
 }
@@ -147,7 +187,7 @@ impl ControlPlane {
             let problem = "the window ends before it begins, or is empty";
             return Err(Invalid::new("end_epoch_millis", problem).into());
         }
-        if !query.successes {
+        if query.outcomes.is_empty() {
             return Ok(Vec::new());
         }
         let since = query.start.max(self.now().plus(-KEPT));
@@ -176,6 +216,7 @@ fn wanted(startup: &Startup, query: &StartupQuery) -> bool {
             || startup.deployment_name.as_str().to_lowercase().contains(&text.to_lowercase())
     });
     search
+        && query.outcomes.contains(&startup.outcome())
         && query.min_duration_ms.is_none_or(|least| startup.duration_ms() >= least)
         && query.phase.is_none_or(|phase| phase.of(&startup.start) > 0)
 }
@@ -212,6 +253,7 @@ mod tests {
         Startup {
             start: ColdStart {
                 at: Timestamp::from_millis(at),
+                outcome: StartOutcome::Ready,
                 deployment: DeploymentId::new("d"),
                 replica: ReplicaId::new(replica),
                 environment: None,
@@ -232,7 +274,7 @@ mod tests {
             min_duration_ms: None,
             phase: None,
             search: None,
-            successes: true,
+            outcomes: StartupOutcome::ALL.into(),
             order: StartupOrder::StartedAt,
             ascending: false,
             cursor: None,
@@ -270,5 +312,24 @@ mod tests {
         assert!(finds(StartupQuery { min_duration_ms: Some(125), ..query() }));
         assert!(!finds(StartupQuery { min_duration_ms: Some(126), ..query() }));
         assert!(!finds(StartupQuery { phase: Some(StartupPhase::Scheduling), ..query() }), "it took no time");
+        let only = |outcome| StartupQuery { outcomes: vec![outcome], ..query() };
+        assert!(finds(only(StartupOutcome::Success)) && !finds(only(StartupOutcome::Failed)));
+    }
+
+    #[test]
+    fn a_failed_start_ends_with_the_phase_it_failed_in() {
+        let failed = |load_ms| {
+            let mut one = startup("r1", 1_000, load_ms);
+            one.start.ready_ms = 0;
+            one.start.outcome = StartOutcome::Failed { reason: "it ended".into() };
+            assert_eq!((one.outcome(), one.ready_at()), (StartupOutcome::Failed, None));
+            one.phases().collect::<Vec<_>>()
+        };
+        let scheduled = (StartupPhase::Scheduling, true);
+        assert_eq!(failed(0), [scheduled, (StartupPhase::ContainerStart, false)]);
+        let spawned = (StartupPhase::ContainerStart, true);
+        assert_eq!(failed(100), [scheduled, spawned, (StartupPhase::Readiness, false)]);
+        let ready = startup("r1", 1_000, 100);
+        assert!(ready.phases().count() == 3 && ready.phases().all(|(_, completed)| completed));
     }
 }

@@ -23,11 +23,27 @@ impl ReplicaCount {
     }
 }
 
+/// What came of a start.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartOutcome {
+    /// The gateway had it in its routes.
+    #[default]
+    Ready,
+    /// Its process ended first.
+    Failed { reason: String },
+    /// It was given up because it took too long, or has taken long already and is not ready yet.
+    Stalled,
+}
+
 /// How long one replica took from being wanted to its first answer, by phase, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColdStart {
-    /// When it was routed.
+    /// When it was routed, or when it was seen that it was not going to be.
     pub at: Timestamp,
+    /// Old rows are all of starts that succeeded.
+    #[serde(default)]
+    pub outcome: StartOutcome,
     pub deployment: DeploymentId,
     pub replica: ReplicaId,
     /// The environment that its deployment served or was to serve; unknown for old rows.
@@ -54,6 +70,7 @@ pub struct StartMoments {
     pub spawned: Option<Timestamp>,
     /// It could answer.
     pub loaded: Option<Timestamp>,
+    /// The gateway had it, or the attempt was over.
     pub routed: Timestamp,
 }
 
@@ -68,6 +85,7 @@ impl ColdStart {
         let spawned = spawned.unwrap_or(loaded).clamp(started, loaded);
         Self {
             at: routed,
+            outcome: StartOutcome::Ready,
             deployment,
             replica,
             environment: None,
@@ -77,6 +95,16 @@ impl ColdStart {
             ready_ms: routed.since(loaded),
             first_byte_ms: None,
         }
+    }
+
+    /// Whether requests ever reached it.
+    pub fn succeeded(&self) -> bool {
+        self.outcome == StartOutcome::Ready
+    }
+
+    /// Whether its model had begun to load, or its port to answer, when the start ended.
+    pub fn had_spawned(&self) -> bool {
+        self.load_ms + self.ready_ms > 0
     }
 
     /// All phases together.

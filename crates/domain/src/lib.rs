@@ -62,7 +62,7 @@ pub use environment::{
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
-pub use history::{ColdStart, DecisionRow, ReplicaCount, ScalingHistory, StartMoments};
+pub use history::{ColdStart, DecisionRow, ReplicaCount, ScalingHistory, StartMoments, StartOutcome};
 pub use host::{Ask, Compute, Host, InstanceType, LOCAL, Price, Reserved};
 pub use id::{
     ArtifactId, DeploymentId, EventId, InvitationId, ModelId, PersonId, PromotionId, ReplicaId, SecretId,
@@ -70,7 +70,7 @@ pub use id::{
 };
 pub use invariant::{Violation, check as check_invariant};
 pub use live::{LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch};
-pub use log::{LogLevel, LogLine, LogNews, LogQuery, LogSource};
+pub use log::{LogFound, LogLevel, LogLine, LogNews, LogQuery, LogSource};
 pub use metrics::{Counted, Counters, KEPT, KEPT_FINE, Measured, Outcome, Outcomes, Period};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
@@ -93,8 +93,8 @@ pub use routing::{
     Rewrite, Share, Weight,
 };
 pub use runtime::{
-    BuildFailure, BuildSpec, Endpoints, EnvironmentUse, ReplicaSpec, ReplicaUse, Runtime, RuntimeError,
-    StopReason, StorageUse,
+    BuildFailure, BuildSpec, Endpoints, EnvironmentUse, ExternalUse, ReplicaSpec, ReplicaUse, Runtime,
+    RuntimeError, StopReason, StorageUse,
 };
 pub use secret::{SecretValue, declared_secrets};
 pub use status::{DeploymentStatus, Standing, standing};

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     ColdStart, Deployment, DeploymentId, DeploymentRoute, FirstAnswer, ModelId, Moment, ObservedReplica,
-    Plan, ReplicaCount, ReplicaId, Seen, Snapshot, StartMoments, Timestamp, Traffic,
+    Plan, ReplicaCount, ReplicaId, ReplicaState, Seen, Snapshot, StartMoments, StartOutcome, Timestamp,
+    Traffic,
 };
 
 use crate::Engine;
@@ -15,6 +16,8 @@ const TOGETHER: i64 = 1_000;
 const MOST_WAITING: usize = 10_000;
 /// How long the first answer of a replica is waited for before its start is recorded without, in milliseconds.
 const ANSWER_WITHIN: i64 = 600_000;
+/// A start that is not ready after this long is recorded as stalled, until more is known of it; milliseconds.
+const STALLED_AFTER: i64 = 600_000;
 
 /// What the record needs to know of one model from look to look.
 #[derive(Default)]
@@ -25,8 +28,10 @@ pub(crate) struct Record {
     short_since: BTreeMap<DeploymentId, Timestamp>,
     /// Replicas on their way into the routes, with the moment they were wanted.
     coming: BTreeMap<ReplicaId, Timestamp>,
-    /// Replicas that were routed, or were there before this server's first look.
+    /// Replicas whose start is over, one way or the other, or that were there before this server's first look.
     arrived: BTreeSet<ReplicaId>,
+    /// Those of `coming` that are recorded as stalled already.
+    stalled: BTreeSet<ReplicaId>,
     /// Starts whose first answer is awaited.
     answering: Vec<ColdStart>,
 }
@@ -134,6 +139,29 @@ impl Look<'_> {
         routes.any(|route| route.replicas.iter().any(|address| &address.id == replica))
     }
 
+    /// A start that is over now, of what was seen of it.
+    fn start(
+        &self,
+        deployments: &[Deployment],
+        replica: &ObservedReplica,
+        wanted: Option<Timestamp>,
+        routed: Timestamp,
+    ) -> ColdStart {
+        let moments = StartMoments {
+            wanted: wanted.unwrap_or(replica.started_at),
+            started: replica.started_at,
+            spawned: replica.spawned_at,
+            loaded: replica.loaded_at,
+            routed,
+        };
+        let mut known = self.plan.deployments.iter().chain(deployments);
+        let known = known.find(|deployment| deployment.id == replica.deployment);
+        ColdStart {
+            environment: known.and_then(|deployment| deployment.environment.clone()),
+            ..ColdStart::new(replica.deployment.clone(), replica.id.clone(), moments)
+        }
+    }
+
     /// The numbers of a deployment now.
     fn count(&self, deployment: &Deployment) -> ReplicaCount {
         let changed = self.plan.deployments.iter().find(|changed| changed.id == deployment.id);
@@ -178,9 +206,11 @@ impl Record {
             counts.push((deployment.id.clone(), count));
         }
         self.arrive(look, deployments, routed_at);
-        let starts = self.answered(look);
+        let mut starts = self.answered(look);
+        starts.extend(self.fail(look, deployments, routed_at));
         self.coming.retain(|id, _| look.replicas.iter().any(|replica| &replica.id == id));
         self.arrived.retain(|id| look.replicas.iter().any(|replica| &replica.id == id));
+        self.stalled.retain(|id| self.coming.contains_key(id));
         (counts, starts)
     }
 
@@ -188,8 +218,9 @@ impl Record {
     fn meet(&mut self, look: &Look<'_>, id: &DeploymentId, wanted: u32) {
         let since = self.short_since.get(id).copied();
         let mut have = 0;
-        for replica in look.of(id).filter(|replica| replica.is_serving_or_coming()) {
-            have += 1;
+        // One that has ended already may have begun since the last look.
+        for replica in look.of(id).filter(|replica| replica.state != ReplicaState::Stopping) {
+            have += u32::from(replica.is_alive());
             if !self.arrived.contains(&replica.id) {
                 let since = since.unwrap_or(replica.started_at);
                 self.coming.entry(replica.id.clone()).or_insert(since);
@@ -217,20 +248,37 @@ impl Record {
             let wanted = self.coming.remove(&id);
             self.arrived.insert(id.clone());
             let Some(replica) = look.replicas.iter().find(|replica| replica.id == id) else { continue };
-            let moments = StartMoments {
-                wanted: wanted.unwrap_or(replica.started_at),
-                started: replica.started_at,
-                spawned: replica.spawned_at,
-                loaded: replica.loaded_at,
-                routed,
-            };
-            let mut known = look.plan.deployments.iter().chain(deployments);
-            let known = known.find(|deployment| deployment.id == replica.deployment);
-            self.answering.push(ColdStart {
-                environment: known.and_then(|deployment| deployment.environment.clone()),
-                ..ColdStart::new(replica.deployment.clone(), id, moments)
-            });
+            self.answering.push(look.start(deployments, replica, wanted, routed));
         }
+    }
+
+    /// Starts that came to nothing, and those that have taken long. A replica that is stopped because it is not wanted any
+    /// more has failed at nothing, and has no row.
+    fn fail(&mut self, look: &Look<'_>, deployments: &[Deployment], ended: Timestamp) -> Vec<ColdStart> {
+        let mut rows = Vec::new();
+        for (id, wanted) in self.coming.clone() {
+            let Some(replica) = look.replicas.iter().find(|replica| replica.id == id) else { continue };
+            let late = ended.since(replica.started_at) >= STALLED_AFTER;
+            let stops = look.plan.stop.iter().any(|stop| stop.replica == id)
+                || replica.state == ReplicaState::Stopping;
+            let of_it = deployments.iter().find(|deployment| deployment.id == replica.deployment);
+            let timed_out =
+                of_it.and_then(|one| one.deadline).is_some_and(|deadline| deadline <= look.at.now);
+            let outcome = match &replica.state {
+                ReplicaState::Exited { reason, .. } => Some(StartOutcome::Failed { reason: reason.clone() }),
+                _ if stops => (late || timed_out).then_some(StartOutcome::Stalled),
+                _ if late && self.stalled.insert(id.clone()) => Some(StartOutcome::Stalled),
+                _ => continue,
+            };
+            if stops || !replica.is_alive() {
+                self.coming.remove(&id);
+                self.arrived.insert(id);
+            }
+            if let Some(outcome) = outcome {
+                rows.push(ColdStart { outcome, ..look.start(deployments, replica, Some(wanted), ended) });
+            }
+        }
+        rows
     }
 
     /// Starts that are complete: nobody had waited, or the first answer has begun, or it will not.

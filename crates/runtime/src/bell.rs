@@ -61,6 +61,13 @@ impl Bell {
             }
         }
     }
+
+    /// What was told and not read yet, without waiting.
+    pub fn rest(&self) -> Vec<Told> {
+        let mut bytes = [0; CHUNK];
+        rustix::io::read(self.0.get_ref(), &mut bytes)
+            .map_or_else(|_| Vec::new(), |count| parse(&bytes[..count]))
+    }
 }
 
 /// Lines of `word milliseconds`; what can't be understood is left out.
@@ -102,6 +109,7 @@ mod tests {
             writeln!(writer, "loaded {millis}").unwrap();
             drop(writer);
             assert_eq!(bell.told().await, [Told::Loaded(Timestamp::from_millis(millis))]);
+            assert_eq!(bell.rest(), [], "each line once");
         }
         assert!(Bell::open(&folder.path().join("none")).is_none());
     }

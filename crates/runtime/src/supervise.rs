@@ -182,6 +182,10 @@ impl Supervisor {
                 }
             }
         }
+        if let Some(bell) = bell.as_ref().filter(|_| self.manifest.ready_at.is_none()) {
+            // How far it came.
+            self.note_steps(&mut steps, &bell.rest());
+        }
         let exit = self.reap(child.as_mut()).await;
         // Whatever it had started ends with it; what finishes requests has as long as it would have had.
         while kill_at.is_some_and(|at| Instant::now() < at) && self.manifest.identity.group_lives() {
@@ -257,6 +261,8 @@ impl Supervisor {
                 }
             }
         }
+        let spawned = self.manifest.spawned_at;
+        self.registry.change(&self.manifest.id, |entry| entry.seen.spawned_at = spawned);
         if let (Some(loaded), Some(listens)) = (steps.loaded, steps.listens) {
             self.manifest.loaded_at = Some(loaded.max(listens));
             steps.eager = Some(Instant::now() + EAGER_FOR);

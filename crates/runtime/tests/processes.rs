@@ -126,7 +126,7 @@ impl Host {
 
     async fn log(&self, name: &str) -> String {
         let query = LogQuery { ascending: true, limit: 1000, ..LogQuery::default() };
-        let lines = self.runtime.logs(&DeploymentId::new(name), &query).await.unwrap();
+        let lines = self.runtime.logs(&DeploymentId::new(name), &query).await.unwrap().lines;
         lines.into_iter().map(|line| line.message + "\n").collect()
     }
 }
@@ -309,5 +309,6 @@ async fn failures_say_what_went_wrong() {
     host.runtime.start(&host.spec("load", "aaaaa", &config)).await.unwrap();
     let ended = host.until("aaaaa", exited).await;
     assert!(reason(&ended).contains("nowhere to be found"), "{}", reason(&ended));
+    assert!(ended.spawned_at.is_some() && ended.ready_at.is_none(), "it failed while it loaded");
     assert!(host.log("load").await.contains("Traceback"));
 }

@@ -7,7 +7,7 @@ use control::MetricScope;
 type Pairs = Query<Vec<(String, String)>>;
 
 pub fn routes() -> Vec<Route> {
-    let phases = "Replicas that became ready within the window, at most a week back. The phases are SCHEDULING (until its \
+    let phases = "Starts that ended within the window, at most a week back, with those that failed; a failed one ends with the phase it failed in. The phases are SCHEDULING (until its \
                   process is started), CONTAINER_START (until its model begins to load) and READINESS (until requests reach it).";
     vec![
         Route::get(

@@ -56,9 +56,22 @@ async fn an_environment_owns_its_scaling() {
         ("max_replica", "4"),
         ("ramp_up_while_promoting", "true"),
         ("ramp_up_duration", "90s"),
+        ("rolling_deploy", "true"),
+        ("max_surge_percent", "0"),
+        ("max_unavailable_percent", "50"),
+        ("replica_overhead_percent", "100"),
     ];
+    let both = [&made[..], &[("max_surge_percent", "25")]].concat();
+    let both: Vec<_> = both.into_iter().filter(|field| *field != ("max_surge_percent", "0")).collect();
+    let refused = world.act("create_environment", &both).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("max_unavailable_percent"), "{}", refused.text());
     world.act("create_environment", &made).await.ok();
     let page = environment(&world, &model, "staging").await;
+    let rolling = &page["settings"]["rolling_deploy_config"];
+    assert_eq!(page["settings"]["rolling_deploy"], true);
+    assert_eq!((&rolling["max_surge_percent"], &rolling["max_unavailable_percent"]), (&json!(0), &json!(50)));
+    assert_eq!(rolling["replica_overhead_percent"], 100);
     assert_eq!((&page["scaling"]["min_replica"], &page["scaling"]["max_replica"]), (&json!(1), &json!(4)));
     assert_eq!(page["settings"]["ramp_up_duration_seconds"], 90);
     assert_eq!(page["settings"]["ramp_up_while_promoting"], true);

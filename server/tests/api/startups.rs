@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::World;
+use crate::support::{World, archive_of, client, config_with, pushed};
 
 #[tokio::test]
 async fn a_start_is_listed_with_its_phases_and_counted() {
@@ -39,6 +39,71 @@ async fn a_start_is_listed_with_its_phases_and_counted() {
         assert_eq!(refused.status, 400);
         assert!(refused.text().contains(field), "{}", refused.text());
     }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_that_fails_is_listed_with_the_phase_and_counts_in_no_percentile() {
+    let world = World::start().await;
+    let (model, deployment) = world.push_with("Mortal", json!({ "description": "mortal" })).await;
+    world.reaches(&model, &deployment, "DEPLOY_FAILED").await;
+    let window = "start_epoch_millis=0&end_epoch_millis=4000000000000";
+    let startups = format!("/v1/models/{model}/deployments/{deployment}/startups");
+    let list =
+        world.until(&format!("{startups}?{window}&outcomes=FAILED"), |page| page["total_count"] == 2).await;
+    for attempt in list["items"].as_array().unwrap() {
+        assert_eq!(
+            (&attempt["outcome"], &attempt["ready_at_epoch_millis"]),
+            (&json!("FAILED"), &json!(null))
+        );
+        let phases = attempt["phase_summary"].as_array().unwrap();
+        let phases =
+            phases.iter().map(|phase| (phase["phase"].as_str().unwrap(), phase["status"].as_str().unwrap()));
+        assert!(phases.eq([("SCHEDULING", "COMPLETED"), ("CONTAINER_START", "FAILED")]), "{attempt}");
+    }
+    for (filter, count) in [("", 2), ("&outcomes=SUCCESS&outcomes=STALLED", 0), ("&phase=IMAGE_PULL", 0)] {
+        assert_eq!(
+            world.get(&format!("{startups}?{window}{filter}")).await.ok()["total_count"],
+            count,
+            "{filter}"
+        );
+    }
+    let summary = world.get(&format!("{startups}/summary?{window}")).await.ok();
+    assert_eq!(summary["total_duration_ms"]["sample_count"], 0);
+    let page = format!("/api/ui/scaling?model_id={model}&deployment_id={deployment}&hours=24");
+    let page = world.get(&page).await.ok();
+    assert_eq!(page["cold_starts"][0]["failed"], "failed: it fell over");
+    world.stop().await;
+}
+
+/// Pushes a model whose process ends by itself before its port answers; for a world of real processes.
+pub async fn push_dying(world: &World) -> (String, String) {
+    let server = "raise SystemExit('the weights are nowhere to be found')";
+    let key = world.upload(archive_of(&[("config.yaml", "model_name: Dies\n"), ("server.py", server)])).await;
+    let config = config_with(json!({
+        "docker_server": {
+            "start_command": "python server.py",
+            "server_port": 8100,
+            "predict_endpoint": "/predict",
+            "readiness_endpoint": "/",
+            "liveness_endpoint": "/",
+        },
+    }));
+    pushed(&world.ask(client::create_model("Dies", &key, &config, "")).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_leaves_its_failed_start() {
+    let world = World::start_here().await;
+    let (model, deployment) = push_dying(&world).await;
+    let startups = format!("/v1/models/{model}/deployments/{deployment}/startups");
+    let window = "start_epoch_millis=0&end_epoch_millis=4000000000000";
+    let list = world.until(&format!("{startups}?{window}"), |page| page["total_count"] == 2).await;
+    let attempt = &list["items"][1];
+    assert_eq!((&attempt["outcome"], &attempt["ready_at_epoch_millis"]), (&json!("FAILED"), &json!(null)));
+    assert_eq!(attempt["phase_summary"][1]["status"], "FAILED");
+    assert!(attempt["duration_ms"].as_i64().unwrap() > 0, "{attempt}");
+    assert!(attempt["replica_id"].is_string() && attempt["started_at_epoch_millis"].as_i64().unwrap() > 0);
     world.stop().await;
 }
 

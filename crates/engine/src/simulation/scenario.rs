@@ -31,7 +31,7 @@ use std::fmt::Write;
 
 use domain::{
     AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, RollingConfig, RollingPatch, Runtime, STAGES, Seen,
-    Signal, Strategy, Traffic,
+    Signal, StartOutcome, Strategy, Traffic,
 };
 
 use super::{Script, World};
@@ -370,13 +370,18 @@ async fn show_scaling(world: &World, name: &str, out: &mut String) -> Result<(),
             "queue {} ms, spawn {} ms, load {} ms, ready {} ms, {first}",
             start.queue_ms, start.spawn_ms, start.load_ms, start.ready_ms
         );
+        let phases = match &start.outcome {
+            StartOutcome::Ready => format!("started: {phases}"),
+            StartOutcome::Failed { reason } => format!("failed to start: {reason}; {phases}"),
+            StartOutcome::Stalled => format!("stalled: {phases}"),
+        };
         match starts.last_mut().filter(|(_, last)| *last == phases) {
             Some((count, _)) => *count += 1,
             None => starts.push((1, phases)),
         }
     }
     for (count, phases) in starts {
-        let _ = writeln!(out, "  {count} started: {phases}");
+        let _ = writeln!(out, "  {count} {phases}");
     }
     Ok(())
 }

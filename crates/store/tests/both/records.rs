@@ -110,6 +110,11 @@ pub async fn the_record_of_scaling_is_bounded(scratch: Scratch) {
     let count = |at, wanted| ReplicaCount { at: NOW.plus(at), wanted, starting: 0, ready: wanted };
     let start = |at: i64| ColdStart {
         at: NOW.plus(at),
+        outcome: if at == 30 {
+            StartOutcome::Failed { reason: "it ended".into() }
+        } else {
+            StartOutcome::Ready
+        },
         deployment: one.id.clone(),
         replica: ReplicaId::new(format!("r{at}")),
         environment: None,

@@ -1,7 +1,7 @@
 //! How one deployment scaled, and why.
 
 use app::view::{ColdStartRow, CountsAt, ScalingDecision, ScalingPage};
-use domain::{ColdStart, DecisionRow, DeploymentId, Limit, ModelId, ScalingHistory, Timestamp};
+use domain::{ColdStart, DecisionRow, DeploymentId, Limit, ModelId, ScalingHistory, StartOutcome, Timestamp};
 
 /// Starts that the page shows: the last ones.
 const STARTS: usize = 8;
@@ -40,6 +40,11 @@ fn start(start: ColdStart) -> ColdStartRow {
     ColdStartRow {
         at: start.at,
         replica: start.replica.to_string(),
+        failed: match start.outcome {
+            StartOutcome::Ready => None,
+            StartOutcome::Failed { reason } => Some(format!("failed: {reason}")),
+            StartOutcome::Stalled => Some("not ready for too long".into()),
+        },
         queue_ms: start.queue_ms,
         spawn_ms: start.spawn_ms,
         load_ms: start.load_ms,

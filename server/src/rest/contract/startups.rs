@@ -1,6 +1,6 @@
 //! How replicas started: what is asked, a list, and percentiles.
 
-use control::{Startup, StartupOrder, StartupPage, StartupPhase, StartupQuery};
+use control::{Startup, StartupOrder, StartupOutcome, StartupPage, StartupPhase, StartupQuery};
 use domain::{Invalid, ModelId, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -22,7 +22,7 @@ pub struct StartupsQuery {
     cursor: Option<String>,
     #[schema(minimum = 1, maximum = 100, default = 50)]
     limit: Option<i64>,
-    /// Those that are recorded all succeeded; a start that fails is in the deployment's log and status.
+    /// FAILED: the process ended before it was ready. STALLED: it took too long, or has taken ten minutes already.
     #[schema(value_type = Option<Vec<words::StartupOutcome>>)]
     outcomes: Option<Vec<String>>,
     /// Only starts that spent some time in this phase.
@@ -71,6 +71,11 @@ const PHASES: [(&str, Option<StartupPhase>); 6] = [
     ("CONTAINER_START", Some(StartupPhase::ContainerStart)),
     ("READINESS", Some(StartupPhase::Readiness)),
 ];
+const OUTCOMES: [(&str, StartupOutcome); 3] = [
+    ("SUCCESS", StartupOutcome::Success),
+    ("FAILED", StartupOutcome::Failed),
+    ("STALLED", StartupOutcome::Stalled),
+];
 const ORDERS: [(&str, StartupOrder); 4] = [
     ("STARTED_AT", StartupOrder::StartedAt),
     ("READY_AT", StartupOrder::ReadyAt),
@@ -80,14 +85,16 @@ const ORDERS: [(&str, StartupOrder); 4] = [
 
 fn read(pairs: Vec<(String, String)>, only_window: bool) -> Result<StartupQuery, Invalid> {
     let (mut start, mut end) = (None, None);
-    let mut outcomes: Option<bool> = None;
+    let mut outcomes = Vec::new();
+    let mut never = false;
     let mut query = StartupQuery {
         start: Timestamp::from_millis(0),
         end: Timestamp::from_millis(0),
         min_duration_ms: None,
         phase: None,
         search: None,
-        successes: true,
+        // A summary is of those that got ready.
+        outcomes: vec![StartupOutcome::Success],
         order: StartupOrder::default(),
         ascending: false,
         cursor: None,
@@ -107,13 +114,12 @@ fn read(pairs: Vec<(String, String)>, only_window: bool) -> Result<StartupQuery,
             "cursor" if !only_window => query.cursor = Some(value),
             "limit" if !only_window => query.limit = number(1, 100)? as usize,
             "outcomes" if !only_window => {
-                let success = chosen(&name, &value, &["SUCCESS", "FAILED", "STALLED"])? == 0;
-                outcomes = Some(outcomes.unwrap_or(false) || success);
+                outcomes.push(OUTCOMES[chosen(&name, &value, &OUTCOMES.map(|(name, _)| name))?].1);
             }
             "phase" if !only_window => {
                 let (_, phase) = PHASES[chosen(&name, &value, &PHASES.map(|(name, _)| name))?];
                 // No start here has the other phases.
-                query.successes &= phase.is_some();
+                never |= phase.is_none();
                 query.phase = phase;
             }
             "search" if !only_window => query.search = Some(value),
@@ -129,7 +135,13 @@ fn read(pairs: Vec<(String, String)>, only_window: bool) -> Result<StartupQuery,
     let missing = |field: &str| Invalid::new(field, "is missing: milliseconds since 1970");
     query.start = Timestamp::from_millis(start.ok_or_else(|| missing("start_epoch_millis"))?);
     query.end = Timestamp::from_millis(end.ok_or_else(|| missing("end_epoch_millis"))?);
-    query.successes &= outcomes.unwrap_or(true);
+    if never {
+        query.outcomes.clear();
+    } else if !outcomes.is_empty() {
+        query.outcomes = outcomes;
+    } else if !only_window {
+        query.outcomes = StartupOutcome::ALL.into();
+    }
     Ok(query)
 }
 
@@ -167,6 +179,7 @@ struct StartupAttempt {
     #[schema(required)]
     replica_id: Option<String>,
     started_at_epoch_millis: i64,
+    /// Null if it never got ready.
     #[schema(required)]
     ready_at_epoch_millis: Option<i64>,
     duration_ms: i64,
@@ -200,17 +213,19 @@ impl StartupAttempts {
 
 fn attempt(model: &ModelId, of_environment: bool, startup: &Startup) -> StartupAttempt {
     let mut offset_ms = 0;
-    let phase_summary = StartupPhase::ALL.map(|phase| {
+    let phases = startup.phases().map(|(phase, completed)| {
         let duration = phase.of(&startup.start);
         let summary = StartupPhaseSummary {
             phase: name_of(phase),
-            status: "COMPLETED",
+            status: if completed { "COMPLETED" } else { "FAILED" },
             offset_ms,
             duration_ms: Some(duration),
         };
         offset_ms += duration;
         summary
     });
+    let phase_summary = phases.collect();
+    let (outcome, _) = OUTCOMES[startup.outcome() as usize];
     StartupAttempt {
         model_id: model.to_string(),
         deployment_id: Some(startup.start.deployment.to_string()),
@@ -223,14 +238,14 @@ fn attempt(model: &ModelId, of_environment: bool, startup: &Startup) -> StartupA
             .map(ToString::to_string),
         replica_id: Some(startup.start.replica.to_string()),
         started_at_epoch_millis: startup.started_at().millis(),
-        ready_at_epoch_millis: Some(startup.start.at.millis()),
+        ready_at_epoch_millis: startup.ready_at().map(Timestamp::millis),
         duration_ms: startup.duration_ms(),
-        outcome: "SUCCESS",
-        phase_summary: phase_summary.into(),
+        outcome,
+        phase_summary,
     }
 }
 
-/// How long starts took, in all and by phase.
+/// How long starts that succeeded took, in all and by phase.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StartupSummary {
     start_epoch_millis: i64,
@@ -315,10 +330,12 @@ mod tests {
     #[test]
     fn outcomes_and_phases_that_never_happen_find_nothing() {
         let window = "start_epoch_millis=1&end_epoch_millis=2";
-        assert!(asked(window).unwrap().successes);
-        assert!(!asked(&format!("{window}&outcomes=FAILED")).unwrap().successes);
-        assert!(asked(&format!("{window}&outcomes=FAILED&outcomes=SUCCESS")).unwrap().successes);
-        assert!(!asked(&format!("{window}&phase=IMAGE_PULL")).unwrap().successes);
+        let outcomes = |more: &str| asked(&format!("{window}{more}")).unwrap().outcomes;
+        let (success, failed) = (StartupOutcome::Success, StartupOutcome::Failed);
+        assert_eq!(outcomes(""), StartupOutcome::ALL);
+        assert_eq!(outcomes("&outcomes=FAILED"), [failed]);
+        assert_eq!(outcomes("&outcomes=FAILED&outcomes=SUCCESS"), [failed, success]);
+        assert_eq!(outcomes("&outcomes=FAILED&phase=IMAGE_PULL"), []);
         assert_eq!(asked("end_epoch_millis=2").unwrap_err().field, "start_epoch_millis");
         assert_eq!(asked(&format!("{window}&limit=101")).unwrap_err().field, "limit");
         assert_eq!(asked(&format!("{window}&sort_by=SIZE")).unwrap_err().field, "sort_by");

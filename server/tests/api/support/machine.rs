@@ -8,13 +8,15 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{any, get};
 use domain::{
-    ArtifactId, BuildFailure, BuildSpec, Deployment, DeploymentId, EnvironmentName, EnvironmentUse, Holding,
-    LogLine, LogNews, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState,
-    Reserved, Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
+    ArtifactId, BuildFailure, BuildSpec, Deployment, DeploymentId, EnvironmentName, EnvironmentUse,
+    ExternalUse, Holding, LogFound, LogLine, LogNews, LogQuery, LogSource, ModelId, ObservedReplica,
+    ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime, RuntimeError, Seen, StopReason, StorageUse,
+    Timestamp, Wake,
 };
 use tokio::task::AbortHandle;
 
-/// Builds succeed at once, except of configurations whose description says `broken`.
+/// Builds succeed at once, except of configurations whose description says `broken`. Those that are
+/// described as `mortal` never start.
 pub struct Machine {
     wakes: Arc<engine::Wakes>,
     replicas: Mutex<BTreeMap<ReplicaId, (ObservedReplica, AbortHandle)>>,
@@ -99,17 +101,19 @@ impl Runtime for Machine {
             let _ = axum::serve(listener, app).await;
         });
         let now = Timestamp::from_millis(1);
+        let mortal = spec.config["description"].as_str() == Some("mortal");
+        let died = || ReplicaState::Exited { code: Some(1), signal: None, reason: "it fell over".into() };
         let observed = ObservedReplica {
             id: spec.id.clone(),
             model: spec.model.clone(),
             deployment: spec.deployment.clone(),
-            state: ReplicaState::Ready,
+            state: if mortal { died() } else { ReplicaState::Ready },
             port,
             pid: None,
             started_at: now,
             spawned_at: None,
             loaded_at: None,
-            ready_at: Some(now),
+            ready_at: (!mortal).then_some(now),
             unready_since: None,
             artifact: Some(spec.artifact.clone()),
             refused: None,
@@ -180,7 +184,7 @@ impl Runtime for Machine {
         Ok(())
     }
 
-    async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, RuntimeError> {
+    async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogFound, RuntimeError> {
         let all = self.lines.all.lock().unwrap();
         let mut lines: Vec<LogLine> = all.get(deployment).cloned().unwrap_or_default();
         lines.retain(|line| query.after_nanos.is_none_or(|after| line.nanos > after));
@@ -189,14 +193,14 @@ impl Runtime for Machine {
             lines.reverse();
         }
         lines.truncate(query.limit);
-        Ok(lines)
+        Ok(LogFound { lines, searched_to: None })
     }
 
     async fn follow(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogNews, RuntimeError> {
         let query = LogQuery { ascending: true, ..query.clone() };
         loop {
             let written = self.lines.written.notified();
-            let lines = self.logs(deployment, &query).await?;
+            let lines = self.logs(deployment, &query).await?.lines;
             if let Some(last) = lines.last() {
                 return Ok(LogNews { read_to: last.nanos, lines, ..LogNews::default() });
             }
@@ -215,6 +219,9 @@ impl Runtime for Machine {
     async fn storage(&self, deployment: &Deployment) -> StorageUse {
         let environment = EnvironmentUse { key: "one for all".into(), bytes: 1000 };
         let logs = self.lines.all.lock().unwrap().get(&deployment.id).map_or(0, |lines| lines.len() as u64);
-        StorageUse { artifact: 100, logs, environment: Some(environment) }
+        let named = deployment.config["external_data"].as_array().map_or(&[][..], Vec::as_slice);
+        let key = |item: &serde_json::Value| item["url"].as_str().unwrap_or_default().to_owned();
+        let external = named.iter().map(|item| ExternalUse { key: key(item), bytes: 5000 }).collect();
+        StorageUse { artifact: 100, logs, environment: Some(environment), external }
     }
 }
