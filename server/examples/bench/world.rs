@@ -75,7 +75,7 @@ impl World {
         };
         let runtime = LocalRuntime::open(config).await.unwrap();
         let gateway = Gateway::new(GatewayConfig::default(), wakes.clone(), clock.clone());
-        let grant = KeyGrant { role: Role::Invoker, models: None };
+        let grant = KeyGrant { role: Role::Invoker, models: None, environments: None };
         let keys = HashMap::from([(Sha256::digest(KEY).into(), grant)]);
         gateway.set_keys(Arc::new(KeySnapshot { keys }));
         let listeners = gateway::bind(&["127.0.0.1:0".parse().unwrap()], 2).unwrap();
