@@ -44,6 +44,22 @@ test.describe('environments and replicas', () => {
     });
   });
 
+  test('a key that is limited to an environment calls it and no other', async ({ page, slipway }) => {
+    await open(page, '/settings/keys');
+    await page.getByLabel('Name', { exact: true }).fill('staging only');
+    await page.getByLabel('May').selectOption('invoker');
+    await page.getByLabel('Environment').selectOption('staging');
+    await page.getByRole('button', { name: 'Make a key' }).click();
+    const key = (await page.getByRole('region', { name: 'API key', exact: true }).innerText()).trim();
+    await expect(row(page, 'staging only').getByRole('cell', { name: 'staging', exact: true })).toBeVisible();
+    const call = async (target: string) => {
+      const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+      return (await fetch(`${slipway.url}/model/${model}/${target}/predict`, { method: 'POST', headers, body: '{}' })).status;
+    };
+    expect(await call('production')).toBe(403);
+    expect(await call('environments/staging'), 'nothing is promoted there yet').toBe(404);
+  });
+
   test('the scaling form says what a load comes to while one types, and saves it', async ({ page, slipway }) => {
     await open(page, `/models/${model}/environments/staging`);
     const form = page.getByRole('region', { name: 'Autoscaling' });

@@ -32,8 +32,8 @@ fn snapshot(ring: &KeyRing, own: &str) -> KeySnapshot {
     let known = ring.snapshot();
     let keys = known.iter().map(|(hash, row)| {
         let models = row.models.as_ref().map(|models| models.iter().map(ModelId::new).collect());
-        (*hash, KeyGrant { role: row.role, models })
+        (*hash, KeyGrant { role: row.role, models, environments: row.environments.clone() })
     });
-    let own = (hash_of(own), KeyGrant { role: Role::Invoker, models: None });
+    let own = (hash_of(own), KeyGrant { role: Role::Invoker, models: None, environments: None });
     KeySnapshot { keys: keys.chain([own]).collect() }
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
 use axum::{Json, Router};
-use control::KeyKind;
+use control::{KeyKind, KeyLimits};
 use domain::{Actor, Email, Role};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -79,7 +79,11 @@ async fn create_key(
 ) -> Result<Response, Response> {
     door.check(&headers)?;
     let owner = Actor { name: "command line".into(), door: domain::Door::Other, ..Actor::system() };
-    let created = door.api.control.create_key(&owner, &body.name, KeyKind::Workspace(body.role), None).await;
+    let created = door
+        .api
+        .control
+        .create_key(&owner, &body.name, KeyKind::Workspace(body.role), KeyLimits::default())
+        .await;
     let created = created.map_err(|error| rest::failure(&error))?;
     Ok(answer::ok(&serde_json::json!({ "api_key": created.key })))
 }

@@ -51,13 +51,14 @@ pub trait Team {
 
     async fn keys_page(&self, session: &Session) -> Result<KeysPage, AppError>;
 
-    /// A key of one's own, or of the workspace with a role.
+    /// A key of one's own, or of the workspace with a role, perhaps limited to models and environments.
     async fn create_key(
         &self,
         session: &Session,
         name: &str,
         role: Option<Role>,
         models: Option<Vec<String>>,
+        environments: Option<Vec<String>>,
     ) -> Result<ShownOnce, AppError>;
 
     async fn revoke_key(&self, session: &Session, prefix: &str) -> Result<Done, AppError>;

@@ -22,13 +22,14 @@ pub async fn read_keys() -> Result<KeysPage, AppError> {
 }
 
 /// Makes a key: `kind` is `personal`, or the role of a key of the workspace (`invoker`, `exporter`, `keykeeper`,
-/// `viewer`, `deployer`, `admin`). `models` limits the first two to these ids, with commas or spaces between; all models
-/// if it is empty. The answer has the key, once.
+/// `viewer`, `deployer`, `admin`). `models` limits the first two to these ids, and `environments` to environments of these
+/// names, with commas or spaces between; no limit if it is empty. The answer has the key, once.
 #[server(prefix = "/api/ui", endpoint = "create_key")]
 pub async fn create_key(
     name: String,
     kind: String,
     #[server(default)] models: String,
+    #[server(default)] environments: String,
 ) -> Result<ShownOnce, AppError> {
     close(
         async {
@@ -40,17 +41,19 @@ pub async fn create_key(
                     AppError::invalid("kind", format!("`{role}` is neither personal nor a role"))
                 })?),
             };
-            let models: Vec<String> = models
-                .split([',', ' ', '\n'])
-                .map(str::trim)
-                .filter(|id| !id.is_empty())
-                .map(str::to_owned)
-                .collect();
-            let models = (!models.is_empty()).then_some(models);
-            door.backend.create_key(&door.session, &name, kind, models).await
+            let (models, environments) = (listed(&models), listed(&environments));
+            door.backend.create_key(&door.session, &name, kind, models, environments).await
         }
         .await,
     )
+}
+
+/// What is listed with commas or spaces between; nothing if the list is empty.
+#[cfg(feature = "ssr")]
+fn listed(text: &str) -> Option<Vec<String>> {
+    let parts = text.split([',', ' ', '\n']).map(str::trim).filter(|part| !part.is_empty());
+    let list: Vec<String> = parts.map(str::to_owned).collect();
+    (!list.is_empty()).then_some(list)
 }
 
 /// Ends a key and its sessions, at once.

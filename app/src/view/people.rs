@@ -66,6 +66,8 @@ pub struct KeyRow {
     pub owner: Option<String>,
     /// The names of the models it is limited to.
     pub models: Option<Vec<String>>,
+    /// The environments it is limited to.
+    pub environments: Option<Vec<String>>,
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
 }
@@ -76,7 +78,7 @@ pub struct KeyChoice {
     /// As [`crate::server_fns::create_key`] takes it.
     pub value: String,
     pub title: String,
-    /// Whether it can be limited to models.
+    /// Whether it can be limited to models and environments.
     pub limited: bool,
 }
 
@@ -94,6 +96,8 @@ pub struct KeysPage {
     /// The types that who looks may make; empty if none.
     pub choices: Vec<KeyChoice>,
     pub models: Vec<ModelChoice>,
+    /// The names that environments have.
+    pub environments: Vec<String>,
 }
 
 impl AsOf for KeysPage {

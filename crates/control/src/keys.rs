@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::{
-    Action, Actor, Door, EnvironmentName, EventKind, Invalid, ModelId, Person, PersonId, Restriction, Role,
-    Timestamp, parse_id,
+    Action, Actor, Door, EnvironmentName, EventKind, Invalid, Person, PersonId, Restriction, Role, Timestamp,
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::KeyRow;
 use tokio::sync::watch;
 
+use crate::key_limits::{KeyLimits, Limits};
 use crate::parts::About;
 use crate::{ControlPlane, Error};
 
@@ -37,9 +37,6 @@ pub enum KeyKind {
     Workspace(Role),
 }
 
-/// The most models a key may be limited to.
-const MODELS: usize = 100;
-
 /// The keys that are good now, by the SHA-256 of their text, the people who are here, and what is restricted to whom.
 #[derive(Debug, Default)]
 pub struct KeyRing {
@@ -62,9 +59,9 @@ impl KeyRing {
         self.changed.subscribe()
     }
 
-    /// The models that a key is limited to; none if it is not.
-    pub(crate) fn limit(&self, prefix: &str) -> Option<Vec<String>> {
-        self.snapshot().values().find(|row| row.prefix == prefix)?.models.clone()
+    /// The key with this prefix.
+    pub(crate) fn key(&self, prefix: &str) -> Option<KeyRow> {
+        self.snapshot().values().find(|row| row.prefix == prefix).cloned()
     }
 
     /// Somebody who is here.
@@ -184,7 +181,7 @@ impl ControlPlane {
         text
     }
 
-    /// Makes a key. `models` limits what it calls or measures; `None` for all.
+    /// Makes a key; `limits` say what it calls or measures.
     ///
     /// Everybody who may look makes keys of their own; who manages keys makes those of the workspace.
     pub async fn create_key(
@@ -192,7 +189,7 @@ impl ControlPlane {
         actor: &Actor,
         name: &str,
         kind: KeyKind,
-        models: Option<Vec<String>>,
+        limits: KeyLimits,
     ) -> Result<NewKey, Error> {
         let (role, person) = match kind {
             KeyKind::Personal => {
@@ -213,35 +210,9 @@ impl ControlPlane {
                 (role, None)
             }
         };
-        let limited = role.may_be_limited() && person.is_none();
-        let models = match models {
-            Some(_) if !limited => {
-                let problem = "only keys that call models or read metrics can be limited to models";
-                return Err(Invalid::new("model_ids", problem).into());
-            }
-            Some(models) => Some(self.known_models(models).await?),
-            None => None,
-        };
+        let limits = self.known(limits, role.may_be_limited() && person.is_none()).await?;
         let key = format!("{}.{}", self.secret_text(PREFIX_LENGTH), self.secret_text(SECRET_LENGTH));
-        self.add_key(actor, &key, name, role, person, models).await
-    }
-
-    /// Models by their ids, each once.
-    async fn known_models(&self, mut ids: Vec<String>) -> Result<Vec<String>, Error> {
-        ids.sort_unstable();
-        ids.dedup();
-        if ids.is_empty() || ids.len() > MODELS {
-            let problem = format!("a key is limited to 1 to {MODELS} models; leave the list out for all");
-            return Err(Invalid::new("model_ids", problem).into());
-        }
-        let known = self.parts.store.all_model_ids().await?;
-        for id in &ids {
-            parse_id("model_ids", id)?;
-            if !known.contains(&ModelId::new(id)) {
-                return Err(Invalid::new("model_ids", format!("there is no model `{id}`")).into());
-            }
-        }
-        Ok(ids)
+        self.add_key(actor, &key, name, role, person, limits).await
     }
 
     async fn add_key(
@@ -251,7 +222,7 @@ impl ControlPlane {
         name: &str,
         role: Role,
         person: Option<PersonId>,
-        models: Option<Vec<String>>,
+        limits: Limits,
     ) -> Result<NewKey, Error> {
         let name = name.trim();
         if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
@@ -267,7 +238,8 @@ impl ControlPlane {
             name: name.to_owned(),
             role,
             person,
-            models,
+            models: limits.models,
+            environments: limits.environments,
             created_at: now,
             last_used_at: None,
         };
@@ -303,12 +275,17 @@ impl ControlPlane {
             if known {
                 return Ok(None);
             }
-            return self.add_key(&system, key, "admin", Role::Admin, None, None).await.map(|_| None);
+            return self
+                .add_key(&system, key, "admin", Role::Admin, None, Limits::default())
+                .await
+                .map(|_| None);
         }
         if self.ring.snapshot().values().any(|row| row.role == Role::Admin) {
             return Ok(None);
         }
-        self.create_key(&system, "admin", KeyKind::Workspace(Role::Admin), None).await.map(Some)
+        self.create_key(&system, "admin", KeyKind::Workspace(Role::Admin), KeyLimits::default())
+            .await
+            .map(Some)
     }
 
     /// The keys somebody may see, without their text: all for who manages keys, one's own for others.
@@ -396,6 +373,7 @@ fn told(key: &KeyRow) -> serde_json::Value {
         "name": key.name,
         "role": key.role,
         "models": key.models,
+        "environments": key.environments,
         "user_id": key.person,
     })
 }

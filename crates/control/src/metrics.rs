@@ -242,12 +242,20 @@ impl ControlPlane {
     }
 
     /// Models with the counters of their deployments, for whoever may read metrics; a key that is limited to some models
-    /// reads of those.
+    /// reads of those, and one that is limited to some environments of what is attached to them at this moment.
     pub async fn measured(&self, actor: &Actor) -> Result<(Vec<store::ModelState>, Vec<Counted>), Error> {
         self.may(actor, Action::ReadMetrics)?;
         let mut models = self.parts.store.load_all_models().await?;
-        if let Some(limit) = actor.key_prefix.as_deref().and_then(|prefix| self.ring.limit(prefix)) {
+        let key = actor.key_prefix.as_deref().and_then(|prefix| self.ring.key(prefix));
+        let (limit, environments) = key.map(|key| (key.models, key.environments)).unwrap_or_default();
+        if let Some(limit) = limit {
             models.retain(|state| limit.iter().any(|id| id == state.model.id.as_str()));
+        }
+        if let Some(names) = environments {
+            let is_part = |deployment: &domain::Deployment| {
+                deployment.environment.as_ref().is_some_and(|name| names.contains(name))
+            };
+            models.iter_mut().for_each(|state| state.deployments.retain(is_part));
         }
         Ok((models, self.parts.traffic.counted()))
     }

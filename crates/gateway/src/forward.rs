@@ -83,7 +83,8 @@ struct Asked {
 impl Call<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
         let gateway = &self.worker.gateway;
-        gateway.keys.load().check(request.headers(), &self.address.model).map_err(Refusal::denied)?;
+        let Address { model, target, .. } = &self.address;
+        gateway.keys.load().check(request.headers(), model, target).map_err(Refusal::denied)?;
         match self.address.action {
             Action::Predict | Action::Wake | Action::AsyncPredict if request.method() != Method::POST => {
                 let message = "this address takes POST";

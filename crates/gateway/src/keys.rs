@@ -1,10 +1,12 @@
 //! Who may call which model.
 
-use domain::{Action, ModelId, Role};
+use domain::{Action, EnvironmentName, ModelId, Role};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+
+use crate::address::Target;
 
 /// All API keys in force; replaced whole.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub struct KeyGrant {
     pub role: Role,
     /// The models it may call; `None` means all.
     pub models: Option<Vec<ModelId>>,
+    /// The environments by whose addresses it may call; `None` means all addresses, those of deployments too.
+    pub environments: Option<Vec<EnvironmentName>>,
 }
 
 /// Why a request may not pass.
@@ -28,16 +32,25 @@ pub(crate) enum Denied {
     Unknown,
     /// The key is known and not for this model.
     Forbidden,
+    /// The key is for some environments, and the address is of none of them.
+    Elsewhere,
 }
 
 impl KeySnapshot {
     /// Checks the `Authorization` header, `Bearer <key>` or `Api-Key <key>`. Cookies never authorise a call.
-    pub(crate) fn check(&self, headers: &HeaderMap, model: &ModelId) -> Result<(), Denied> {
+    pub(crate) fn check(&self, headers: &HeaderMap, model: &ModelId, target: &Target) -> Result<(), Denied> {
         let key = presented(headers).ok_or(Denied::Unknown)?;
         let digest: [u8; 32] = Sha256::digest(key).into();
         let grant = self.keys.get(&digest).ok_or(Denied::Unknown)?;
         let allowed = grant.models.as_ref().is_none_or(|models| models.contains(model));
-        if allowed && grant.role.permits(Action::Invoke) { Ok(()) } else { Err(Denied::Forbidden) }
+        if !allowed || !grant.role.permits(Action::Invoke) {
+            return Err(Denied::Forbidden);
+        }
+        let reaches = |names: &Vec<EnvironmentName>| match target {
+            Target::Environment(called) => names.iter().any(|name| name.as_str() == called),
+            Target::Development | Target::Deployment(_) => false,
+        };
+        if grant.environments.as_ref().is_none_or(reaches) { Ok(()) } else { Err(Denied::Elsewhere) }
     }
 }
 
@@ -54,8 +67,14 @@ mod tests {
     use super::*;
 
     fn snapshot(models: Option<Vec<ModelId>>) -> KeySnapshot {
+        limited(models, None)
+    }
+
+    fn limited(models: Option<Vec<ModelId>>, environments: Option<Vec<EnvironmentName>>) -> KeySnapshot {
         let digest = Sha256::digest(b"secret").into();
-        KeySnapshot { keys: HashMap::from([(digest, KeyGrant { role: Role::Invoker, models })]) }
+        KeySnapshot {
+            keys: HashMap::from([(digest, KeyGrant { role: Role::Invoker, models, environments })]),
+        }
     }
 
     fn check(snapshot: &KeySnapshot, header: Option<&str>) -> Result<(), Denied> {
@@ -63,7 +82,11 @@ mod tests {
         if let Some(header) = header {
             headers.insert(AUTHORIZATION, header.parse().unwrap());
         }
-        snapshot.check(&headers, &ModelId::new("m"))
+        call(snapshot, &headers, &Target::Environment("production".into()))
+    }
+
+    fn call(snapshot: &KeySnapshot, headers: &HeaderMap, target: &Target) -> Result<(), Denied> {
+        snapshot.check(headers, &ModelId::new("m"), target)
     }
 
     #[test]
@@ -81,5 +104,24 @@ mod tests {
         let keys = snapshot(Some(vec![ModelId::new("other")]));
         assert_eq!(check(&keys, Some("Bearer secret")), Err(Denied::Forbidden));
         assert_eq!(check(&snapshot(Some(vec![ModelId::new("m")])), Some("Bearer secret")), Ok(()));
+    }
+
+    #[test]
+    fn a_key_for_some_environments_calls_by_their_addresses_only() {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, "Bearer secret".parse().unwrap())]);
+        let staging = || Some(vec![EnvironmentName::new("staging").unwrap()]);
+        let keys = limited(None, staging());
+        let environment = |name: &str| Target::Environment(name.into());
+        assert_eq!(call(&keys, &headers, &environment("staging")), Ok(()));
+        let direct = Target::Deployment(domain::DeploymentId::new("d"));
+        for elsewhere in [environment("production"), environment("stag"), direct, Target::Development] {
+            assert_eq!(call(&keys, &headers, &elsewhere), Err(Denied::Elsewhere), "{elsewhere:?}");
+        }
+        let keys = limited(Some(vec![ModelId::new("other")]), staging());
+        assert_eq!(
+            call(&keys, &headers, &environment("staging")),
+            Err(Denied::Forbidden),
+            "both limits count"
+        );
     }
 }

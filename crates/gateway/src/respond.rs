@@ -59,6 +59,11 @@ impl Refusal {
             Denied::Forbidden => {
                 Self::new(StatusCode::FORBIDDEN, "unauthorized", "this API key may not call this model")
             }
+            Denied::Elsewhere => Self::new(
+                StatusCode::FORBIDDEN,
+                "unauthorized",
+                "this API key may only call some environments, by their own addresses, and this is not one of them",
+            ),
         }
     }
 

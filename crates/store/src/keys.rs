@@ -1,6 +1,6 @@
 //! API keys and sessions. Only hashes of what people hold are stored.
 
-use domain::{PersonId, Role, Timestamp};
+use domain::{EnvironmentName, PersonId, Role, Timestamp};
 
 use crate::error::{read, write};
 use crate::pool::on;
@@ -19,6 +19,8 @@ pub struct KeyRow {
     pub person: Option<PersonId>,
     /// The models it may call; `None` for all.
     pub models: Option<Vec<String>>,
+    /// The environments by whose addresses it may call; `None` for all addresses.
+    pub environments: Option<Vec<EnvironmentName>>,
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
 }
@@ -39,7 +41,8 @@ pub struct SessionRow {
     pub expires_at: Timestamp,
 }
 
-type RawKey = (String, String, String, String, Option<String>, i64, Option<i64>, Option<String>);
+type RawKey =
+    (String, String, String, String, Option<String>, i64, Option<i64>, Option<String>, Option<String>);
 
 impl Store {
     /// Every key that was not revoked, newest first.
@@ -70,11 +73,12 @@ impl Tx {
     /// Every key that was not revoked, newest first.
     pub async fn keys(&mut self) -> Result<Vec<KeyRow>, Error> {
         let rows = on!(self, connection => sqlx::query_as::<_, RawKey>(
-                "SELECT prefix, hash, name, role, models, created_at, last_used_at, person FROM api_key
+                "SELECT prefix, hash, name, role, models, created_at, last_used_at, person, environments
+                 FROM api_key
                  WHERE revoked_at IS NULL ORDER BY created_at DESC, prefix")
             .fetch_all(connection).await)?;
         rows.into_iter()
-            .map(|(prefix, hash, name, role, models, created_at, last_used_at, person)| {
+            .map(|(prefix, hash, name, role, models, created_at, last_used_at, person, environments)| {
                 Ok(KeyRow {
                     prefix,
                     hash,
@@ -82,6 +86,9 @@ impl Tx {
                     role: read("role", &role)?,
                     person: person.map(PersonId::new),
                     models: models.map(|models| read("list of models", &models)).transpose()?,
+                    environments: environments
+                        .map(|names| read("list of environments", &names))
+                        .transpose()?,
                     created_at: Timestamp::from_millis(created_at),
                     last_used_at: last_used_at.map(Timestamp::from_millis),
                 })
@@ -92,11 +99,15 @@ impl Tx {
     pub async fn insert_key(&mut self, key: &KeyRow) -> Result<(), Error> {
         let role = write("role", &key.role)?;
         let models = key.models.as_ref().map(|models| write("list of models", models)).transpose()?;
+        let environments =
+            key.environments.as_ref().map(|names| write("list of environments", names)).transpose()?;
         on!(self, connection => sqlx::query(
-                "INSERT INTO api_key (prefix, hash, name, role, models, created_at, last_used_at, revoked_at, person)
-                 VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7)")
+                "INSERT INTO api_key (prefix, hash, name, role, models, created_at, last_used_at, revoked_at, person,
+                     environments)
+                 VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7, $8)")
             .bind(key.prefix.clone()).bind(key.hash.clone()).bind(key.name.clone()).bind(role).bind(models)
             .bind(key.created_at.millis()).bind(key.person.as_ref().map(|person| person.to_string()))
+            .bind(environments)
             .execute(connection).await.map(drop))?;
         Ok(())
     }

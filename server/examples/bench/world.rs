@@ -81,7 +81,7 @@ impl World {
             gpus: 0,
         };
         let runtime = LocalRuntime::open(config).await.unwrap();
-        let grant = KeyGrant { role: Role::Invoker, models: None };
+        let grant = KeyGrant { role: Role::Invoker, models: None, environments: None };
         let keys = HashMap::from([(Sha256::digest(KEY).into(), grant)]);
         let keys = Arc::new(KeySnapshot { keys });
         let stop = CancellationToken::new();

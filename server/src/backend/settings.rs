@@ -2,7 +2,7 @@
 
 use app::error::AppError;
 use app::view::{KeyChoice, KeyRow, KeysPage, ModelChoice, SecretRow, SecretsPage, ShownOnce};
-use control::KeyKind;
+use control::{KeyKind, KeyLimits};
 use domain::{Action, Actor, Role};
 
 use super::Dashboard;
@@ -30,6 +30,11 @@ impl Dashboard {
             Err(control::Error::Forbidden(_)) => Vec::new(),
             Err(error) => return Err(told(error)),
         };
+        let environments: Vec<String> = match control.environment_groups(actor).await {
+            Ok(groups) => groups.iter().map(|group| group.name.to_string()).collect(),
+            Err(control::Error::Forbidden(_)) => Vec::new(),
+            Err(error) => return Err(told(error)),
+        };
         let ring = control.key_ring();
         let name_of = |id: &String| {
             models.iter().find(|model| &model.id == id).map_or(id.clone(), |model| model.name.clone())
@@ -44,6 +49,7 @@ impl Dashboard {
                 name: key.name,
                 may: may(key.role).to_owned(),
                 models: key.models.map(|ids| ids.iter().map(name_of).collect()),
+                environments: key.environments.map(|names| names.iter().map(ToString::to_string).collect()),
                 created_at: key.created_at,
                 last_used_at: key.last_used_at,
             })
@@ -73,6 +79,7 @@ impl Dashboard {
             keys: rows,
             choices: own.into_iter().chain(shared).collect(),
             models,
+            environments,
         })
     }
 
@@ -82,9 +89,11 @@ impl Dashboard {
         name: &str,
         role: Option<Role>,
         models: Option<Vec<String>>,
+        environments: Option<Vec<String>>,
     ) -> Result<ShownOnce, AppError> {
         let kind = role.map_or(KeyKind::Personal, KeyKind::Workspace);
-        let made = self.api.control.create_key(actor, name, kind, models).await.map_err(told)?;
+        let limits = KeyLimits { models, environments };
+        let made = self.api.control.create_key(actor, name, kind, limits).await.map_err(told)?;
         Ok(ShownOnce {
             sentence: "This key is shown this once; keep it like a password.".into(),
             text: made.key,

@@ -84,8 +84,9 @@ impl Team for Dashboard {
         name: &str,
         role: Option<Role>,
         models: Option<Vec<String>>,
+        environments: Option<Vec<String>>,
     ) -> Result<ShownOnce, AppError> {
-        self.do_create_key(self.actor(session)?, name, role, models).await
+        self.do_create_key(self.actor(session)?, name, role, models, environments).await
     }
 
     async fn revoke_key(&self, session: &Session, prefix: &str) -> Result<Done, AppError> {

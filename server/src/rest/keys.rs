@@ -1,7 +1,7 @@
 //! API keys.
 
 use super::*;
-use control::KeyKind;
+use control::{KeyKind, KeyLimits};
 use domain::{Invalid, Person, PersonId, Role, Timestamp, person_role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -34,6 +34,9 @@ struct KeyInfo {
     /// The only models that it is for; null if it is for all.
     #[schema(required)]
     model_ids: Option<Vec<String>>,
+    /// Ours: the only environments by whose addresses it calls, or whose deployments it measures; null if it is for all.
+    #[schema(required)]
+    environment_names: Option<Vec<String>>,
     #[schema(required)]
     team_name: Option<&'static str>,
     #[schema(format = DateTime)]
@@ -107,6 +110,7 @@ pub async fn list(
             prefix: key.prefix,
             name: Some(key.name),
             model_ids: key.models,
+            environment_names: key.environments.map(|names| names.iter().map(ToString::to_string).collect()),
             team_name: Some(contract::TEAM),
             created_at: key.created_at.rfc3339(),
             last_used_at: key.last_used_at.map(Timestamp::rfc3339),
@@ -134,6 +138,9 @@ pub struct Create {
     #[schema(value_type = contract::words::APIKeyType)]
     kind: String,
     model_ids: Option<Vec<String>>,
+    /// Ours: limits a WORKSPACE_INVOKE key to the addresses of environments of these names, and a
+    /// WORKSPACE_EXPORT_METRICS key to what is attached to them. Without it there is no such limit.
+    environment_names: Option<Vec<String>>,
     /// Ours: what a WORKSPACE_MANAGE_ALL key may do: viewer, deployer (if it is left out) or admin.
     #[schema(value_type = Option<contract::words::PersonRole>)]
     role: Option<String>,
@@ -176,8 +183,9 @@ pub async fn create(
 ) -> Answer {
     let kind = key_kind(&body.kind, body.role.as_deref()).map_err(|invalid| error::invalid(&invalid))?;
     let name = body.name.unwrap_or_else(|| "unnamed".into());
+    let limits = KeyLimits { models: body.model_ids, environments: body.environment_names };
     let created =
-        api.control.create_key(&actor, &name, kind, body.model_ids).await.map_err(|error| failure(&error))?;
+        api.control.create_key(&actor, &name, kind, limits).await.map_err(|error| failure(&error))?;
     Ok(answer::ok(&Created { api_key: created.key }))
 }
 

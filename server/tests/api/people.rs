@@ -274,3 +274,65 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
     assert_eq!(world.get("/v1/models").await.status, 200, "other endpoints are counted apart");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_key_for_some_environments_calls_by_their_addresses_only() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Limited"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    let environments = format!("/v1/models/{model}/environments");
+    world.rest("POST", &environments, json!({ "name": "staging" })).await.ok();
+    let promote = format!("{environments}/staging/promote");
+    world.rest("POST", &promote, json!({ "deployment_id": deployment })).await.ok();
+    let serves = |seen: &serde_json::Value| !seen["current_deployment"].is_null();
+    world.until(&format!("{environments}/staging"), serves).await;
+    let create = async |body: serde_json::Value| world.rest("POST", "/v1/api_keys", body).await;
+    for (kind, names, part) in [
+        ("WORKSPACE_INVOKE", json!(["nowhere"]), "no model has an environment `nowhere`"),
+        ("WORKSPACE_INVOKE", json!([]), "1 to 100"),
+        ("WORKSPACE_INVOKE", json!(["Not A Name"]), "environment_names"),
+        ("WORKSPACE_MANAGE_ALL", json!(["staging"]), "can be limited"),
+    ] {
+        let refused = create(json!({ "type": kind, "environment_names": names })).await;
+        assert_eq!(refused.status, 400, "{kind} {names}: {}", refused.text());
+        let text = refused.text();
+        assert!(text.contains("environment_names") && text.contains(part), "{text}");
+    }
+    let made = create(json!({
+        "name": "calls", "type": "WORKSPACE_INVOKE", "model_ids": [model], "environment_names": ["staging"],
+    }));
+    let key = made.await.ok()["api_key"].as_str().unwrap().to_owned();
+    let call = async |key: &str, path: &str| {
+        let call = Call::new("POST", path).header("authorization", format!("Bearer {key}"));
+        let answer = world.send(call.json(&json!({}))).await;
+        (answer.status.as_u16(), answer.text())
+    };
+    let to = |target: &str| format!("/model/{model}/{target}/predict");
+    assert_eq!(call(&key, &to("environments/staging")).await.0, 200);
+    let direct = to(&format!("deployment/{deployment}"));
+    for elsewhere in [to("production"), to("environments/production"), to("development"), direct] {
+        let (status, text) = call(&key, &elsewhere).await;
+        assert_eq!(status, 403, "{elsewhere}: {text}");
+        assert!(text.contains("may only call some environments"), "{text}");
+    }
+    let wake = format!("/model/{model}/production/wake");
+    assert_eq!(call(&key, &wake).await.0, 403, "nor does it wake another one");
+    // It is listed with its limits, over REST and on the page.
+    let prefix = key.split('.').next().unwrap();
+    let listed = world.get("/v1/api_keys").await.ok();
+    let row = listed["keys"].as_array().unwrap().iter().find(|row| row["prefix"] == prefix).unwrap().clone();
+    assert_eq!(row["environment_names"], json!(["staging"]));
+    let page = world.get("/api/ui/keys").await.ok();
+    let row = page["keys"].as_array().unwrap().iter().find(|row| row["prefix"] == prefix).unwrap().clone();
+    assert_eq!(row["environments"], json!(["staging"]));
+    assert_eq!(page["environments"], json!(["production", "staging"]));
+
+    // By the form, and for metrics: what staging serves is a copy of what production does.
+    let fields = [("name", "measures"), ("kind", "exporter"), ("environments", "staging")];
+    let exporter = world.act("create_key", &fields).await.ok()["text"].as_str().unwrap().to_owned();
+    let read = Call::new("GET", "/metrics").header("authorization", format!("Bearer {exporter}"));
+    let text = world.send(read).await.text();
+    assert!(!text.contains(&deployment), "what serves production is none of its affair: {text}");
+    assert!(text.contains("environment=\"staging\""), "{text}");
+    world.stop().await;
+}

@@ -11,7 +11,7 @@ use crate::components::{FormError, Gone, TimeAgo, provide_refresh};
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
 use crate::server_fns::{CreateKey, RevokeKey};
-use crate::view::{KeyRow, KeysPage};
+use crate::view::{KeyChoice, KeyRow, KeysPage, ModelChoice};
 
 #[component]
 pub fn Keys() -> impl IntoView {
@@ -30,13 +30,14 @@ pub fn Keys() -> impl IntoView {
 #[component]
 fn Body(initial: KeysPage) -> impl IntoView {
     let (choices, models) = (initial.choices.clone(), initial.models.clone());
+    let environments = initial.environments.clone();
     let fresh = keep_fresh(initial, Topic::Models, |_| false, read::keys);
     provide_refresh(move || fresh.refresh());
     let page = fresh.value;
     let as_of = Signal::derive(move || page.with(|page| page.as_of));
     let is_empty = Memo::new(move |_| page.with(|page| page.keys.is_empty()));
     let form = (!choices.is_empty()).then(|| {
-        view! { <NewKey choices=choices models=models /> }
+        view! { <NewKey choices=choices models=models environments=environments /> }
     });
     view! {
         <Gone error=fresh.gone />
@@ -53,7 +54,7 @@ fn Body(initial: KeysPage) -> impl IntoView {
         <Listed
             label="API keys"
             caption="Keys that work, newest first"
-            columns=&["Name", "Begins with", "May", "Models", "Made", "Last used"]
+            columns=&["Name", "Begins with", "May", "Models", "Environments", "Made", "Last used"]
             hidden=is_empty
         >
                     <For each=move || page.with(|page| page.keys.clone()) key=|row| serde_json::to_string(row).unwrap_or_default() let(row)>
@@ -65,8 +66,9 @@ fn Body(initial: KeysPage) -> impl IntoView {
 }
 
 fn key(row: KeyRow, as_of: Signal<domain::Timestamp>) -> impl IntoView {
-    let KeyRow { prefix, name, may, owner, models, created_at, last_used_at } = row;
-    let models = models.map_or("all".to_owned(), |models| models.join(", "));
+    let KeyRow { prefix, name, may, owner, models, environments, created_at, last_used_at } = row;
+    let limit = |list: Option<Vec<String>>| list.map_or("all".to_owned(), |list| list.join(", "));
+    let (models, environments) = (limit(models), limit(environments));
     let owner = owner.map(|owner| view! { <span class="under">{format!("{owner}'s own")}</span> });
     let label = name.clone();
     view! {
@@ -77,6 +79,7 @@ fn key(row: KeyRow, as_of: Signal<domain::Timestamp>) -> impl IntoView {
             </td>
             <td>{may}</td>
             <td>{models}</td>
+            <td>{environments}</td>
             <td>
                 <TimeAgo at=created_at as_of=as_of />
             </td>
@@ -100,7 +103,7 @@ fn key(row: KeyRow, as_of: Signal<domain::Timestamp>) -> impl IntoView {
 }
 
 #[component]
-fn NewKey(choices: Vec<crate::view::KeyChoice>, models: Vec<crate::view::ModelChoice>) -> impl IntoView {
+fn NewKey(choices: Vec<KeyChoice>, models: Vec<ModelChoice>, environments: Vec<String>) -> impl IntoView {
     let create = Post::to::<CreateKey>();
     refresh_when_made(create);
     let limitable = choices.iter().any(|choice| choice.limited) && !models.is_empty();
@@ -113,6 +116,10 @@ fn NewKey(choices: Vec<crate::view::KeyChoice>, models: Vec<crate::view::ModelCh
             .into_iter()
             .map(|model| view! { <option value=model.id>{model.name}</option> })
             .collect_view();
+        let environments = environments
+            .into_iter()
+            .map(|name| view! { <option value=name.clone()>{name.clone()}</option> })
+            .collect_view();
         view! {
             <label class="field">
                 <span>"Model"</span>
@@ -121,8 +128,15 @@ fn NewKey(choices: Vec<crate::view::KeyChoice>, models: Vec<crate::view::ModelCh
                     {models}
                 </select>
             </label>
+            <label class="field">
+                <span>"Environment"</span>
+                <select name="environments" aria-describedby="models-hint">
+                    <option value="">"all"</option>
+                    {environments}
+                </select>
+            </label>
             <p class="hint" id="models-hint">
-                "Only a key that calls models or reads metrics can be limited to one; the API takes several."
+                "Only a key that calls models or reads metrics can be limited to one; the API takes several. Limited to an environment, it calls by the environment's own addresses only."
             </p>
         }
     });

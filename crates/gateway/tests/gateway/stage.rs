@@ -107,7 +107,7 @@ impl Stage {
 }
 
 fn grant(key: &str, models: Option<Vec<ModelId>>) -> ([u8; 32], KeyGrant) {
-    (Sha256::digest(key).into(), KeyGrant { role: domain::Role::Invoker, models })
+    (Sha256::digest(key).into(), KeyGrant { role: domain::Role::Invoker, models, environments: None })
 }
 
 /// One connection to the gateway.

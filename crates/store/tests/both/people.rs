@@ -10,6 +10,7 @@ fn key(prefix: &str) -> KeyRow {
         role: Role::Deployer,
         person: None,
         models: Some(vec!["m".into()]),
+        environments: Some(vec![EnvironmentName::production()]),
         created_at: NOW,
         last_used_at: None,
     }
@@ -55,7 +56,7 @@ pub async fn people_and_what_is_theirs(scratch: Scratch) {
     let mut tx = store.begin().await.unwrap();
     tx.insert_person(&ada, "hash of ada").await.unwrap();
     tx.insert_person(&ben, "hash of ben").await.unwrap();
-    let own = KeyRow { person: Some(ada.id.clone()), models: None, ..key("personal") };
+    let own = KeyRow { person: Some(ada.id.clone()), models: None, environments: None, ..key("personal") };
     tx.insert_key(&own).await.unwrap();
     for hash in ["one", "two"] {
         tx.insert_session(&session(hash, Holder::Person(ada.id.clone()))).await.unwrap();
