@@ -24,7 +24,7 @@ pub fn LiveIndicator() -> impl IntoView {
     };
     view! {
         <p class="live" data-state=state role="status">
-            {words}
+            <span>{words}</span>
         </p>
     }
 }
