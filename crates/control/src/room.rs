@@ -1,5 +1,7 @@
 //! What a deployment gets of the machine, and how much of it is held (semantics: Instance types and room).
 
+use std::collections::BTreeSet;
+
 use domain::{
     Action, Actor, Ask, Compute, Deployment, Environment, EnvironmentUse, Host, Lifecycle, Reserved, Seen,
     StorageUse, Strategy, could_hold,
@@ -23,6 +25,7 @@ pub struct StoredTotal {
     pub artifacts: u64,
     pub logs: u64,
     pub environments: u64,
+    pub external: u64,
 }
 
 impl ControlPlane {
@@ -70,13 +73,18 @@ impl ControlPlane {
             all.iter().filter(same).count()
         };
         let mut total = StoredTotal::default();
-        let (mut artifacts, mut environments) = (Vec::new(), Vec::new());
+        let (mut artifacts, mut environments, mut external) = (Vec::new(), Vec::new(), BTreeSet::new());
         for index in 0..all.len() {
             let stored = &all[index];
             total.logs += stored.held.logs;
             if !artifacts.contains(&stored.deployment.artifact) {
                 artifacts.push(stored.deployment.artifact.clone());
                 total.artifacts += stored.held.artifact;
+            }
+            for file in &stored.held.external {
+                if external.insert(file.key.clone()) {
+                    total.external += file.bytes;
+                }
             }
             let Some(EnvironmentUse { key, bytes }) = environment_of(stored).cloned() else { continue };
             let shared_by = users(&key, &all) - 1;

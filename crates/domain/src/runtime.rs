@@ -99,6 +99,24 @@ pub struct StorageUse {
     pub logs: u64,
     /// Its Python environment, once it is made.
     pub environment: Option<EnvironmentUse>,
+    /// External data that its configuration names, as far as it was fetched.
+    #[serde(default)]
+    pub external: Vec<ExternalUse>,
+}
+
+impl StorageUse {
+    /// Bytes of external data.
+    pub fn external_bytes(&self) -> u64 {
+        self.external.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// A file of external data on this machine, shared by all deployments that name its address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalUse {
+    /// Names its address: the same for all that share it.
+    pub key: String,
+    pub bytes: u64,
 }
 
 /// A Python environment on this machine, shared by all deployments with the same requirements.

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use domain::Timestamp;
+use domain::{ExternalUse, Timestamp};
 use serde_json::Value;
 use truss::Config;
 use truss::layout::{APP, DATA};
@@ -72,10 +72,7 @@ pub(crate) fn remove_unused<'a>(
     configs: impl Iterator<Item = &'a Value>,
     before: Timestamp,
 ) -> u64 {
-    let named: BTreeSet<String> = configs
-        .filter_map(|config| Config::from_json(config).ok())
-        .flat_map(|config| config.external_data.iter().map(|item| key(&item.url)).collect::<Vec<_>>())
-        .collect();
+    let named = named(configs);
     let Ok(entries) = fs::read_dir(files.external()) else { return 0 };
     let mut bytes = 0;
     for entry in entries.flatten() {
@@ -92,6 +89,22 @@ pub(crate) fn remove_unused<'a>(
         }
     }
     bytes
+}
+
+/// The files that these configurations name and that are here, each once.
+pub(crate) fn held<'a>(files: &Files, configs: impl Iterator<Item = &'a Value>) -> Vec<ExternalUse> {
+    let file = |key: String| {
+        let bytes = fs::metadata(files.external().join(&key)).ok()?.len();
+        Some(ExternalUse { key, bytes })
+    };
+    named(configs).into_iter().filter_map(file).collect()
+}
+
+fn named<'a>(configs: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
+    configs
+        .filter_map(|config| Config::from_json(config).ok())
+        .flat_map(|config| config.external_data.iter().map(|item| key(&item.url)).collect::<Vec<_>>())
+        .collect()
 }
 
 fn key(url: &str) -> String {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use domain::{ArtifactId, Deployment, EnvironmentUse, StorageUse};
 
 use crate::build::COMPLETE;
+use crate::external;
 use crate::files::{Files, artifact_size, size};
 use crate::tidy::env_key;
 
@@ -44,6 +45,7 @@ impl Sizes {
             artifact: self.artifact(files, deployment),
             logs: size(&files.logs(&deployment.id)),
             environment,
+            external: external::held(files, deployment.sources().into_iter().map(|(_, config)| config)),
         }
     }
 

@@ -7,6 +7,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use domain::Runtime as _;
 use serde_json::json;
 use support::{Life, ask, custom, folder};
 
@@ -54,6 +55,8 @@ async fn external_data_is_fetched_once_and_is_in_place_for_each_replica() {
         let port = life.ready(&id).await.port;
         assert!(ask(port, "GET /", "").await.unwrap().ends_with("weights"));
     }
+    let held = life.runtime.storage(&support::row(&config)).await;
+    assert_eq!(held.external_bytes(), 7, "one file, however many replicas it lies in: {held:?}");
 }
 
 #[tokio::test]

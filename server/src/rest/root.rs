@@ -34,6 +34,7 @@ struct Disk {
     artifact_bytes: u64,
     log_bytes: u64,
     environment_bytes: u64,
+    external_data_bytes: u64,
     total_bytes: u64,
     deployments: Vec<Held>,
 }
@@ -49,6 +50,8 @@ struct Held {
     #[schema(required)]
     environment_bytes: Option<u64>,
     environment_shared_by: usize,
+    /// What was fetched of the external data that it names.
+    external_data_bytes: u64,
 }
 
 impl From<Stored> for Held {
@@ -59,6 +62,7 @@ impl From<Stored> for Held {
             name: stored.deployment.name.to_string(),
             artifact_bytes: stored.held.artifact,
             log_bytes: stored.held.logs,
+            external_data_bytes: stored.held.external_bytes(),
             environment_bytes: stored.held.environment.map(|environment| environment.bytes),
             environment_shared_by: stored.environment_shared_by,
         }
@@ -78,7 +82,8 @@ pub async fn read(State(api): State<Arc<Api>>, Extension(actor): Caller) -> Answ
             artifact_bytes: total.artifacts,
             log_bytes: total.logs,
             environment_bytes: total.environments,
-            total_bytes: total.artifacts + total.logs + total.environments,
+            external_data_bytes: total.external,
+            total_bytes: total.artifacts + total.logs + total.environments + total.external,
             deployments: deployments.into_iter().map(Held::from).collect(),
         },
     }))

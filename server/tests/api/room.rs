@@ -189,6 +189,22 @@ async fn the_disk_is_told_per_deployment_and_what_is_shared_counts_once() {
         assert_eq!((&row["artifact_bytes"], &row["environment_bytes"]), (&json!(100), &json!(1000)));
         assert_eq!((&row["environment_shared_by"], &row["model_id"]), (&json!(1), &json!(model)));
         assert!(row["log_bytes"].as_u64().unwrap() > 0, "{row}");
+        assert_eq!(row["external_data_bytes"], 0);
+    }
+
+    // External data that several name lies here once.
+    let item = |name: &str| json!({ "url": format!("http://localhost/{name}"), "local_data_path": name });
+    for (names, all) in [(&["a", "b"][..], 10_000), (&["b", "c"], 15_000)] {
+        let named: Vec<_> = names.iter().map(|name| item(name)).collect();
+        let (model, deployment) = world.push_with(names[1], json!({ "external_data": named })).await;
+        let disk = world.get("/v1").await.ok()["disk"].clone();
+        let rows = disk["deployments"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["deployment_id"] == deployment.as_str()).unwrap();
+        assert_eq!((&row["external_data_bytes"], &row["model_id"]), (&json!(10_000), &json!(model)));
+        assert_eq!(disk["external_data_bytes"], all);
+        let parts = ["artifact_bytes", "log_bytes", "environment_bytes", "external_data_bytes"];
+        let sum: u64 = parts.iter().map(|part| disk[*part].as_u64().unwrap()).sum();
+        assert_eq!(disk["total_bytes"], sum);
     }
     world.stop().await;
 }

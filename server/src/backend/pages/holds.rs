@@ -18,7 +18,11 @@ pub fn holds(stored: &Stored) -> String {
         parts.push(format!("each replica holds {}", machine.join(" and ")));
     }
     let (code, logs) = (memory_text(stored.held.artifact), memory_text(stored.held.logs));
-    parts.push(format!("on disk: {code} of code, {logs} of logs"));
+    let external = match stored.held.external_bytes() {
+        0 => String::new(),
+        bytes => format!(", {} of external data", memory_text(bytes)),
+    };
+    parts.push(format!("on disk: {code} of code, {logs} of logs{external}"));
     if let Some(environment) = &stored.held.environment {
         let bytes = memory_text(environment.bytes);
         parts.push(match stored.environment_shared_by {
@@ -31,7 +35,7 @@ pub fn holds(stored: &Stored) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::{Deployment, EnvironmentUse, MIB, Reserved, StorageUse};
+    use domain::{Deployment, EnvironmentUse, ExternalUse, MIB, Reserved, StorageUse};
     use serde_json::json;
 
     use super::*;
@@ -51,7 +55,7 @@ mod tests {
     #[test]
     fn what_is_shared_is_said() {
         let environment = Some(EnvironmentUse { key: "k".into(), bytes: 160 * MIB });
-        let held = StorageUse { artifact: 1_300_000, logs: 12_288, environment };
+        let held = StorageUse { artifact: 1_300_000, logs: 12_288, environment, external: Vec::new() };
         let shared = Stored {
             deployment: deployment(Reserved { memory: 4096 * MIB, gpus: 1 }),
             held: held.clone(),
@@ -64,5 +68,9 @@ mod tests {
         );
         let alone = Stored { deployment: deployment(Reserved::default()), held, environment_shared_by: 0 };
         assert_eq!(holds(&alone), "on disk: 1.2 MiB of code, 12 KiB of logs; its environment has 160 MiB");
+        let files = ["a", "b"].map(|key| ExternalUse { key: key.into(), bytes: 512 * MIB });
+        let held = StorageUse { external: files.into(), logs: 12_288, ..StorageUse::default() };
+        let fetched = Stored { held, ..alone };
+        assert_eq!(holds(&fetched), "on disk: 0 bytes of code, 12 KiB of logs, 1 GiB of external data");
     }
 }

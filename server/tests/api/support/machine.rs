@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{any, get};
 use domain::{
-    ArtifactId, BuildFailure, BuildSpec, Deployment, DeploymentId, EnvironmentName, EnvironmentUse, Holding,
-    LogLine, LogNews, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState,
-    Reserved, Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
+    ArtifactId, BuildFailure, BuildSpec, Deployment, DeploymentId, EnvironmentName, EnvironmentUse,
+    ExternalUse, Holding, LogLine, LogNews, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId,
+    ReplicaSpec, ReplicaState, Reserved, Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp,
+    Wake,
 };
 use tokio::task::AbortHandle;
 
@@ -100,9 +101,9 @@ impl Runtime for Machine {
             let _ = axum::serve(listener, app).await;
         });
         let now = Timestamp::from_millis(1);
-        let observed = ObservedReplica {
         let mortal = spec.config["description"].as_str() == Some("mortal");
         let died = || ReplicaState::Exited { code: Some(1), signal: None, reason: "it fell over".into() };
+        let observed = ObservedReplica {
             id: spec.id.clone(),
             model: spec.model.clone(),
             deployment: spec.deployment.clone(),
@@ -218,6 +219,9 @@ impl Runtime for Machine {
     async fn storage(&self, deployment: &Deployment) -> StorageUse {
         let environment = EnvironmentUse { key: "one for all".into(), bytes: 1000 };
         let logs = self.lines.all.lock().unwrap().get(&deployment.id).map_or(0, |lines| lines.len() as u64);
-        StorageUse { artifact: 100, logs, environment: Some(environment) }
+        let named = deployment.config["external_data"].as_array().map_or(&[][..], Vec::as_slice);
+        let key = |item: &serde_json::Value| item["url"].as_str().unwrap_or_default().to_owned();
+        let external = named.iter().map(|item| ExternalUse { key: key(item), bytes: 5000 }).collect();
+        StorageUse { artifact: 100, logs, environment: Some(environment), external }
     }
 }
