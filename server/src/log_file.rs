@@ -4,7 +4,7 @@ use app::view::{LogCursor, LogPiece};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use domain::{LogLevel, LogLine, LogQuery, LogSource, Timestamp};
+use domain::{LogFound, LogLevel, LogLine, LogQuery, LogSource, Timestamp};
 use futures::{Stream, StreamExt};
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 
@@ -68,10 +68,11 @@ pub fn next_lines(query: LogQuery, after: LogCursor, until: Timestamp) -> LogQue
 }
 
 /// Lines as they stand in the file.
-pub fn piece(lines: &[LogLine], format: Format) -> LogPiece {
+pub fn piece(found: &LogFound, format: Format) -> LogPiece {
+    let lines = &found.lines;
     let text = lines.iter().map(|line| written(line, format)).collect();
-    let next = lines.last().filter(|_| lines.len() == PIECE).map(|line| LogCursor(line.nanos));
-    LogPiece { text, next }
+    let last = lines.last().filter(|_| lines.len() == PIECE).map(|line| line.nanos);
+    LogPiece { text, next: found.searched_to.or(last).map(LogCursor) }
 }
 
 fn written(line: &LogLine, format: Format) -> String {
@@ -159,15 +160,26 @@ mod tests {
         }
     }
 
+    fn of(line: LogLine, format: Format) -> LogPiece {
+        piece(&LogFound { lines: vec![line], searched_to: None }, format)
+    }
+
+    #[test]
+    fn a_piece_in_which_little_was_found_is_not_the_last_one() {
+        assert_eq!(of(line(7, "x"), Format::Text).next, None);
+        let early = LogFound { lines: vec![line(7, "x")], searched_to: Some(9) };
+        assert_eq!(piece(&early, Format::Text).next, Some(LogCursor(9)));
+    }
+
     #[test]
     fn each_line_begins_with_its_moment_and_what_belongs_to_it_is_indented() {
-        let text = piece(&[line(1_500_000_000, "failed\nTraceback")], Format::Text).text;
+        let text = of(line(1_500_000_000, "failed\nTraceback"), Format::Text).text;
         assert_eq!(text, "1970-01-01T00:00:01.500Z ERROR   abcde   failed\n    Traceback\n");
     }
 
     #[test]
     fn json_has_the_shape_of_the_api() {
-        let text = piece(&[line(7, "x")], Format::JsonLines).text;
+        let text = of(line(7, "x"), Format::JsonLines).text;
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((value["timestamp"].as_str(), value["request_id"].as_str()), (Some("7"), Some("r1")));
     }

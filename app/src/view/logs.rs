@@ -33,6 +33,9 @@ pub struct LogPage {
     pub next: LogCursor,
     /// Whether older lines may be there.
     pub older: bool,
+    /// The line that the search stopped before; older ones were not looked at yet.
+    #[serde(default)]
+    pub searched_to: Option<LogCursor>,
 }
 
 /// One line of the log.

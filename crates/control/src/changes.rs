@@ -273,8 +273,8 @@ impl ControlPlane {
             includes: vec!["Traceback".into()],
             ..LogQuery::default()
         };
-        let lines = self.parts.runtime.logs(&draft.id, &query).await.ok()?;
-        Some(lines.into_iter().next()?.message)
+        let found = self.parts.runtime.logs(&draft.id, &query).await.ok()?;
+        Some(found.lines.into_iter().next()?.message)
     }
 }
 

@@ -1,4 +1,4 @@
-use domain::{Action, Actor, DeploymentId, LogLine, LogNews, LogQuery, ModelId, RuntimeError};
+use domain::{Action, Actor, DeploymentId, LogFound, LogNews, LogQuery, ModelId, RuntimeError};
 
 use crate::{ControlPlane, Error};
 
@@ -7,22 +7,36 @@ const LONGEST_WINDOW: i64 = 7 * 86_400_000;
 /// Lines of one answer, and of what one who follows is sent at once, at most.
 const LINES: usize = 1000;
 const NEWS: usize = 5000;
+/// How long one search goes on, in milliseconds; what it has not looked at by then is left to the next one.
+const PATIENCE: i64 = 2_500;
 /// How many texts must occur at most, and how many must not.
 const TEXTS: usize = 8;
 /// The longest text, pattern or id, in characters.
 const LONGEST_TEXT: usize = 256;
 
 impl ControlPlane {
-    /// Lines of a deployment's log.
+    /// Lines of a deployment's log. A search that would take long stops early and says how far it came.
     pub async fn logs(
         &self,
         actor: &Actor,
         model: &ModelId,
         deployment: &DeploymentId,
         query: &LogQuery,
-    ) -> Result<Vec<LogLine>, Error> {
+    ) -> Result<LogFound, Error> {
         self.may_read_logs(actor, model, deployment, query, LINES).await?;
-        self.parts.runtime.logs(deployment, query).await.map_err(failed)
+        let until = self.parts.clock.monotonic() + PATIENCE;
+        let mut found = LogFound::default();
+        let mut asked = query.clone();
+        loop {
+            let part = self.parts.runtime.logs(deployment, &asked).await.map_err(failed)?;
+            let rest = part.rest(&asked);
+            found.lines.extend(part.lines);
+            found.searched_to = part.searched_to;
+            match rest {
+                Some(rest) if self.parts.clock.monotonic() < until => asked = rest,
+                _ => return Ok(found),
+            }
+        }
     }
 
     /// Waits for what is written to a deployment's log after the query's moment. A deployment that is deleted meanwhile

@@ -69,7 +69,7 @@ pub use id::{
 };
 pub use invariant::{Violation, check as check_invariant};
 pub use live::{LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch};
-pub use log::{LogLevel, LogLine, LogNews, LogQuery, LogSource};
+pub use log::{LogFound, LogLevel, LogLine, LogNews, LogQuery, LogSource};
 pub use metrics::{Counted, Counters, KEPT, KEPT_FINE, Measured, Outcome, Outcomes, Period};
 pub use model::Model;
 pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};

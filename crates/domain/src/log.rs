@@ -60,6 +60,28 @@ pub struct LogQuery {
     pub ignore_case: bool,
 }
 
+/// What a search of a log came to (semantics: Logs).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LogFound {
+    /// In the order that was asked for.
+    pub lines: Vec<LogLine>,
+    /// The line that it stopped after to keep its answer quick; nothing if it came to an end or found as many as were asked
+    /// for. What lies beyond, in the order that was asked for, was not looked at.
+    pub searched_to: Option<i64>,
+}
+
+impl LogFound {
+    /// The question for what was not looked at yet, or was not asked for by its limit.
+    pub fn rest(&self, query: &LogQuery) -> Option<LogQuery> {
+        let at = Some(self.searched_to?);
+        let limit = query.limit.saturating_sub(self.lines.len());
+        Some(match query.ascending {
+            true => LogQuery { after_nanos: at, limit, ..query.clone() },
+            false => LogQuery { before_nanos: at, limit, ..query.clone() },
+        })
+    }
+}
+
 /// What was written to a log after a moment (semantics: Logs).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogNews {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{
-    ArtifactId, Deployment, DeploymentId, EnvironmentName, Holding, LogLine, LogNews, LogQuery, ModelId,
+    ArtifactId, Deployment, DeploymentId, EnvironmentName, Holding, LogFound, LogNews, LogQuery, ModelId,
     ObservedReplica, ReplicaId, Reserved, SecretValue, Seen,
 };
 
@@ -184,8 +184,8 @@ pub trait Runtime: Send + Sync {
     /// Removes what was pushed. No deployment refers to it any more.
     async fn discard(&self, artifact: &ArtifactId) -> Result<(), RuntimeError>;
 
-    /// The lines of a deployment's log, of builds and replicas together.
-    async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, RuntimeError>;
+    /// The lines of a deployment's log, of builds and replicas together. One answer looks at a bounded part of it.
+    async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogFound, RuntimeError>;
 
     /// Waits until something is written after [`LogQuery::after_nanos`], and answers the lines of it that the query asks
     /// for: from the oldest on, at most [`LogQuery::limit`]. A reader who is far behind gets the newest instead, and how

@@ -62,8 +62,8 @@ proptest! {
         fs::write(&paths[1], stored()).unwrap();
         for ascending in [true, false] {
             let query = LogQuery { after_nanos: Some(after), limit: 20, ascending, ..LogQuery::default() };
-            let lines = mangle::bounded(bytes.len() + 8_000, 400, || search(&paths, &query, |_| true)).unwrap();
-            prop_assert!(lines.len() <= 20 && lines.iter().all(|line| line.nanos > after));
+            let found = mangle::bounded(bytes.len() + 8_000, 400, || search(&paths, &query, |_| true)).unwrap();
+            prop_assert!(found.lines.len() <= 20 && found.lines.iter().all(|line| line.nanos > after));
         }
         let query = LogQuery { after_nanos: Some(after), limit: 20, ..LogQuery::default() };
         mangle::bounded(bytes.len() + 8_000, 400, || news(&paths, &query)).unwrap();
@@ -78,7 +78,7 @@ proptest! {
         let text: String = text.chars().take(100).collect();
         let query = LogQuery::default().searching(&text);
         match search(&path, &query, |_| true) {
-            Ok(lines) => prop_assert!(lines.len() < 30),
+            Ok(found) => prop_assert!(found.lines.len() < 30),
             Err(problem) => prop_assert!(problem.contains("search_pattern")),
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, EnvironmentName, Holding, LogLevel,
-    LogLine, LogNews, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState,
+    ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, EnvironmentName, Holding, LogFound,
+    LogLevel, LogNews, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState,
     ReplicaUse, Runtime, RuntimeError, Seen, StopReason, StorageUse, Wake,
 };
 use rustix::process::Signal;
@@ -398,7 +398,7 @@ impl Runtime for LocalRuntime {
         removed.map_err(|error| RuntimeError::Retryable(format!("its files could not be removed: {error}")))
     }
 
-    async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, RuntimeError> {
+    async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogFound, RuntimeError> {
         let (logs, deployment, query) = (self.logs.clone(), deployment.clone(), query.clone());
         tokio::task::spawn_blocking(move || logs.read(&deployment, &query).map_err(RuntimeError::Refused))
             .await

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{Clock, DeploymentId, LogLine, LogNews, LogQuery, LogSource, RuntimeError, Timestamp};
+use domain::{Clock, DeploymentId, LogFound, LogLine, LogNews, LogQuery, LogSource, RuntimeError, Timestamp};
 
 use crate::files::{Files, make_private};
 use crate::news::News;
@@ -108,7 +108,7 @@ impl Logs {
     }
 
     /// Lines that a question asks for; `Err` is a sentence about its pattern.
-    pub fn read(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, String> {
+    pub fn read(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogFound, String> {
         if query.ascending && self.newest(deployment).is_some_and(|newest| Span::of(query).from > newest) {
             // Only the pattern is looked at.
             return search(&[], query, |_| true);
@@ -120,7 +120,7 @@ impl Logs {
     pub fn last_of_replicas(&self, deployment: &DeploymentId, lines: usize) -> Vec<String> {
         let query = LogQuery { limit: lines.clamp(1, 1000), ..LogQuery::default() };
         let found = search(&self.paths(deployment), &query, |line| line.source == LogSource::Replica);
-        found.unwrap_or_default().into_iter().rev().map(|line| line.message).collect()
+        found.unwrap_or_default().lines.into_iter().rev().map(|line| line.message).collect()
     }
 
     fn paths(&self, deployment: &DeploymentId) -> Vec<PathBuf> {
@@ -206,7 +206,7 @@ impl Log {
 fn newest(path: &PathBuf) -> i64 {
     let last = LogQuery { limit: 1, ..LogQuery::default() };
     let found = search(std::slice::from_ref(path), &last, |_| true).unwrap_or_default();
-    found.first().map_or(0, |line| line.nanos)
+    found.lines.first().map_or(0, |line| line.nanos)
 }
 
 /// Whether a file's last line has its end.
@@ -261,11 +261,13 @@ mod tests {
         let logs = logs(folder.path());
         let id = DeploymentId::new("d");
         logs.append(&id, ["one", "two", "three"].map(line));
-        let newest = logs.read(&id, &LogQuery { limit: 2, ..LogQuery::default() }).unwrap();
+        let newest = logs.read(&id, &LogQuery { limit: 2, ..LogQuery::default() }).unwrap().lines;
         assert_eq!(messages(&newest), ["three", "two"]);
         let after = Some(newest[1].nanos - 1);
-        let followed =
-            logs.read(&id, &LogQuery { after_nanos: after, ascending: true, ..LogQuery::default() }).unwrap();
+        let followed = logs
+            .read(&id, &LogQuery { after_nanos: after, ascending: true, ..LogQuery::default() })
+            .unwrap()
+            .lines;
         assert_eq!(messages(&followed), ["two", "three"]);
     }
 
@@ -276,7 +278,7 @@ mod tests {
         logs(folder.path()).append(&id, [line("before")]);
         let logs = logs(folder.path());
         logs.append(&id, [line("after")]);
-        let all = logs.read(&id, &LogQuery { ascending: true, ..LogQuery::default() }).unwrap();
+        let all = logs.read(&id, &LogQuery { ascending: true, ..LogQuery::default() }).unwrap().lines;
         assert!(all[0].nanos < all[1].nanos);
     }
 
@@ -290,7 +292,7 @@ mod tests {
         let mut plain = line("disk is fine");
         plain.level = None;
         logs.append(&id, [error, plain, line("net failed 7")]);
-        let ask = |query: LogQuery| logs.read(&id, &query).map(|lines| lines.len());
+        let ask = |query: LogQuery| logs.read(&id, &query).map(|found| found.lines.len());
         let query = LogQuery::default;
         assert_eq!(ask(LogQuery { min_level: Some(LogLevel::Info), ..query() }), Ok(2));
         assert_eq!(ask(LogQuery { search_pattern: Some(r"failed \d\d$".into()), ..query() }), Ok(1));
@@ -313,7 +315,7 @@ mod tests {
         }
         let size = crate::files::size(&folder.path().join("logs"));
         assert!(size <= SEGMENT * (SEGMENTS as u64 + 1), "{size}");
-        assert_eq!(logs.read(&id, &LogQuery::default()).unwrap().len(), 500);
+        assert_eq!(logs.read(&id, &LogQuery::default()).unwrap().lines.len(), 500);
     }
 
     #[test]
@@ -327,13 +329,13 @@ mod tests {
         logs.append(&id, [line("old")]);
         logs.expire(&id, Timestamp::from_millis(1_000)).unwrap();
         let all = || logs.read(&id, &LogQuery { ascending: true, ..LogQuery::default() }).unwrap();
-        assert_eq!(messages(&all()), ["old"], "as old as that is not older");
+        assert_eq!(messages(&all().lines), ["old"], "as old as that is not older");
         clock.set(Timestamp::from_millis(5_000));
         logs.expire(&id, Timestamp::from_millis(2_000)).unwrap();
         logs.append(&id, [line("new")]);
-        assert_eq!(messages(&all()), ["new"]);
+        assert_eq!(messages(&all().lines), ["new"]);
         logs.expire(&id, Timestamp::from_millis(2_000)).unwrap();
-        assert_eq!(messages(&all()), ["new"]);
+        assert_eq!(messages(&all().lines), ["new"]);
     }
 
     #[tokio::test]

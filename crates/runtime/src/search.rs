@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use domain::{LogLine, LogNews, LogQuery, Timestamp};
+use domain::{LogFound, LogLine, LogNews, LogQuery, Timestamp};
 use regex::{Regex, RegexBuilder, RegexSetBuilder};
 
 use crate::segment::Segment;
@@ -12,24 +12,40 @@ use crate::segment::Segment;
 const BEHIND: u64 = 100_000;
 /// Bytes of messages that one piece of news has, at most.
 const NEWS_BYTES: usize = 1 << 20;
+/// Bytes of a log that one answer of a search looks at, at most: a few tenths of a second where the machine is busy.
+const LOOKED_AT: usize = 8 << 20;
 /// Bytes that an expression may take once it is compiled.
 const PATTERN: usize = 1 << 20;
 
-/// The lines of `segments` (oldest first) that `query` asks for and `takes` agrees to; `Err` is a sentence about the
-/// query's pattern.
+/// The lines of `segments` (oldest first) that `query` asks for and `takes` agrees to, as far as one answer looks; `Err`
+/// is a sentence about the query's pattern.
 pub(crate) fn search(
     segments: &[PathBuf],
     query: &LogQuery,
     takes: impl Fn(&LogLine) -> bool,
-) -> Result<Vec<LogLine>, String> {
+) -> Result<LogFound, String> {
+    search_within(LOOKED_AT, segments, query, takes)
+}
+
+fn search_within(
+    bytes: usize,
+    segments: &[PathBuf],
+    query: &LogQuery,
+    takes: impl Fn(&LogLine) -> bool,
+) -> Result<LogFound, String> {
     let filter = Filter::new(query)?;
     let span = Span::of(query);
-    let mut found = Vec::new();
-    let mut take = |line: LogLine| {
+    let mut found = LogFound::default();
+    let mut left = bytes;
+    let mut take = |line: LogLine, bytes: usize| {
+        let nanos = line.nanos;
         if filter.takes(&line) && takes(&line) {
-            found.push(line);
+            found.lines.push(line);
         }
-        found.len() < query.limit
+        left = left.saturating_sub(bytes);
+        let enough = found.lines.len() >= query.limit;
+        found.searched_to = (left == 0 && !enough).then_some(nanos);
+        left > 0 && !enough
     };
     if query.ascending {
         forward(segments, &span, take);
@@ -39,7 +55,8 @@ pub(crate) fn search(
                 continue;
             }
             let go_on = segment.backward(span.to, |line| {
-                read(line).is_none_or(|line| line.nanos >= span.from && take(line))
+                let bytes = line.len();
+                read(line).is_none_or(|line| line.nanos >= span.from && take(line, bytes))
             });
             if !go_on.unwrap_or(true) {
                 break;
@@ -54,7 +71,7 @@ pub(crate) fn news(segments: &[PathBuf], query: &LogQuery) -> Result<LogNews, St
     let filter = Filter::new(query)?;
     let mut gathered = Gathered { limit: query.limit, ..Gathered::default() };
     let mut read_to = query.after_nanos.unwrap_or_default();
-    forward(segments, &Span::of(query), |line| {
+    forward(segments, &Span::of(query), |line, _| {
         read_to = line.nanos;
         if filter.takes(&line) {
             gathered.take(line);
@@ -64,15 +81,17 @@ pub(crate) fn news(segments: &[PathBuf], query: &LogQuery) -> Result<LogNews, St
     Ok(gathered.into_news(read_to))
 }
 
-/// Hands on each line of a span, oldest first, until `go_on` says no.
-fn forward(segments: &[PathBuf], span: &Span, mut go_on: impl FnMut(LogLine) -> bool) {
+/// Hands on each line of a span, with its length, oldest first, until `go_on` says no.
+fn forward(segments: &[PathBuf], span: &Span, mut go_on: impl FnMut(LogLine, usize) -> bool) {
     let first = |path: &PathBuf| Segment::open(path).ok().and_then(|segment| segment.first_moment());
     let later = segments.partition_point(|path| first(path).is_some_and(|first| first <= span.from));
     for path in &segments[later.saturating_sub(1)..] {
         // One that has just been removed had the oldest lines.
         let Ok(segment) = Segment::open(path) else { continue };
-        let whole = segment
-            .forward(span.from, |line| read(line).is_none_or(|line| line.nanos < span.to && go_on(line)));
+        let whole = segment.forward(span.from, |line| {
+            let bytes = line.len();
+            read(line).is_none_or(|line| line.nanos < span.to && go_on(line, bytes))
+        });
         if !whole.unwrap_or(true) {
             return;
         }
@@ -214,7 +233,10 @@ mod tests {
         for (after, wanted) in [(0, 4), (10, 3), (20, 2), (30, 1), (40, 0)] {
             for ascending in [true, false] {
                 let query = LogQuery { after_nanos: Some(after), ascending, ..LogQuery::default() };
-                assert_eq!(search(std::slice::from_ref(&path), &query, |_| true).unwrap().len(), wanted);
+                assert_eq!(
+                    search(std::slice::from_ref(&path), &query, |_| true).unwrap().lines.len(),
+                    wanted
+                );
             }
         }
     }
@@ -231,7 +253,7 @@ mod tests {
             for (limit, ascending) in [(1, true), (100, true), (1, false), (4, false), (100, false)] {
                 let query = LogQuery { after_nanos: Some(after), limit, ascending, ..LogQuery::default() };
                 let found = search(&paths, &query, |_| true).unwrap();
-                let found: Vec<i64> = found.iter().map(|line| line.nanos).collect();
+                let found: Vec<i64> = found.lines.iter().map(|line| line.nanos).collect();
                 let mut wanted: Vec<i64> = all.iter().copied().filter(|nanos| *nanos > after).collect();
                 if !ascending {
                     wanted.reverse();
@@ -240,6 +262,32 @@ mod tests {
                 assert_eq!(found, wanted, "after {after}, {limit}, {ascending}");
             }
         }
+    }
+
+    #[test]
+    fn a_search_that_stops_early_says_where_and_goes_on_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = ["0", "1", "2"].iter().map(|name| folder.path().join(name)).collect();
+        for (path, moments) in paths.iter().zip([[10, 20, 30], [40, 50, 60], [70, 80, 90]]) {
+            std::fs::write(path, bytes(&moments)).unwrap();
+        }
+        let matches = |line: &LogLine| line.nanos == 20 || line.nanos == 90;
+        for (room, ascending) in [(1, true), (1, false), (250, true), (250, false), (10_000, true)] {
+            let (mut asked, mut found) = (0, Vec::new());
+            let all = LogQuery { ascending, ..LogQuery::default() };
+            let mut query = Some(all.clone());
+            while let Some(next) = query {
+                let part = search_within(room, &paths, &next, matches).unwrap();
+                asked += 1;
+                query = part.rest(&next);
+                found.extend(part.lines.into_iter().map(|line| line.nanos));
+            }
+            assert_eq!(found, if ascending { [20, 90] } else { [90, 20] }, "{room}");
+            assert!(if room == 1 { asked == 10 } else { asked <= 6 }, "{asked} answers");
+        }
+        let one = LogQuery { limit: 1, ..LogQuery::default() };
+        let enough = search_within(1, &paths, &one, |_| true).unwrap();
+        assert_eq!((enough.lines.len(), enough.searched_to), (1, None), "as many as were asked for");
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Host {
 
     async fn log(&self, name: &str) -> String {
         let query = LogQuery { ascending: true, limit: 1000, ..LogQuery::default() };
-        let lines = self.runtime.logs(&DeploymentId::new(name), &query).await.unwrap();
+        let lines = self.runtime.logs(&DeploymentId::new(name), &query).await.unwrap().lines;
         lines.into_iter().map(|line| line.message + "\n").collect()
     }
 }

@@ -32,7 +32,7 @@ impl Dashboard {
                 // New lines begin after the newest there is, whether the filter lets it through or not.
                 let newest = LogQuery { limit: 1, ..LogQuery::default() };
                 let newest = self.api.control.logs(actor, model, deployment, &newest).await.map_err(told)?;
-                next = LogCursor(newest.first().map_or(0, |line| line.nanos));
+                next = LogCursor(newest.lines.first().map_or(0, |line| line.nanos));
                 query.before_nanos = Some(next.0.saturating_add(1));
                 query.limit = FIRST_LINES;
             }
@@ -43,14 +43,22 @@ impl Dashboard {
             }
             LogPart::Before(before) => query.before_nanos = Some(before.0),
         }
-        let mut lines = self.api.control.logs(actor, model, deployment, &query).await.map_err(told)?;
+        let found = self.api.control.logs(actor, model, deployment, &query).await.map_err(told)?;
+        let mut lines = found.lines;
         if query.ascending {
             next = lines.last().map_or(next, |line| LogCursor(line.nanos));
         } else {
             lines.reverse();
         }
-        let older = !query.ascending && lines.len() == query.limit;
-        Ok(LogPage { lines: pages::log_rows(lines), next, older, ..of(model, deployment, filter) })
+        let older = !query.ascending && (lines.len() == query.limit || found.searched_to.is_some());
+        let searched_to = found.searched_to.filter(|_| !query.ascending).map(LogCursor);
+        Ok(LogPage {
+            lines: pages::log_rows(lines),
+            next,
+            older,
+            searched_to,
+            ..of(model, deployment, filter)
+        })
     }
 
     pub(super) async fn await_logs(
@@ -98,8 +106,8 @@ impl Dashboard {
         until: Timestamp,
     ) -> Result<LogPiece, AppError> {
         let query = log_file::next_lines(asked(filter)?, after, until);
-        let lines = self.api.control.logs(actor, model, deployment, &query).await.map_err(told)?;
-        Ok(log_file::piece(&lines, Format::Text))
+        let found = self.api.control.logs(actor, model, deployment, &query).await.map_err(told)?;
+        Ok(log_file::piece(&found, Format::Text))
     }
 }
 

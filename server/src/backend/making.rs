@@ -31,8 +31,8 @@ impl Dashboard {
         let query = LogQuery { limit: READ, ascending: false, ..LogQuery::default() };
         let model = &picture.model.id;
         // Lines that can't be read now are no reason to show no page.
-        let lines = self.api.control.logs(actor, model, &deployment.id, &query).await.unwrap_or_default();
-        Some(Making { running, since, lines: last(lines) })
+        let found = self.api.control.logs(actor, model, &deployment.id, &query).await.unwrap_or_default();
+        Some(Making { running, since, lines: last(found.lines) })
     }
 }
 

@@ -5,18 +5,29 @@ use super::*;
 use app::view::LogCursor;
 use axum::extract::Query;
 use domain::{LogQuery, Timestamp};
+use http::{HeaderName, HeaderValue};
 use utoipa::ToSchema;
 
 use super::body::Json;
 use crate::log_file::{self, Format};
+
+/// Where a search stopped that would have taken too long: the moment of the last line it looked at, like `timestamp`.
+const SEARCHED_TO: HeaderName = HeaderName::from_static("x-slipway-searched-to");
+const EARLY: &str = "A search that would take long answers what it has found within a few seconds, and says with the header \
+                     `x-slipway-searched-to` how far it came, in nanoseconds since 1970: ask on from there. Without the \
+                     header everything was looked at.";
 
 type Pairs = Query<Vec<(String, String)>>;
 
 pub fn routes() -> Vec<Route> {
     let deployment = "/models/{model_id}/deployments/{deployment_id}/logs";
     vec![
-        Route::get(deployment, by_query, "Read a deployment's log").query::<LogsRequest>().answers::<Logs>(),
+        Route::get(deployment, by_query, "Read a deployment's log")
+            .says(EARLY)
+            .query::<LogsRequest>()
+            .answers::<Logs>(),
         Route::post(deployment, by_body, "Read a deployment's log, asked in a body")
+            .says(EARLY)
             .body::<LogsRequest>()
             .answers::<Logs>(),
         Route::get(
@@ -24,6 +35,7 @@ pub fn routes() -> Vec<Route> {
             of_environment,
             "Read the log of what an environment serves",
         )
+        .says(EARLY)
         .query::<LogsRequest>()
         .answers::<Logs>(),
         Route::get(
@@ -120,8 +132,8 @@ pub async fn file(
         let (api, actor, model, id) = (api.clone(), actor.clone(), model.clone(), id.clone());
         let query = log_file::next_lines(query.clone(), after, until);
         async move {
-            let lines = api.control.logs(&actor, &model, &id, &query).await?;
-            Ok::<_, control::Error>(log_file::piece(&lines, format))
+            let found = api.control.logs(&actor, &model, &id, &query).await?;
+            Ok::<_, control::Error>(log_file::piece(&found, format))
         }
     };
     let first = next(begin).await.map_err(|error| failure(&error))?;
@@ -163,6 +175,10 @@ async fn read(
     request: LogsRequest,
 ) -> Answer {
     let query = request.query(api.clock.now()).map_err(|invalid| error::invalid(&invalid))?;
-    let lines = api.control.logs(actor, model, deployment, &query).await.map_err(|error| failure(&error))?;
-    Ok(answer::ok(&Logs { logs: lines.into_iter().map(Log::from).collect() }))
+    let found = api.control.logs(actor, model, deployment, &query).await.map_err(|error| failure(&error))?;
+    let mut response = answer::ok(&Logs { logs: found.lines.into_iter().map(Log::from).collect() });
+    if let Some(nanos) = found.searched_to {
+        response.headers_mut().insert(SEARCHED_TO, HeaderValue::from(nanos));
+    }
+    Ok(response)
 }

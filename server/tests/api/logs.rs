@@ -195,3 +195,67 @@ async fn a_file_has_every_line_and_a_name() {
     assert_eq!(world.send(call).await.status, 403);
     world.stop().await;
 }
+
+/// As much as is kept of one log, with one line that matters at its very beginning.
+fn fill(folder: &std::path::Path, begin: i64) {
+    let padding = "x".repeat(300);
+    let mut count = 0;
+    for segment in 0..8 {
+        let mut text = Vec::with_capacity(8 << 20);
+        while text.len() < 8 << 20 {
+            let line = domain::LogLine {
+                nanos: (begin + count) * 1_000_000,
+                message: if count == 0 { "the needle".to_owned() } else { format!("{padding} {count}") },
+                level: Some(domain::LogLevel::Info),
+                source: domain::LogSource::Replica,
+                replica: None,
+                request_id: None,
+            };
+            serde_json::to_writer(&mut text, &line).unwrap();
+            text.push(b'\n');
+            count += 1;
+        }
+        std::fs::write(folder.join(format!("{segment:08}.jsonl")), text).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_of_the_largest_log_answers_in_time_and_misses_nothing() {
+    let world = World::start_here().await;
+    let (model, deployment) = crate::startups::push_dying(&world).await;
+    // Nothing more is written to its log.
+    world.reaches(&model, &deployment, "DEPLOY_FAILED").await;
+    let begin = (crate::support::now() - 86_400) * 1000;
+    fill(&world.data().join("logs").join(&deployment), begin);
+    let path = format!("/v1/models/{model}/deployments/{deployment}/logs");
+    let mut end = begin + 43_200_000;
+    let mut answers = 0;
+    loop {
+        let asked = tokio::time::Instant::now();
+        let query = format!("includes=needle&start_epoch_millis={begin}&end_epoch_millis={end}");
+        let answer = world.get(&format!("{path}?{query}")).await;
+        assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
+        answers += 1;
+        let searched_to = answer.headers.get("x-slipway-searched-to").cloned();
+        let found = answer.ok()["logs"].clone();
+        let Some(nanos) = searched_to else {
+            assert_eq!(found[0]["message"], "the needle");
+            break;
+        };
+        assert_eq!(found, json!([]));
+        let next = nanos.to_str().unwrap().parse::<i64>().unwrap() / 1_000_000 + 1;
+        assert!(next < end, "it goes on");
+        end = next;
+    }
+    assert!(answers <= 10, "{answers} answers");
+    // A file has all that there is, however long it takes to find.
+    let file = world.get(&format!("{path}/download?includes=needle")).await;
+    assert!(file.text().contains("the needle"), "{}", file.text());
+    // The page says how far it came, or has found it.
+    let page = world
+        .get(&format!("/api/ui/logs?model_id={model}&deployment_id={deployment}&search=needle"))
+        .await
+        .ok();
+    assert!(page["searched_to"].is_i64() || page["lines"][0]["message"] == "the needle", "{page}");
+    world.stop().await;
+}

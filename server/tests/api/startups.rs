@@ -76,10 +76,8 @@ async fn a_start_that_fails_is_listed_with_the_phase_and_counts_in_no_percentile
     world.stop().await;
 }
 
-/// A real process, which ends by itself before its port answers.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_dies_leaves_its_failed_start() {
-    let world = World::start_here().await;
+/// Pushes a model whose process ends by itself before its port answers; for a world of real processes.
+pub async fn push_dying(world: &World) -> (String, String) {
     let server = "raise SystemExit('the weights are nowhere to be found')";
     let key = world.upload(archive_of(&[("config.yaml", "model_name: Dies\n"), ("server.py", server)])).await;
     let config = config_with(json!({
@@ -91,7 +89,13 @@ async fn a_process_that_dies_leaves_its_failed_start() {
             "liveness_endpoint": "/",
         },
     }));
-    let (model, deployment) = pushed(&world.ask(client::create_model("Dies", &key, &config, "")).await);
+    pushed(&world.ask(client::create_model("Dies", &key, &config, "")).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_leaves_its_failed_start() {
+    let world = World::start_here().await;
+    let (model, deployment) = push_dying(&world).await;
     let startups = format!("/v1/models/{model}/deployments/{deployment}/startups");
     let window = "start_epoch_millis=0&end_epoch_millis=4000000000000";
     let list = world.until(&format!("{startups}?{window}"), |page| page["total_count"] == 2).await;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use domain::{LogLevel, LogSource};
+use domain::{LogLevel, LogSource, Timestamp};
 use gloo_timers::callback::Timeout;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -15,7 +15,7 @@ use super::stream::{Heard, Stream};
 use crate::clock::{absolute, machine, time_of_day};
 use crate::components::deployment_path;
 use crate::read::{self, decode};
-use crate::view::{LogFilter, LogPage, LogRow};
+use crate::view::{LogCursor, LogFilter, LogPage, LogRow};
 
 /// Before a stream that the server refused is tried again.
 const RETRY_MS: u32 = 3000;
@@ -25,20 +25,21 @@ const ALOUD: usize = 3;
 #[component]
 pub fn LogLines(initial: LogPage) -> impl IntoView {
     let choices: Choices = expect_context();
-    let LogPage { model_id, deployment_id, filter, lines, next, older, .. } = initial;
+    let LogPage { model_id, deployment_id, filter, lines, next, older, searched_to, .. } = initial;
     let pane = Pane::new(lines);
     let lost = RwSignal::new(false);
     let said = RwSignal::new(String::new());
     let has_older = RwSignal::new(older);
+    let stopped = RwSignal::new(searched_to);
     let of = Of { model_id, deployment_id, filter };
     let file = of.address("/api/ui/log_file", None);
     let path = deployment_path(&of.model_id, &of.deployment_id);
     let is_filtered = of.filter != LogFilter::default();
     let loading = RwSignal::new(false);
-    let reader = of.clone();
+    let reader = StoredValue::new(of.clone());
     let read_back = move || {
-        if has_older.get_untracked() && !loading.get_untracked() && pane.is_at_begin() {
-            reader.read_back(pane, has_older, loading);
+        if has_older.get_untracked() && !loading.get_untracked() {
+            reader.with_value(|reader| reader.read_back(pane, has_older, stopped, loading));
         }
     };
     // There is nobody to follow for on the server.
@@ -47,6 +48,12 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
         follow(of, next.0, pane, choices, lost, said);
     }
     let note = move || match (pane.count.get(), is_filtered) {
+        (count, _) if stopped.get().is_some() => {
+            let nanos = stopped.get().map_or(0, |at| at.0);
+            let lines = if count == 1 { "line" } else { "lines" };
+            let at = absolute(Timestamp::from_millis(nanos.div_euclid(1_000_000)));
+            format!("{count} {lines}; searched back to {at}")
+        }
         (0, false) => "No lines yet. What the build and the replicas print appears here.".to_owned(),
         (0, true) => "No line matches. New ones that do appear here.".to_owned(),
         _ if lost.get() => "The connection is lost; new lines follow when the server answers.".to_owned(),
@@ -77,6 +84,15 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
             <p class="hint" class:lost=lost role="status">
                 {note}
             </p>
+            <button
+                type="button"
+                class="small"
+                hidden=move || stopped.get().is_none()
+                disabled=loading
+                on:click=move |_| read_back()
+            >
+                "Search older lines"
+            </button>
             // A file: not a page of the dashboard's own router.
             <a class="button plain small" href=file download rel="external">
                 "Download"
@@ -93,7 +109,9 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
                 node_ref=pane.log
                 on:scroll=move |_| {
                     pane.scrolled();
-                    read_back();
+                    if pane.is_at_begin() {
+                        read_back();
+                    }
                 }
             >
                 <div class="whole" node_ref=pane.whole>
@@ -195,9 +213,16 @@ impl Of {
         format!("{path}{}", map.to_query_string())
     }
 
-    /// Reads the page of lines before the oldest one that is here.
-    fn read_back(&self, pane: Pane, has_older: RwSignal<bool>, loading: RwSignal<bool>) {
-        let Some(before) = pane.oldest().and_then(|id| id.parse::<i64>().ok()) else { return };
+    /// Reads the page of lines before the oldest one that is here, or before where the search stopped.
+    fn read_back(
+        &self,
+        pane: Pane,
+        has_older: RwSignal<bool>,
+        stopped: RwSignal<Option<LogCursor>>,
+        loading: RwSignal<bool>,
+    ) {
+        let oldest = pane.oldest().and_then(|id| id.parse::<i64>().ok());
+        let Some(before) = stopped.get_untracked().map(|at| at.0).or(oldest) else { return };
         loading.set(true);
         let LogFilter { level, search } = self.filter.clone();
         let reading = read::logs(self.model_id.clone(), self.deployment_id.clone(), level, search, 0, before);
@@ -209,6 +234,7 @@ impl Of {
             {
                 pane.prepend(page.lines);
                 has_older.set(page.older && !pane.is_full());
+                stopped.set(page.searched_to.filter(|_| !pane.is_full()));
             }
             loading.try_set(false);
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, EnvironmentName, Holding, LogLine,
+    ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, EnvironmentName, Holding, LogFound,
     LogNews, LogQuery, ManualClock, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Reserved,
     Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
 };
@@ -310,8 +310,8 @@ impl Runtime for Machine {
         Ok(())
     }
 
-    async fn logs(&self, _: &DeploymentId, _: &LogQuery) -> Result<Vec<LogLine>, RuntimeError> {
-        Ok(Vec::new())
+    async fn logs(&self, _: &DeploymentId, _: &LogQuery) -> Result<LogFound, RuntimeError> {
+        Ok(LogFound::default())
     }
 
     async fn follow(&self, _: &DeploymentId, _: &LogQuery) -> Result<LogNews, RuntimeError> {

@@ -244,7 +244,14 @@ impl Life {
     /// All messages of the log, oldest first.
     pub async fn text(&self) -> Vec<String> {
         let query = LogQuery { ascending: true, limit: 1000, ..LogQuery::default() };
-        self.runtime.logs(&deployment(), &query).await.unwrap().into_iter().map(|line| line.message).collect()
+        self.runtime
+            .logs(&deployment(), &query)
+            .await
+            .unwrap()
+            .lines
+            .into_iter()
+            .map(|line| line.message)
+            .collect()
     }
 }
 

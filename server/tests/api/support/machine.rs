@@ -9,9 +9,9 @@ use axum::Router;
 use axum::routing::{any, get};
 use domain::{
     ArtifactId, BuildFailure, BuildSpec, Deployment, DeploymentId, EnvironmentName, EnvironmentUse,
-    ExternalUse, Holding, LogLine, LogNews, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId,
-    ReplicaSpec, ReplicaState, Reserved, Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp,
-    Wake,
+    ExternalUse, Holding, LogFound, LogLine, LogNews, LogQuery, LogSource, ModelId, ObservedReplica,
+    ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime, RuntimeError, Seen, StopReason, StorageUse,
+    Timestamp, Wake,
 };
 use tokio::task::AbortHandle;
 
@@ -184,7 +184,7 @@ impl Runtime for Machine {
         Ok(())
     }
 
-    async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<Vec<LogLine>, RuntimeError> {
+    async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogFound, RuntimeError> {
         let all = self.lines.all.lock().unwrap();
         let mut lines: Vec<LogLine> = all.get(deployment).cloned().unwrap_or_default();
         lines.retain(|line| query.after_nanos.is_none_or(|after| line.nanos > after));
@@ -193,14 +193,14 @@ impl Runtime for Machine {
             lines.reverse();
         }
         lines.truncate(query.limit);
-        Ok(lines)
+        Ok(LogFound { lines, searched_to: None })
     }
 
     async fn follow(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogNews, RuntimeError> {
         let query = LogQuery { ascending: true, ..query.clone() };
         loop {
             let written = self.lines.written.notified();
-            let lines = self.logs(deployment, &query).await?;
+            let lines = self.logs(deployment, &query).await?.lines;
             if let Some(last) = lines.last() {
                 return Ok(LogNews { read_to: last.nanos, lines, ..LogNews::default() });
             }
