@@ -2,6 +2,7 @@
 
 mod audit;
 mod metrics;
+mod processes;
 mod pushes;
 mod requests;
 mod settings;
@@ -14,7 +15,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use audit::{AuditLog, Pagination};
-pub use metrics::{Metrics, MetricsRequest, Used};
+pub use metrics::{Metrics, MetricsRequest};
+pub use processes::Used;
 pub use pushes::{
     CreateDeployment, CreateModel, CreatedDeployment, Credentials, Payload, PrepareUpload, UploadPlace,
 };
