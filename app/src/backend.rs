@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal, Timestamp,
+    Access, AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal,
+    Timestamp,
 };
 use http::request::Parts;
 
@@ -100,7 +101,13 @@ pub trait Backend: Team + Send + Sync + 'static {
 
     async fn models_page(&self, session: &Session) -> Result<ModelsPage, AppError>;
 
-    async fn model_page(&self, session: &Session, model: &ModelId) -> Result<ModelPage, AppError>;
+    /// `cursor` is where the page before ended; it is empty for the newest deployments.
+    async fn model_page(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        cursor: &str,
+    ) -> Result<ModelPage, AppError>;
 
     async fn environment_page(
         &self,
@@ -298,6 +305,7 @@ pub trait Backend: Team + Send + Sync + 'static {
         name: &str,
         autoscaling: AutoscalingPatch,
         promotion: PromotionPatch,
+        access: Option<Access>,
     ) -> Result<Done, AppError>;
 
     /// Activates what the environment serves.

@@ -1,5 +1,6 @@
 //! The parts that pages are made of.
 
+mod access_form;
 mod action_menu;
 mod cold_starts;
 mod copies;
@@ -37,6 +38,7 @@ mod toast;
 mod traffic_bar;
 mod try_it;
 
+pub use access_form::{AccessFields, AccessSection};
 pub use action_menu::{ActionMenu, MenuItem};
 pub use cold_starts::ColdStarts;
 pub use copies::{Copies, TerminateDialog};

@@ -42,7 +42,8 @@ macro_rules! reads {
 reads! {
     session = read_session();
     models = read_models();
-    model = read_model(model_id: String);
+    /// A model with the deployments of its list after a place; from the newest on if it is empty.
+    model = read_model(model_id: String, cursor: String);
     environment = read_environment(model_id: String, environment: String);
     deployment = read_deployment(model_id: String, deployment_id: String);
     /// The last lines of its log, or those after or before a line.

@@ -23,9 +23,9 @@ pub use controls::{
     resume_promotion,
 };
 pub use environments::{
-    ActivateEnvironment, CreateEnvironment, DeactivateEnvironment, DeleteEnvironment, SendSampleTraffic,
-    activate_environment, create_environment, deactivate_environment, delete_environment,
-    send_sample_traffic,
+    ActivateEnvironment, CreateEnvironment, DeactivateEnvironment, DeleteEnvironment, RestrictEnvironment,
+    SendSampleTraffic, activate_environment, create_environment, deactivate_environment, delete_environment,
+    restrict_environment, send_sample_traffic,
 };
 pub use keys::{
     CreateKey, DeleteSecret, ReadKeys, ReadSecrets, RevokeKey, SetSecret, create_key, delete_secret,

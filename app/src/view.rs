@@ -3,6 +3,7 @@
 //! Views are made for reading: sentences are computed on the server, times are absolute, and every
 //! page carries the moment it was true (`as_of`) so that the browser can count on from there.
 
+mod access;
 mod activity;
 mod deployment;
 mod environment;
@@ -16,6 +17,7 @@ mod scaling;
 mod session;
 mod usage;
 
+pub use access::{AccessPerson, AccessView};
 pub use activity::{ActivityFilter, ActivityModel, ActivityPage, ActivityRow, Person, SettingChange};
 pub use deployment::{CallSnippet, DeploymentPage, ReplicaRow, ReplicasNow, TryAnswer};
 pub use environment::{

@@ -141,6 +141,10 @@ class Tests:
         groups = self.api.get_environment_groups().items
         assert [group.name for group in groups] == ["production", "staging"]
         assert not self.api.get_environment_groups_env_name(env_name="staging").manage_access.is_restricted
+        for restricted in (True, False):
+            access = m.UpdateEnvironmentGroupRequest.model_validate({"manage_access": {"is_restricted": restricted}})
+            changed = self.api.patch_environment_groups(env_name="staging", request=access).manage_access
+            assert changed.is_restricted == restricted and changed.users == ([] if restricted else None)
         gone = self.api.delete_models_environments(model_id=self.model, env_name="staging")
         assert gone.deleted and gone.name == "staging"
         error = refusal(lambda: self.api.delete_models_environments(model_id=self.model, env_name="production"))

@@ -1,3 +1,4 @@
+import AxeBuilder from '@axe-core/playwright';
 import { EXAMPLES, unique } from '../support/truss.ts';
 import { choose, expect, open, row, signIn, test } from '../support/test.ts';
 
@@ -140,6 +141,42 @@ test.describe('environments and replicas', () => {
     await expect(row(page, 'from-development')).toBeVisible();
     await expect(row(page, 'from-development').getByRole('link', { name: 'production' })).toHaveCount(0);
     await expect(page.getByRole('heading', { name: 'Development' })).toBeVisible();
+  });
+
+  test('a restricted environment says so, and whom it keeps out may look and call', async ({ page, browser, slipway }) => {
+    await open(page, `/models/${model}/environments/production`);
+    const access = page.getByRole('region', { name: 'Who may change it' });
+    await expect(access).toContainText('Whoever may deploy changes production.');
+    await access.getByRole('checkbox', { name: 'Restricted' }).check();
+    await access.getByRole('button', { name: 'Save access' }).click();
+    await expect(access).toContainText('Only admins change production, in every model.');
+    const { violations } = await new AxeBuilder({ page }).analyze();
+    expect(violations.map((violation) => violation.id)).toEqual([]);
+
+    const made = await slipway.rest('POST', '/v1/api_keys', { name: 'kept out', type: 'WORKSPACE_MANAGE_ALL' });
+    const elsewhere = await browser.newContext();
+    const other = await elsewhere.newPage();
+    await signIn(other, { key: made.body.api_key });
+    await open(other, `/models/${model}`);
+    await expect(other.getByRole('article', { name: 'production' })).toContainText('restricted');
+    await expect(other.getByRole('button', { name: 'Delete model' })).toBeDisabled();
+    await open(other, `/models/${model}/environments/production`);
+    const reason = 'production is restricted: only admins may change it';
+    await expect(other.getByRole('button', { name: 'Promote…' })).toBeDisabled();
+    const scaling = other.getByRole('region', { name: 'Autoscaling' });
+    await expect(scaling).toContainText(reason);
+    await expect(scaling.getByRole('button', { name: 'Update' })).toBeDisabled();
+    await other.getByRole('button', { name: 'Actions for production' }).click();
+    await expect(other.getByRole('list', { name: 'Actions for production' })).toContainText(reason);
+    await expect(other.getByRole('checkbox', { name: 'Restricted' })).toHaveCount(0);
+    await expect(other.getByText('Only admins say who may change it.')).toBeVisible();
+
+    // What is lifted is open at once, in the other browser too.
+    await access.getByRole('checkbox', { name: 'Restricted' }).uncheck();
+    await access.getByRole('button', { name: 'Save access' }).click();
+    await expect(access).toContainText('Whoever may deploy changes production.');
+    await expect(scaling.getByRole('button', { name: 'Update' })).toBeEnabled();
+    await elsewhere.close();
   });
 
   test('production stays, and another environment goes when its name is typed', async ({ page, slipway }) => {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use control::{ControlPlane, Error};
-use domain::{Actor, Clock, DeploymentId, Door, Host, ModelId, ModelName, Role, Runtime, Timestamp};
+use domain::{Actor, Clock, DeploymentId, Door, Host, ModelId, ModelName, Runtime, Seen, Timestamp};
 use http::HeaderMap;
+use store::{ModelPart, Newest, Part};
 
 use crate::auth;
 use crate::picture::{Overview, Picture};
@@ -43,17 +44,46 @@ impl Api {
         self.control.authenticate(key, Door::Api).await
     }
 
-    /// One model, or why it can't be seen.
-    pub async fn picture(&self, actor: &Actor, model: &ModelId) -> Result<Picture, Error> {
+    /// One model with all its deployments, or why it can't be seen.
+    pub async fn whole(&self, actor: &Actor, model: &ModelId) -> Result<Picture, Error> {
         let state = self.control.model(actor, model).await?;
-        Ok(self.draw(actor.role, state))
+        Ok(self.draw(actor, state))
+    }
+
+    /// One model with the deployments that serve, run or are under development, and with these if they are the model's.
+    pub async fn picture(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        named: &[DeploymentId],
+    ) -> Result<Picture, Error> {
+        self.part(actor, model, Part { named: named.to_vec(), newest: None }).await
+    }
+
+    /// The same with some of the newest published deployments.
+    pub async fn page(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        newest: Newest,
+        named: &[DeploymentId],
+    ) -> Result<Picture, Error> {
+        self.part(actor, model, Part { named: named.to_vec(), newest: Some(newest) }).await
+    }
+
+    async fn part(&self, actor: &Actor, model: &ModelId, mut part: Part) -> Result<Picture, Error> {
+        if let Seen::Known(replicas) = self.runtime.observe(model) {
+            part.named.extend(replicas.into_iter().map(|replica| replica.deployment));
+        }
+        let read = self.control.model_part(actor, model, &part).await?;
+        Ok(self.draw_part(actor, read))
     }
 
     pub async fn picture_by_name(&self, actor: &Actor, name: &str) -> Result<Picture, Error> {
         let name =
             ModelName::new(name).map_err(|_| Error::not_found(format!("there is no model `{name}`")))?;
         let state = self.control.model_by_name(actor, &name).await?;
-        Ok(self.draw(actor.role, state))
+        Ok(self.draw(actor, state))
     }
 
     /// The model that a deployment belongs to.
@@ -63,38 +93,53 @@ impl Api {
         id: &str,
     ) -> Result<(Picture, DeploymentId), Error> {
         let id = DeploymentId::new(id);
-        let state = self.control.model_of(actor, &id).await?;
-        Ok((self.draw(actor.role, state), id))
+        let part = self.control.model_of(actor, &id).await?;
+        Ok((self.draw_part(actor, part), id))
     }
 
-    /// Every model, by name.
+    /// Every model with all its deployments, by name.
     pub async fn pictures(&self, actor: &Actor) -> Result<Vec<Picture>, Error> {
         let states = self.control.models(actor).await?;
-        Ok(states.into_iter().map(|state| self.draw(actor.role, state)).collect())
+        Ok(states.into_iter().map(|state| self.draw(actor, state)).collect())
     }
 
-    /// Every model with what its production serves, and no other of its deployments.
-    pub async fn overviews(&self, actor: &Actor) -> Result<Vec<Overview>, Error> {
-        let all = self.control.model_overviews(actor, None, u32::MAX).await?;
-        let draw = |overview: store::ModelOverview| Overview {
-            deployments: u32::try_from(overview.deployments).unwrap_or(u32::MAX),
-            changed_at: overview.changed_at,
-            picture: self.draw(
-                actor.role,
-                store::ModelState {
-                    model: overview.model,
-                    deleted: false,
-                    deployments: overview.named,
-                    environments: overview.production.into_iter().collect(),
-                    promotions: overview.promotion.into_iter().collect(),
-                },
-            ),
+    /// Models by name with what their production serves: at most `limit` after the name `after`.
+    pub async fn overviews(
+        &self,
+        actor: &Actor,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Overview>, Error> {
+        let all = self.control.model_overviews(actor, after, limit).await?;
+        let draw = |overview: store::ModelOverview| {
+            let state = store::ModelState {
+                model: overview.model,
+                deleted: false,
+                deployments: overview.named,
+                environments: overview.production.into_iter().collect(),
+                promotions: overview.promotion.into_iter().collect(),
+            };
+            let count = overview.deployments;
+            Overview {
+                development: overview.development,
+                changed_at: overview.changed_at,
+                picture: Picture { count, ..self.draw(actor, state) },
+            }
         };
         Ok(all.into_iter().map(draw).collect())
     }
 
+    fn draw_part(&self, actor: &Actor, part: ModelPart) -> Picture {
+        let ModelPart { state, page, next, count } = part;
+        Picture { page, next, count, ..self.draw(actor, state) }
+    }
+
     /// A model with what its replicas do now.
-    pub fn draw(&self, role: Role, state: store::ModelState) -> Picture {
+    pub fn draw(&self, actor: &Actor, state: store::ModelState) -> Picture {
+        let ring = self.control.key_ring();
+        let names = state.environments.iter().map(|environment| &environment.name);
+        let restricted = names.filter(|name| ring.restriction(name).is_some());
+        let restricted = restricted.map(|name| (name.clone(), ring.kept_out(actor, name))).collect();
         let mut deployments = state.deployments;
         deployments.retain(|deployment| deployment.deleted_at.is_none());
         let mut promotions = state.promotions;
@@ -102,11 +147,15 @@ impl Api {
         Picture {
             replicas: self.runtime.observe(&state.model.id),
             model: state.model,
+            count: deployments.len() as u64,
+            page: Vec::new(),
+            next: None,
             deployments,
             environments: state.environments,
             promotions,
             now: self.clock.now(),
-            role,
+            role: actor.role,
+            restricted,
             public_url: self.public_url.clone(),
         }
     }

@@ -1,5 +1,6 @@
 //! What the dashboard asks of the server, answered by the use cases.
 
+mod access;
 mod actions;
 mod activity_log;
 mod environments;
@@ -29,8 +30,8 @@ use app::view::{
 };
 use async_trait::async_trait;
 use domain::{
-    Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal,
-    Timestamp, Traffic,
+    Access, Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId,
+    Signal, Timestamp, Traffic,
 };
 use http::request::Parts;
 
@@ -111,8 +112,13 @@ impl Backend for Dashboard {
         self.read_models(self.actor(session)?).await
     }
 
-    async fn model_page(&self, session: &Session, model: &ModelId) -> Result<ModelPage, AppError> {
-        self.read_model(self.actor(session)?, model).await
+    async fn model_page(
+        &self,
+        session: &Session,
+        model: &ModelId,
+        cursor: &str,
+    ) -> Result<ModelPage, AppError> {
+        self.read_model(self.actor(session)?, model, cursor).await
     }
 
     async fn environment_page(
@@ -344,8 +350,9 @@ impl Backend for Dashboard {
         name: &str,
         autoscaling: AutoscalingPatch,
         promotion: PromotionPatch,
+        access: Option<Access>,
     ) -> Result<Done, AppError> {
-        self.do_create_environment(self.actor(session)?, model, name, autoscaling, promotion).await
+        self.do_create_environment(self.actor(session)?, model, name, autoscaling, promotion, access).await
     }
 
     async fn activate_environment(

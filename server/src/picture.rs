@@ -1,5 +1,6 @@
 //! One model as the dashboard draws it: what is stored, what runs, and who looks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use app::view::{
@@ -11,12 +12,19 @@ use domain::{
     Phase, Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete,
     may_publish, may_rename, standing,
 };
+use store::Place;
 
 /// Everything a page about one model is made of, at one moment.
 pub struct Picture {
     pub model: Model,
-    /// Those that exist.
+    /// Of those that exist the ones that were asked for, and those that serve, run or are under development.
     pub deployments: Vec<Deployment>,
+    /// How many exist.
+    pub count: u64,
+    /// Those of the page that was asked for, newest first.
+    pub page: Vec<DeploymentId>,
+    /// Where that page ends, if there are more.
+    pub next: Option<Place>,
     pub environments: Vec<Environment>,
     /// Those that run.
     pub promotions: Vec<Promotion>,
@@ -24,14 +32,16 @@ pub struct Picture {
     pub now: Timestamp,
     /// What the person who looks may do.
     pub role: Role,
+    /// The restricted ones of its environments, and why the person may not change one; nothing if they may.
+    pub restricted: BTreeMap<EnvironmentName, Option<String>>,
     /// Where this server is called, without a slash at the end.
     pub public_url: Arc<str>,
 }
 
-/// One line of a list: a picture with only what production serves, and what is counted of the rest.
+/// One line of a list: a picture with only what production serves.
 pub struct Overview {
     pub picture: Picture,
-    pub deployments: u32,
+    pub development: Option<DeploymentId>,
     pub changed_at: Timestamp,
 }
 
@@ -101,7 +111,7 @@ impl Picture {
 
     /// What the person may do to a deployment now, and if not, why.
     pub fn actions(&self, deployment: &Deployment) -> Actions {
-        let permit = |allowed: Result<(), String>| self.permit(allowed);
+        let permit = |allowed: Result<(), String>| self.permit_attached(deployment, allowed);
         let promote = match (&deployment.build, &deployment.failure) {
             (domain::Build::Failed { .. }, _) => Err("its build failed; push a version that builds".into()),
             (domain::Build::Stopped { .. }, _) => Err("its build was stopped; retry it first".into()),
@@ -124,7 +134,7 @@ impl Picture {
             Lifecycle::Active => may_deactivate(deployment, &self.promotions),
         };
         Actions {
-            promote: permit(promote),
+            promote: self.permit(promote),
             publish: deployment.is_development().then(|| permit(may_publish(deployment))),
             rename: permit(may_rename(deployment)),
             retry: permit(retry),
@@ -170,14 +180,17 @@ impl Picture {
             rolling: matches!(settings.strategy(), Strategy::Rolling { .. }),
             window_seconds: settings.ramp_up_duration_seconds,
             cleanup: settings.promotion_cleanup_strategy,
-            permit: self.permit(match self.promotion(&environment.name) {
-                Some(promotion) => Err(format!(
-                    "a promotion to {} is under way ({} %); cancel it or let it finish first",
-                    environment.name,
-                    promotion.percent()
-                )),
-                None => Ok(()),
-            }),
+            permit: self.permit_in(
+                &environment.name,
+                match self.promotion(&environment.name) {
+                    Some(promotion) => Err(format!(
+                        "a promotion to {} is under way ({} %); cancel it or let it finish first",
+                        environment.name,
+                        promotion.percent()
+                    )),
+                    None => Ok(()),
+                },
+            ),
         }
     }
 
@@ -190,6 +203,25 @@ impl Picture {
             Ok(()) => Permit::Allowed,
             Err(reason) => Permit::Refused(reason),
         }
+    }
+
+    /// The same for what changes an environment, which may be restricted.
+    pub fn permit_in(&self, name: &EnvironmentName, allowed: Result<(), String>) -> Permit {
+        let kept_out = self.restricted.get(name).cloned().flatten();
+        self.permit(kept_out.map_or(allowed, Err))
+    }
+
+    /// The same for what changes a deployment: it is part of the environment it is attached to.
+    pub fn permit_attached(&self, deployment: &Deployment, allowed: Result<(), String>) -> Permit {
+        match &deployment.environment {
+            Some(name) => self.permit_in(name, allowed),
+            None => self.permit(allowed),
+        }
+    }
+
+    /// The same for the whole model, with all its environments.
+    pub fn permit_all(&self) -> Permit {
+        self.permit(self.restricted.values().flatten().next().cloned().map_or(Ok(()), Err))
     }
 
     /// Where an environment is called.

@@ -77,7 +77,7 @@ async fn write(api: &Api, actor: &Actor) -> Result<String, control::Error> {
     let counted: BTreeMap<DeploymentId, Counters> =
         counted.into_iter().map(|one| (one.deployment, one.counters)).collect();
     let mut page = Page::default();
-    for picture in models.into_iter().map(|state| api.draw(actor.role, state)) {
+    for picture in models.into_iter().map(|state| api.draw(actor, state)) {
         for deployment in &picture.deployments {
             let labels = labels(&picture, deployment);
             if let Some(counters) = counted.get(&deployment.id) {

@@ -6,13 +6,13 @@ use crate::test::end2end;
 use crate::{build, setup, shell, site::Site};
 
 /// What can be measured through the doors, each a file in end2end/bench.
-const BENCHES: [&str; 6] = ["canary", "idle", "logs", "pages", "push", "watch"];
+const BENCHES: [&str; 8] = ["canary", "idle", "lists", "logs", "pages", "push", "reads", "watch"];
 /// What is measured without them, by server/examples/bench.
-const INSIDE: [&str; 2] = ["step", "wake"];
+const INSIDE: [&str; 3] = ["counting", "step", "wake"];
 
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Which figures: canary, idle, logs, pages, push, step, wake, watch. All of them if none is named.
+    /// Which figures: canary, counting, idle, lists, logs, pages, push, reads, step, wake, watch. All of them if none is named.
     pub names: Vec<String>,
 }
 

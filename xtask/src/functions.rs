@@ -94,6 +94,7 @@ fn word(kind: &str) -> &str {
         "String" => "text",
         "bool" => "`true` or `false`",
         "i64" | "u32" => "a whole number",
+        "Vec<String>" => "texts, each as one `NAME[]`",
         other => other,
     }
 }

@@ -44,7 +44,7 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Feed every parser and door what nobody would send on purpose.
     Fuzz(fuzz::Fuzz),
-    /// Measure what has a bound: canary, idle, logs, pages, push, step, wake, watch.
+    /// Measure what has a bound: canary, counting, idle, lists, logs, pages, push, reads, step, wake, watch.
     Bench(bench::Bench),
     /// Run every check and every test there is.
     Test(test::Test),

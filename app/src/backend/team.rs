@@ -1,7 +1,7 @@
 //! What the dashboard asks of people, keys and secrets.
 
 use async_trait::async_trait;
-use domain::{Email, InvitationId, PersonId, Role, SecretName, SecretValue};
+use domain::{Access, Email, EnvironmentName, InvitationId, PersonId, Role, SecretName, SecretValue};
 use http::request::Parts;
 
 use super::Session;
@@ -40,6 +40,14 @@ pub trait Team {
     ) -> Result<Done, AppError>;
 
     async fn sign_out_elsewhere(&self, session: &Session, request: &Parts) -> Result<Done, AppError>;
+
+    /// Says who may change the environments of a name.
+    async fn restrict_environment(
+        &self,
+        session: &Session,
+        name: &EnvironmentName,
+        access: Access,
+    ) -> Result<Done, AppError>;
 
     async fn keys_page(&self, session: &Session) -> Result<KeysPage, AppError>;
 

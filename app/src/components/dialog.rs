@@ -5,6 +5,7 @@ use leptos::html;
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate, use_query_map};
+use leptos_router::params::ParamsMap;
 use wasm_bindgen::JsCast;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +85,15 @@ pub fn use_dialog() -> Memo<Option<OpenDialog>> {
     })
 }
 
+/// What the address says beside a dialog, such as which part of a list is shown: it stays when one opens or closes.
+fn kept(query: &ParamsMap) -> ParamsMap {
+    let mut kept = query.clone();
+    for name in ["dialog", "deployment", "environment", "replica"] {
+        kept.remove(name);
+    }
+    kept
+}
+
 /// A button that opens a dialog. Without JavaScript it is a form that asks for the page with the
 /// dialog open.
 #[component]
@@ -106,12 +116,13 @@ pub fn DialogButton(
 ) -> impl IntoView {
     let navigate = use_navigate();
     let path = use_location().pathname;
-    let mut query = format!("?dialog={}", kind.as_str());
-    for (name, value) in [("deployment", &deployment), ("environment", &environment), ("replica", &replica)] {
-        if let Some(value) = value {
-            query.push_str(&format!("&{name}={value}"));
-        }
-    }
+    let query = use_query_map();
+    let asked: Vec<(&'static str, String)> =
+        [("deployment", &deployment), ("environment", &environment), ("replica", &replica)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.clone()?)))
+            .chain([("dialog", kind.as_str().to_owned())])
+            .collect();
     let open = move |event: leptos::ev::MouseEvent| {
         event.prevent_default();
         // A menu closes first, so that the dialog gives the focus back to the menu's button.
@@ -122,8 +133,18 @@ pub fn DialogButton(
         {
             let _ = menu.hide_popover();
         }
+        let mut to = query.with_untracked(kept);
+        for (name, value) in &asked {
+            to.insert(*name, value.clone());
+        }
         let options = NavigateOptions { scroll: false, ..Default::default() };
-        navigate(&format!("{}{query}", path.get_untracked()), options);
+        navigate(&format!("{}{}", path.get_untracked(), to.to_query_string()), options);
+    };
+    let others = move || {
+        let hidden =
+            |(name, value): (String, String)| view! { <input type="hidden" name=name value=value /> };
+        let others = query.with(kept).into_iter().map(|(name, value)| (name.into_owned(), value));
+        others.map(hidden).collect_view()
     };
     let hidden = |name: &'static str, value: Option<String>| {
         value.map(|value| view! { <input type="hidden" name=name value=value /> })
@@ -131,6 +152,7 @@ pub fn DialogButton(
     view! {
         <form method="get" class="bare">
             <input type="hidden" name="dialog" value=kind.as_str() />
+            {others}
             {hidden("deployment", deployment)}
             {hidden("environment", environment)}
             {hidden("replica", replica)}
@@ -176,6 +198,7 @@ pub fn Modal(
     let node = NodeRef::<html::Dialog>::new();
     let navigate = use_navigate();
     let path = use_location().pathname;
+    let query = use_query_map();
     Effect::new(move || {
         if let Some(dialog) = node.get()
             && dialog.is_connected()
@@ -188,7 +211,8 @@ pub fn Modal(
     });
     let closed = move |_| {
         let options = NavigateOptions { scroll: false, replace: true, ..Default::default() };
-        navigate(&path.get_untracked(), options);
+        let kept = query.with_untracked(kept).to_query_string();
+        navigate(&format!("{}{kept}", path.get_untracked()), options);
     };
     view! {
         <dialog

@@ -4,13 +4,18 @@ use domain::RollingConfig;
 use leptos::prelude::*;
 
 use super::dialog::{DialogButtons, Modal};
-use super::{FormError, RollingFields, when_done};
+use super::{AccessFields, FormError, RollingFields, when_done};
 use crate::erase::Erase;
 use crate::post::{Post, PostForm};
 use crate::server_fns::{ActivateEnvironment, CreateEnvironment, DeactivateEnvironment, DeleteEnvironment};
+use crate::view::AccessPerson;
 
 #[component]
-pub fn NewEnvironmentDialog(model_id: String) -> impl IntoView {
+pub fn NewEnvironmentDialog(
+    model_id: String,
+    /// Who may be chosen for a restricted one; nothing if who looks may not restrict.
+    people: Option<Vec<AccessPerson>>,
+) -> impl IntoView {
     let create = Post::to::<CreateEnvironment>();
     view! {
         <Modal
@@ -55,6 +60,7 @@ pub fn NewEnvironmentDialog(model_id: String) -> impl IntoView {
                             <input name="ramp_up_duration" value="10m" required autocomplete="off" spellcheck="false" />
                         </label>
                         <RollingFields on=false config=RollingConfig::default() />
+                        {people.map(|people| view! { <AccessFields restricted=false people=people /> })}
                         <p class="hint">"All settings can be changed later on its page."</p>
                         <FormError post=create />
                         <DialogButtons act="Create environment" pending=create.pending />

@@ -12,7 +12,7 @@ use crate::server_fns::DeleteModel;
 pub fn DeleteModelDialog(
     model_id: String,
     name: String,
-    deployments: usize,
+    deployments: u64,
     #[prop(into)] then: Callback<()>,
 ) -> impl IntoView {
     let delete = Post::to::<DeleteModel>();

@@ -12,7 +12,7 @@ use leptos_router::hooks::use_navigate;
 use super::use_param;
 use crate::clock::{absolute, local_time, machine, time_of_day, use_now};
 use crate::components::{
-    ActionMenu, ActivateEnvironmentDialog, CopyButton, Crumb, DeactivateEnvironmentDialog,
+    AccessSection, ActionMenu, ActivateEnvironmentDialog, CopyButton, Crumb, DeactivateEnvironmentDialog,
     DeleteEnvironmentDialog, DialogButton, DialogKind, FormError, Gone, Ladder, MenuItem, PageHeader,
     PromoteDialog, ReplicaDots, ReplicasMoved, RollForwardDialog, RollingFields, RolloutButtons,
     SampleTraffic, ScalingForm, Sentence, SidesTable, StatusBadge, TimeAgo, deployment_path,
@@ -57,6 +57,8 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
     let page = fresh.value;
     let address = Signal::derive(move || page.with(|page| page.address.clone()));
     let has_rollout = Memo::new(move |_| page.with(|page| page.rollout.is_some()));
+    let restricted =
+        Memo::new(move |_| page.with(|page| page.access.is_restricted.then(|| page.access.sentence.clone())));
     let promote = Signal::derive(move || page.with(|page| page.promote.reason().map(str::to_owned)));
     let rollout_model = model_id.clone();
     let rollout_name = name.clone();
@@ -84,6 +86,15 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
             </div>
         </PageHeader>
 
+        {move || restricted.get().map(|says| {
+            view! {
+                <p class="notice">
+                    <span class="chip">"restricted"</span>
+                    " "
+                    {says}
+                </p>
+            }
+        })}
         <Current page=page model_id=current_model />
         <p class="address">
             <code>{address}</code>
@@ -115,6 +126,10 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
 
         <Scaling page=page model_id=model_id.clone() name=name.clone() />
         <Settings page=page model_id=model_id.clone() name=name.clone() />
+        <AccessSection
+            environment=name.clone()
+            access=Signal::derive(move || page.with(|page| page.access.clone()))
+        />
         <Dialogs page=page model_id=model_id name=name />
     }
 }

@@ -5,7 +5,7 @@ use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::components::A;
-use leptos_router::hooks::use_navigate;
+use leptos_router::hooks::{use_navigate, use_query_map};
 
 use super::use_param;
 use crate::components::{
@@ -24,10 +24,12 @@ type Page = RwSignal<view::ModelPage>;
 #[component]
 pub fn ModelPage() -> impl IntoView {
     let id = use_param("model");
+    let query = use_query_map();
+    let cursor = Memo::new(move |_| query.with(|query| query.get("cursor")).unwrap_or_default());
     view! {
         <Loaded
-            which=Signal::derive(move || vec![id.get()])
-            read=|mut which| read::model(which.remove(0))
+            which=Signal::derive(move || vec![id.get(), cursor.get()])
+            read=|mut which| read::model(which.remove(0), which.remove(0))
             body=|text| {
                 let initial = decode::<view::ModelPage>(text)?;
                 Ok(view! { <Body initial=initial /> }.erased())
@@ -49,8 +51,10 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
                 .chain(development)
                 .any(|row| row.making.as_ref().is_some_and(|making| making.running))
     };
-    let reading = id.clone();
-    let fresh = keep_fresh(initial, Topic::Model(id.clone()), moving, move || read::model(reading.clone()));
+    let reading = (id.clone(), initial.cursor.clone());
+    let fresh = keep_fresh(initial, Topic::Model(id.clone()), moving, move || {
+        read::model(reading.0.clone(), reading.1.clone())
+    });
     provide_refresh(move || fresh.refresh());
     let page = fresh.value;
     let environments =
@@ -98,8 +102,7 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
         <section aria-labelledby="deployments">
             <h2 id="deployments">"Deployments"</h2>
             {move || {
-                deployments()
-                    .is_empty()
+                (deployments().is_empty() && page.with(|page| page.cursor.is_empty()))
                     .then(|| {
                         view! {
                             <p class="none">
@@ -132,6 +135,7 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
                     </tbody>
                 </table>
             </div>
+            <Places page=page />
         </section>
 
         {
@@ -139,6 +143,38 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
             move || has_development.get().then(|| view! { <Development page=page model_id=id.clone() /> })
         }
         <Dialogs page=page model_id=id />
+    }
+}
+
+/// The ways to the other deployments where one page does not show all.
+#[component]
+fn Places(page: Page) -> impl IntoView {
+    let places = Memo::new(move |_| page.with(|page| (page.cursor.clone(), page.older.clone(), page.count)));
+    move || {
+        let (cursor, older, count) = places.get();
+        let path = page.with_untracked(|page| model_path(&page.id));
+        (!cursor.is_empty() || older.is_some()).then(|| {
+            let newest = (!cursor.is_empty()).then(|| {
+                view! {
+                    <A href=path.clone() attr:class="button plain">
+                        "Newest"
+                    </A>
+                }
+            });
+            let older = older.map(|cursor| {
+                let href = format!("{path}?cursor={cursor}");
+                view! {
+                    <A href=href attr:class="button plain">
+                        "Older"
+                    </A>
+                }
+            });
+            view! {
+                <nav class="pager" aria-label="Deployments by age">
+                    {newest} {older} <span class="by">{count} " deployments in all"</span>
+                </nav>
+            }
+        })
     }
 }
 
@@ -157,6 +193,7 @@ fn Card(page: Page, model_id: String, name: String) -> impl IntoView {
     let current = Memo::new(move |_| card.with(|card| card.as_ref()?.current.clone()));
     let candidate = Memo::new(move |_| card.with(|card| card.as_ref()?.candidate.clone()));
     let promotion = Memo::new(move |_| card.with(|card| card.as_ref()?.promotion.clone()));
+    let restricted = Memo::new(move |_| card.with(|card| card.as_ref().is_some_and(|card| card.restricted)));
     let percent =
         move || promotion.with(|promotion| promotion.as_ref().map_or(0, |promotion| promotion.percent));
     let bar = move || match promotion.with(Option::is_some) {
@@ -181,6 +218,7 @@ fn Card(page: Page, model_id: String, name: String) -> impl IntoView {
             <header>
                 <h3>
                     <A href=path.clone()>{title}</A>
+                    {move || restricted.get().then(|| view! { " " <span class="chip">"restricted"</span> })}
                 </h3>
                 <DialogButton kind=DialogKind::Promote environment=name.clone() class="plain">
                     "Promote…"
@@ -390,11 +428,13 @@ fn Dialogs(page: Page, model_id: String) -> impl IntoView {
                     .erased()
             }
             DialogKind::DeleteModel => {
-                let (name, deployments) =
-                    page.with_untracked(|page| (page.name.clone(), page.deployments.len()));
+                let (name, deployments) = page.with_untracked(|page| (page.name.clone(), page.count));
                 view! { <DeleteModelDialog model_id name deployments then=leave /> }.erased()
             }
-            DialogKind::NewEnvironment => view! { <NewEnvironmentDialog model_id /> }.erased(),
+            DialogKind::NewEnvironment => {
+                let people = page.with_untracked(|page| page.people.clone());
+                view! { <NewEnvironmentDialog model_id people /> }.erased()
+            }
             DialogKind::DeleteEnvironment | DialogKind::Terminate | DialogKind::RollForward => return None,
         };
         Some(view)

@@ -9,7 +9,7 @@ use crate::view::Done;
 use {super::door::*, crate::window::parse_window, domain::*};
 
 /// Adds an environment to a model. Settings that are left out have their defaults; `ramp_up_duration` is like a
-/// window: `10m`, `600`.
+/// window: `10m`, `600`. An admin may restrict environments of its name, with `people` by their ids.
 #[server(prefix = "/api/ui", endpoint = "create_environment")]
 pub async fn create_environment(
     model_id: String,
@@ -23,6 +23,8 @@ pub async fn create_environment(
     max_unavailable_percent: Option<i64>,
     stabilization_time_seconds: Option<i64>,
     replica_overhead_percent: Option<i64>,
+    #[server(default)] restricted: bool,
+    #[server(default)] people: Vec<String>,
 ) -> Result<Done, AppError> {
     close_form(
         async {
@@ -47,7 +49,34 @@ pub async fn create_environment(
                 rolling_deploy_config: any.then_some(rolling),
                 ..PromotionPatch::default()
             };
-            door.backend.create_environment(&door.session, &model, name.trim(), autoscaling, promotion).await
+            // People without a restriction are refused rather than forgotten.
+            let users = (!people.is_empty()).then(|| people.into_iter().map(PersonId::new).collect());
+            let access =
+                (restricted || users.is_some()).then_some(Access { is_restricted: restricted, users });
+            let backend = door.backend;
+            backend
+                .create_environment(&door.session, &model, name.trim(), autoscaling, promotion, access)
+                .await
+        }
+        .await,
+    )
+}
+
+/// Says who may change the environments of a name, in every model: only admins and `people`, by their ids, if it is
+/// `restricted`; else whoever may deploy, whatever people are named.
+#[server(prefix = "/api/ui", endpoint = "restrict_environment")]
+pub async fn restrict_environment(
+    environment: String,
+    #[server(default)] restricted: bool,
+    #[server(default)] people: Vec<String>,
+) -> Result<Done, AppError> {
+    close_form(
+        async {
+            let door = door().await?;
+            let environment = EnvironmentName::new(environment)?;
+            let users = restricted.then(|| people.into_iter().map(PersonId::new).collect());
+            let access = Access { is_restricted: restricted, users };
+            door.backend.restrict_environment(&door.session, &environment, access).await
         }
         .await,
     )

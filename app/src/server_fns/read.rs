@@ -29,14 +29,14 @@ pub async fn read_models() -> Result<ModelsPage, AppError> {
     )
 }
 
-/// One model: environments, deployments, the development deployment.
+/// One model: environments, the development deployment, and fifty deployments: the newest, or those after `cursor`.
 #[server(prefix = "/api/ui", endpoint = "model", input = GetUrl)]
-pub async fn read_model(model_id: String) -> Result<ModelPage, AppError> {
+pub async fn read_model(model_id: String, cursor: String) -> Result<ModelPage, AppError> {
     close(
         async {
             let door = door().await?;
             let model = ModelId::new(parse_id("model_id", &model_id)?);
-            door.backend.model_page(&door.session, &model).await
+            door.backend.model_page(&door.session, &model, &cursor).await
         }
         .await,
     )

@@ -3,7 +3,7 @@
 use domain::{AutoscalingSettings, Phase, PromotionSettings, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Permit, PromoteChoices, Served};
+use super::{AccessView, Permit, PromoteChoices, Served};
 
 /// The rollout page of an environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,7 @@ pub struct EnvironmentPage {
     pub scaling: AutoscalingSettings,
     /// Whether the person may change either settings.
     pub may_change_settings: Permit,
+    pub access: AccessView,
     pub actions: EnvironmentActions,
     /// Whether sample traffic may be sent now.
     pub sample: Permit,

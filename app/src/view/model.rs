@@ -3,7 +3,7 @@
 use domain::{CleanupStrategy, DeploymentStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::FirstRun;
+use super::{AccessPerson, FirstRun};
 
 /// All models, or how to push the first one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,12 +79,20 @@ pub struct ModelPage {
     pub environments: Vec<EnvironmentCard>,
     /// Newest first; without the development deployment.
     pub deployments: Vec<DeploymentRow>,
+    /// How many there are, with the development deployment.
+    pub count: u64,
+    /// Where the deployments begin: after this place, or with the newest if it is empty.
+    pub cursor: String,
+    /// Where they end, if there are older ones.
+    pub older: Option<String>,
     pub development: Option<DevelopmentBand>,
     pub choices: PromoteChoices,
     /// Whether the person may delete the model.
     pub delete: Permit,
     /// Whether the person may add an environment.
     pub create_environment: Permit,
+    /// Whom the person may choose for a new environment that is restricted; nothing if they may not restrict.
+    pub people: Option<Vec<AccessPerson>>,
 }
 
 /// One environment on the model's page.
@@ -98,6 +106,8 @@ pub struct EnvironmentCard {
     pub current: Option<Served>,
     pub candidate: Option<Served>,
     pub promotion: Option<PromotionBrief>,
+    /// Whether only some may change it.
+    pub restricted: bool,
     pub cancel: Permit,
 }
 

@@ -33,6 +33,7 @@ impl ControlPlane {
     ) -> Result<Option<Done>, Error> {
         let mut held = self.hold(model).await?;
         let mut deployment = held.deployment(id)?.clone();
+        self.may_change_attached(actor, &deployment)?;
         let before = deployment.effective_backpressure(&held.state.environments);
         if before == choice {
             held.tx.rollback().await?;

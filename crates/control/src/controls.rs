@@ -51,6 +51,7 @@ impl ControlPlane {
     ) -> Result<(Done, PromotionId), Error> {
         let mut held = self.hold(model).await?;
         held.environment(environment)?;
+        self.may_change(actor, environment)?;
         let Some(mut promotion) = held.running(environment).cloned() else {
             return Err(Error::Conflict(format!("Environment {environment} has no in progress promotion.")));
         };

@@ -30,6 +30,7 @@ impl ControlPlane {
     ) -> Result<(), Error> {
         let mut held = self.hold(model).await?;
         let mut deployment = held.deployment(id)?.clone();
+        self.may_change_attached(actor, &deployment)?;
         may_rename(&deployment).map_err(Error::Conflict)?;
         if &deployment.name == name {
             return Ok(held.tx.rollback().await?);
@@ -71,6 +72,7 @@ impl ControlPlane {
     ) -> Result<Done, Error> {
         let mut held = self.hold(model).await?;
         let mut deployment = held.deployment(id)?.clone();
+        self.may_change_attached(actor, &deployment)?;
         may_delete(&deployment, &held.state.environments, &held.state.promotions).map_err(Error::Conflict)?;
         deployment.deleted_at = Some(held.now);
         deployment.target = 0;
@@ -92,6 +94,7 @@ impl ControlPlane {
     async fn try_retry(&self, actor: &Actor, model: &ModelId, id: &DeploymentId) -> Result<bool, Error> {
         let mut held = self.hold(model).await?;
         let mut deployment = held.deployment(id)?.clone();
+        self.may_change_attached(actor, &deployment)?;
         let minimum = deployment.effective_autoscaling(&held.state.environments).min_replica;
         if matches!(deployment.build, Build::Failed { .. } | Build::Stopped { .. }) {
             deployment.build = Build::Queued;
@@ -135,6 +138,7 @@ impl ControlPlane {
     ) -> Result<bool, Error> {
         let mut held = self.hold(model).await?;
         let mut deployment = held.deployment(id)?.clone();
+        self.may_change_attached(actor, &deployment)?;
         if deployment.is_development() && (patch.min_replica.is_some() || patch.max_replica.is_some()) {
             let field = if patch.min_replica.is_some() { "min_replica" } else { "max_replica" };
             let problem = "a development deployment has 0 to 1 replicas; promote it to scale it";

@@ -1,22 +1,25 @@
 use domain::{
-    Action, Actor, Environment, EnvironmentName, EnvironmentPatch, EventKind, ModelId, Phase,
+    Access, Action, Actor, Environment, EnvironmentName, EnvironmentPatch, EventKind, ModelId, Phase,
     may_delete_environment,
 };
 use serde_json::json;
 
 use crate::parts::{Done, persist};
+use crate::restrictions::told;
 use crate::{ControlPlane, Error};
 
 impl ControlPlane {
-    /// Adds an environment to a model.
+    /// Adds an environment to a model; with `access`, which is for admins, it also says who may change those of its name.
     pub async fn create_environment(
         &self,
         actor: &Actor,
         model: &ModelId,
         name: &EnvironmentName,
         settings: EnvironmentPatch,
+        access: Option<Access>,
     ) -> Result<(), Error> {
-        self.may(actor, Action::Deploy)?;
+        self.may(actor, if access.is_some() { Action::Administer } else { Action::Deploy })?;
+        self.may_change(actor, name)?;
         let mut held = self.hold(model).await?;
         if held.state.environments.iter().any(|environment| &environment.name == name) {
             let problem = format!("{} has an environment `{name}` already", held.state.model.name);
@@ -25,10 +28,27 @@ impl ControlPlane {
         let mut environment = Environment::new(model.clone(), name.clone(), held.now);
         environment.patch(&settings)?;
         held.tx.insert_environment(&environment).await?;
-        let sentence = format!("environment {name} was created");
-        let data = settings_of(&environment);
+        let mut sentence = format!("environment {name} was created");
+        let mut data = settings_of(&environment);
+        let mut restricted = false;
+        if let Some(access) = access {
+            held.tx.hold_people(held.now).await?;
+            if let Some((before, after)) = self.change_access(&mut held.tx, name, access).await? {
+                sentence = match &after {
+                    Some(after) => format!("{sentence}, restricted to {}", self.who(after)),
+                    None => format!("{sentence}, no longer restricted"),
+                };
+                data["access"] =
+                    json!({ "settings": told(after.as_ref()), "previous_settings": told(before.as_ref()) });
+                restricted = true;
+            }
+        }
         held.record(self, actor, EventKind::EnvironmentCreated, None, Some(name), sentence, data).await?;
         self.finish(held).await?;
+        if restricted {
+            self.reload_keys().await?;
+            self.tell_workspace();
+        }
         Ok(())
     }
 
@@ -53,6 +73,7 @@ impl ControlPlane {
     ) -> Result<bool, Error> {
         let mut held = self.hold(model).await?;
         let before = held.environment(name)?.clone();
+        self.may_change(actor, name)?;
         let mut after = before.clone();
         after.patch(settings)?;
         if after == before {
@@ -66,26 +87,6 @@ impl ControlPlane {
         held.record(self, actor, EventKind::EnvironmentUpdated, None, Some(name), sentence, data).await?;
         self.finish(held).await?;
         Ok(true)
-    }
-
-    /// Says who may manage the environments of a name, over all models. Roles hold for all environments alike, so there
-    /// is nothing to restrict, and taking a restriction away changes nothing.
-    ///
-    /// # Errors
-    /// If `restrict`, and for whoever is no admin.
-    pub fn restrict_environments(
-        &self,
-        actor: &Actor,
-        name: &EnvironmentName,
-        restrict: bool,
-    ) -> Result<(), Error> {
-        self.may(actor, Action::Administer)?;
-        if restrict {
-            let problem =
-                format!("who may manage {name} can't be restricted; a role is for all environments");
-            return Err(domain::Invalid::new("manage_access", problem).into());
-        }
-        Ok(())
     }
 
     /// Deletes an environment: its address answers 404, a promotion into it ends, and what served it sleeps.
@@ -109,6 +110,7 @@ impl ControlPlane {
     ) -> Result<Done, Error> {
         let mut held = self.hold(model).await?;
         let environment = held.environment(name)?.clone();
+        self.may_change(actor, name)?;
         let running = held.running(name).cloned();
         may_delete_environment(&environment, running.as_ref()).map_err(Error::Conflict)?;
         if let Some(mut promotion) = running {

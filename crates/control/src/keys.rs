@@ -1,9 +1,12 @@
 //! API keys: shown once, stored as a hash, looked up in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use domain::{Action, Actor, Door, EventKind, Invalid, ModelId, Person, PersonId, Role, Timestamp, parse_id};
+use domain::{
+    Action, Actor, Door, EnvironmentName, EventKind, Invalid, ModelId, Person, PersonId, Restriction, Role,
+    Timestamp, parse_id,
+};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::KeyRow;
@@ -37,11 +40,12 @@ pub enum KeyKind {
 /// The most models a key may be limited to.
 const MODELS: usize = 100;
 
-/// The keys that are good now, by the SHA-256 of their text, and the people who are here.
+/// The keys that are good now, by the SHA-256 of their text, the people who are here, and what is restricted to whom.
 #[derive(Debug, Default)]
 pub struct KeyRing {
     keys: RwLock<Arc<HashMap<[u8; 32], KeyRow>>>,
     people: RwLock<Arc<HashMap<PersonId, Person>>>,
+    restrictions: RwLock<Arc<BTreeMap<EnvironmentName, Restriction>>>,
     used: Mutex<HashMap<String, Timestamp>>,
     seen: Mutex<HashMap<PersonId, Timestamp>>,
     reading: tokio::sync::Mutex<()>,
@@ -68,6 +72,16 @@ impl KeyRing {
         self.people.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
+    /// What is restricted, by the environments' name.
+    pub fn restrictions(&self) -> Arc<BTreeMap<EnvironmentName, Restriction>> {
+        self.restrictions.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The restriction of a name, if there is one.
+    pub fn restriction(&self, name: &EnvironmentName) -> Option<Restriction> {
+        self.restrictions().get(name).cloned()
+    }
+
     /// Notes that a person is here now, unless that was noted within `every` milliseconds.
     pub(crate) fn see(&self, id: &PersonId, now: Timestamp, every: i64) {
         let known = self.person(id).and_then(|person| person.last_seen_at);
@@ -77,7 +91,7 @@ impl KeyRing {
     }
 
     /// A person's key may what the person may; without the person it is no key.
-    fn replace(&self, rows: Vec<KeyRow>, people: Vec<Person>) {
+    fn replace(&self, rows: Vec<KeyRow>, people: Vec<Person>, restrictions: Vec<Restriction>) {
         let people: HashMap<PersonId, Person> =
             people.into_iter().map(|person| (person.id.clone(), person)).collect();
         let now = |mut row: KeyRow| {
@@ -87,6 +101,8 @@ impl KeyRing {
             Some((unhex(&row.hash)?, row))
         };
         let keys = rows.into_iter().filter_map(now).collect();
+        let restrictions = restrictions.into_iter().map(|found| (found.environment.clone(), found)).collect();
+        *self.restrictions.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(restrictions);
         *self.people.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(people);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         self.changed.send_modify(|count| *count += 1);
@@ -144,13 +160,13 @@ impl ControlPlane {
         self.ring.clone()
     }
 
-    /// Reads keys and people anew. One reading at a time: of two, the older must not be what stays in memory, or a key that
+    /// Reads keys, people and restrictions anew. One reading at a time: of two, the older must not be what stays in memory, or a key that
     /// was revoked in between would go on working.
     pub(crate) async fn reload_keys(&self) -> Result<(), Error> {
         let _turn = self.ring.reading.lock().await;
         let mut tx = self.parts.store.read().await?;
-        let (rows, people) = (tx.keys().await?, tx.people().await?);
-        self.ring.replace(rows, people);
+        let (rows, people, restrictions) = (tx.keys().await?, tx.people().await?, tx.restrictions().await?);
+        self.ring.replace(rows, people, restrictions);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 use domain::{Action, Actor, DeploymentId, EventKind, ModelId, ModelName};
 use serde_json::json;
-use store::{ModelOverview, ModelState};
+use store::{ModelOverview, ModelPart, ModelState, Part};
 
 use crate::parts::{no_model, persist};
 use crate::{ControlPlane, Error};
@@ -13,12 +13,19 @@ impl ControlPlane {
         state.filter(|state| !state.deleted).ok_or_else(|| no_model(id))
     }
 
-    /// Everything about the model that a deployment belongs to.
-    pub async fn model_of(&self, actor: &Actor, id: &DeploymentId) -> Result<ModelState, Error> {
+    /// A model with a part of its deployments.
+    pub async fn model_part(&self, actor: &Actor, id: &ModelId, part: &Part) -> Result<ModelPart, Error> {
+        self.may(actor, Action::View)?;
+        self.parts.store.load_part(id, part).await?.ok_or_else(|| no_model(id))
+    }
+
+    /// The model that a deployment belongs to, with that deployment.
+    pub async fn model_of(&self, actor: &Actor, id: &DeploymentId) -> Result<ModelPart, Error> {
         self.may(actor, Action::View)?;
         let found = self.parts.store.find_deployment(id).await?;
         let deployment = found.ok_or_else(|| Error::NotFound(format!("there is no deployment `{id}`")))?;
-        self.model(actor, &deployment.model).await
+        let part = Part { named: vec![id.clone()], newest: None };
+        self.model_part(actor, &deployment.model, &part).await
     }
 
     pub async fn model_by_name(&self, actor: &Actor, name: &ModelName) -> Result<ModelState, Error> {
@@ -81,6 +88,7 @@ impl ControlPlane {
 
     async fn try_delete_model(&self, actor: &Actor, id: &ModelId) -> Result<crate::parts::Done, Error> {
         let mut held = self.hold(id).await?;
+        self.may_change_all(actor, &held.state)?;
         let now = held.now;
         for mut promotion in held.state.promotions.clone() {
             promotion.phase = domain::Phase::Canceled;

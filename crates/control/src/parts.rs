@@ -80,7 +80,9 @@ impl ControlPlane {
             Action::ReadMetrics => "read metrics",
             Action::Deploy => "change models",
             Action::ManageKeys => "manage API keys",
-            Action::Administer => "manage people, or see everybody's activity",
+            Action::Administer => {
+                "manage people, say who may change an environment, or see everybody's activity"
+            }
         };
         let who = match (&actor.person, &actor.key_prefix) {
             (Some(_), _) => format!("{}, a {},", actor.name, actor.role.as_str()),

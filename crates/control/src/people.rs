@@ -186,7 +186,7 @@ impl ControlPlane {
         Ok((person, true))
     }
 
-    /// Removes a person with their sessions and their own keys, at once and everywhere.
+    /// Removes a person with their sessions and their own keys, and from the lists of restricted environments, at once and everywhere.
     pub async fn remove_person(&self, actor: &Actor, id: &PersonId) -> Result<Person, Error> {
         self.may(actor, Action::Administer)?;
         let now = self.now();
@@ -196,7 +196,9 @@ impl ControlPlane {
         may_change(&people, id, None).map_err(Error::Conflict)?;
         tx.remove_person(id, now).await?;
         let sentence = format!("{} was removed, with their sessions and keys", person.email);
-        self.record_person(&mut tx, actor, now, EventKind::UserRemoved, sentence, described(&person)).await?;
+        let mut data = described(&person);
+        data["restricted_environments"] = json!(self.unlist(&mut tx, id).await?);
+        self.record_person(&mut tx, actor, now, EventKind::UserRemoved, sentence, data).await?;
         tx.commit().await?;
         self.reload_keys().await?;
         self.tell_workspace();
@@ -277,7 +279,7 @@ impl ControlPlane {
     /// Begins to change who is here; nobody else does until it ends.
     pub(crate) async fn hold_people(&self, now: Timestamp) -> Result<Tx, Error> {
         let mut tx = self.parts.store.begin().await?;
-        tx.set_setting("people_changed", &now.millis().to_string()).await?;
+        tx.hold_people(now).await?;
         Ok(tx)
     }
 

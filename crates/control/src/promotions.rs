@@ -51,6 +51,7 @@ impl ControlPlane {
     ) -> Result<DeploymentId, Error> {
         let now = held.now;
         let environment = held.environment(name)?.clone();
+        self.may_change(actor, name)?;
         let begun =
             begin(&environment, &candidate, held.running(name), request, now).map_err(Error::Conflict)?;
         let Begun::Promote { source, strategy, cleanup, previous } = begun else { return Ok(candidate.id) };

@@ -131,7 +131,7 @@ impl ControlPlane {
         }
         let mut checked = self.check(push, value)?;
         checked.compute = compute;
-        self.check_target(push, &checked).await?;
+        self.check_target(actor, push, &checked).await?;
         Ok((config, checked))
     }
 
@@ -166,7 +166,7 @@ impl ControlPlane {
     }
 
     /// Refuses what can be refused before anything is unpacked.
-    async fn check_target(&self, push: &Push, checked: &Checked) -> Result<(), Error> {
+    async fn check_target(&self, actor: &Actor, push: &Push, checked: &Checked) -> Result<(), Error> {
         let store = &self.parts.store;
         let model = match &push.target {
             PushTarget::NewModel { name } => {
@@ -185,6 +185,7 @@ impl ControlPlane {
             }
         };
         let Some(asked) = &checked.environment else { return Ok(()) };
+        self.may_change(actor, asked)?;
         let exists = match &model {
             None => asked.is_production(),
             Some(model) => store
@@ -299,6 +300,8 @@ impl ControlPlane {
             self.record_push(held, actor, push, &id, None, format!("{pushed_name} was pushed")).await?;
             return Ok(id);
         };
+        // Asked before it was unpacked, too; access may have ended meanwhile.
+        self.may_change(actor, environment)?;
         if let Some(running) = held.running(environment) {
             let sentence = format!(
                 "{pushed_name} was pushed and left unpromoted: {environment} has a promotion in progress ({} %)",

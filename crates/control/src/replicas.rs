@@ -35,6 +35,7 @@ impl ControlPlane {
     ) -> Result<Option<Done>, Error> {
         let mut held = self.hold(model).await?;
         let mut deployment = held.deployment(id)?.clone();
+        self.may_change_attached(actor, &deployment)?;
         let Seen::Known(seen) = self.parts.runtime.observe(model) else {
             return Err(Error::Conflict(
                 "the machine can't be asked about its replicas at the moment; try again in a few seconds"

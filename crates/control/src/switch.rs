@@ -17,16 +17,23 @@ enum Which<'a> {
 }
 
 impl Which<'_> {
-    fn find(self, held: &Held) -> Result<Deployment, Error> {
+    /// What it is, if no restriction keeps it from whoever asks.
+    fn find(self, plane: &ControlPlane, actor: &Actor, held: &Held) -> Result<Deployment, Error> {
         let id = match self {
             Self::Deployment(id) => id,
-            Self::ServedBy(name) => held.environment(name)?.current.as_ref().ok_or_else(|| {
-                Error::NotFound(format!(
-                    "nothing is promoted to {name} yet; promote a deployment to it first"
-                ))
-            })?,
+            Self::ServedBy(name) => {
+                let environment = held.environment(name)?;
+                plane.may_change(actor, name)?;
+                environment.current.as_ref().ok_or_else(|| {
+                    Error::NotFound(format!(
+                        "nothing is promoted to {name} yet; promote a deployment to it first"
+                    ))
+                })?
+            }
         };
-        held.deployment(id).cloned()
+        let deployment = held.deployment(id)?;
+        plane.may_change_attached(actor, deployment)?;
+        Ok(deployment.clone())
     }
 }
 
@@ -53,7 +60,7 @@ impl ControlPlane {
 
     async fn try_activate(&self, actor: &Actor, model: &ModelId, which: Which<'_>) -> Result<bool, Error> {
         let mut held = self.hold(model).await?;
-        let mut deployment = which.find(&held)?;
+        let mut deployment = which.find(self, actor, &held)?;
         if deployment.lifecycle == Lifecycle::Active {
             held.tx.rollback().await?;
             return Ok(false);
@@ -100,7 +107,7 @@ impl ControlPlane {
         which: Which<'_>,
     ) -> Result<Option<Done>, Error> {
         let mut held = self.hold(model).await?;
-        let mut deployment = which.find(&held)?;
+        let mut deployment = which.find(self, actor, &held)?;
         if deployment.lifecycle == Lifecycle::Inactive {
             held.tx.rollback().await?;
             return Ok(None);

@@ -62,9 +62,10 @@ impl EventGroup {
             K::ModelDeploymentActivated | K::ModelDeploymentDeactivated => Self::ActivatedDeactivated,
             K::ModelDeploymentAutoscalingSettingsChanged => Self::AutoscalingSettings,
             K::ModelDeploymentRequestBackpressureSettingsChanged => Self::RequestBackpressureSettings,
-            K::EnvironmentCreated | K::EnvironmentUpdated | K::EnvironmentDeleted => {
-                Self::EnvironmentSettings
-            }
+            K::EnvironmentCreated
+            | K::EnvironmentUpdated
+            | K::EnvironmentDeleted
+            | K::EnvironmentAccessChanged => Self::EnvironmentSettings,
             K::ReplicaCrashed | K::ReplicaTerminated => Self::ReplicaTerminated,
             K::ModelDeleted | K::ModelDeploymentDeleted => Self::Deleted,
             K::ModelRenamed | K::ModelDeploymentRenamed => Self::Metadata,

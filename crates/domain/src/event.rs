@@ -31,6 +31,8 @@ pub enum EventKind {
     EnvironmentCreated,
     EnvironmentUpdated,
     EnvironmentDeleted,
+    /// Who may change the environments of a name is somebody else now.
+    EnvironmentAccessChanged,
     ReplicaCrashed,
     ReplicaTerminated,
     ScalingDecision,

@@ -31,6 +31,7 @@ mod plan;
 mod preview;
 mod promotion;
 mod replica;
+mod restriction;
 mod rolling;
 mod rollout;
 mod routing;
@@ -81,6 +82,7 @@ pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop
 pub use preview::{Preview, preview};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
+pub use restriction::{Access, Restriction};
 pub use rolling::{
     RollingConfig, RollingPatch, RollingStep, Sides, next_rolling_step, share_kept, share_of_ready, sides_of,
     targets, targets_back,

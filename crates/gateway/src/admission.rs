@@ -156,11 +156,11 @@ impl Drop for Place {
 }
 
 impl Deployment {
-    pub fn new(id: DeploymentId, model: ModelId) -> Self {
+    pub fn new(id: DeploymentId, model: ModelId, measures: bool) -> Self {
         Self {
             id,
             model,
-            metrics: Metrics::default(),
+            metrics: Metrics::new(measures),
             woken_until: AtomicI64::new(i64::MIN),
             last_wake: AtomicI64::new(i64::MIN),
             queued: AtomicU32::new(0),

@@ -20,6 +20,8 @@ pub struct GatewayConfig {
     pub header_timeout: Duration,
     /// How long a client may let a request's body wait, over all its pauses; each 1,024 bytes give it a second more.
     pub body_timeout: Duration,
+    /// Whether outcomes and times are counted for graphs and percentiles. Off, it shows what that costs.
+    pub measures: bool,
 }
 
 impl Default for GatewayConfig {
@@ -32,6 +34,7 @@ impl Default for GatewayConfig {
             body_limit: 100_000_000,
             header_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(60),
+            measures: true,
         }
     }
 }

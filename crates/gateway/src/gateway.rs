@@ -125,7 +125,7 @@ impl Gateway {
 
     fn known(&self, id: &DeploymentId, model: &ModelId) -> Arc<Deployment> {
         let mut all = self.deployments.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Deployment::new(id.clone(), model.clone()));
+        let new = || Arc::new(Deployment::new(id.clone(), model.clone(), self.config.measures));
         all.entry(id.clone()).or_insert_with(new).clone()
     }
 

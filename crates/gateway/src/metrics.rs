@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub errors: AtomicU64,
     pub lost: AtomicU64,
     pub total_micros: AtomicU64,
+    /// Whether more is counted than the four above.
+    measures: bool,
     windows: [Window; 2],
     /// Made with the first request: thousands of deployments never have one.
     series: OnceLock<Box<Series>>,
@@ -60,12 +62,19 @@ impl Default for Window {
 }
 
 impl Metrics {
+    pub fn new(measures: bool) -> Self {
+        Self { measures, ..Self::default() }
+    }
+
     fn series(&self) -> &Series {
         self.series.get_or_init(Box::default)
     }
 
     /// Counts what became of a request; once for each.
     pub fn ended(&self, outcome: Outcome) {
+        if !self.measures {
+            return;
+        }
         let series = self.series();
         let counter = match outcome {
             Outcome::Fine => &series.fine,
@@ -97,6 +106,9 @@ impl Metrics {
     /// Counts a finished request. `now` is monotonic, in milliseconds.
     pub fn finished(&self, micros: u64, now: i64) {
         self.total_micros.fetch_add(micros, Relaxed);
+        if !self.measures {
+            return;
+        }
         let epoch = now.div_euclid(WINDOW_MILLIS);
         let window = &self.windows[epoch.rem_euclid(2) as usize];
         let seen = window.epoch.load(Relaxed);
@@ -168,8 +180,10 @@ impl Tally {
     /// The answer begins.
     pub fn begins(&self, status: u16) {
         let metrics = self.metrics();
-        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        metrics.series().first_byte[size_of(micros)].fetch_add(1, Relaxed);
+        if metrics.measures {
+            let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            metrics.series().first_byte[size_of(micros)].fetch_add(1, Relaxed);
+        }
         metrics.ended(Outcome::of_status(status));
         if status >= 500 {
             self.failed();
@@ -223,7 +237,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_near_the_truth() {
-        let metrics = Metrics::default();
+        let metrics = Metrics::new(true);
         for micros in 1..=10_000 {
             metrics.finished(micros, 0);
         }
@@ -234,7 +248,7 @@ mod tests {
 
     #[test]
     fn old_answers_are_forgotten() {
-        let metrics = Metrics::default();
+        let metrics = Metrics::new(true);
         metrics.finished(100, 0);
         assert!(metrics.percentiles(WINDOW_MILLIS).0 > 0);
         assert_eq!(metrics.percentiles(2 * WINDOW_MILLIS), (0, 0));

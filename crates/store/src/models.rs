@@ -73,7 +73,7 @@ pub(crate) fn parse(document: &str, generation: i64) -> Result<Model, Error> {
 }
 
 /// Part, document, version or generation, when deleted, when made, name.
-type Row = (i64, String, i64, Option<i64>, i64, String);
+pub(crate) type Row = (i64, String, i64, Option<i64>, i64, String);
 
 /// The parts of one model, in their order; production comes before the other environments.
 const MODEL: i64 = 0;
@@ -93,7 +93,7 @@ const WHOLE: &str = "SELECT CAST(0 AS BIGINT) AS part, document, generation AS n
      FROM promotion WHERE model = $1 AND running = 1
  ORDER BY part, made, name";
 
-fn assemble(rows: Vec<Row>) -> Result<Option<ModelState>, Error> {
+pub(crate) fn assemble(rows: Vec<Row>) -> Result<Option<ModelState>, Error> {
     let mut rows = rows.into_iter();
     let Some((MODEL, document, generation, gone, ..)) = rows.next() else { return Ok(None) };
     let mut state = ModelState {

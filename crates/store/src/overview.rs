@@ -21,7 +21,7 @@ pub struct ModelOverview {
     pub production: Option<Environment>,
     /// The promotion that runs into production.
     pub promotion: Option<Promotion>,
-    /// The deployments that `production` and `promotion` name.
+    /// The deployments that `production` and `promotion` name; where nothing serves, the newest one.
     pub named: Vec<Deployment>,
 }
 
@@ -37,12 +37,15 @@ impl Store {
         let after = after.unwrap_or("");
         let limit = i64::from(limit);
         let mut tx = self.read().await?;
-        type Row = (String, i64, i64, Option<String>, Option<i64>);
+        type Row = (String, i64, i64, Option<String>, Option<String>, Option<i64>);
         let rows: Vec<Row> = on!(&mut tx, connection => sqlx::query_as(
                 "SELECT document, generation,
                         (SELECT COUNT(*) FROM deployment d WHERE d.model = model.id AND d.deleted_at IS NULL),
                         (SELECT d.id FROM deployment d
                           WHERE d.model = model.id AND d.deleted_at IS NULL AND d.development = 1),
+                        (SELECT d.id FROM deployment d
+                          WHERE d.model = model.id AND d.purged = 0 AND d.deleted_at IS NULL
+                          ORDER BY d.created_at DESC, d.id DESC LIMIT 1),
                         (SELECT MAX(event.at) FROM event WHERE event.model = model.id)
                  FROM model WHERE model.deleted_at IS NULL AND model.name > $1 ORDER BY model.name LIMIT $2")
             .bind(after).bind(limit)
@@ -69,16 +72,27 @@ impl Store {
             promotion.insert(one.model.clone(), one);
         }
         let served = production.values().filter_map(|environment| environment.current.as_ref());
-        let ids: Vec<DeploymentId> =
+        let mut ids: Vec<DeploymentId> =
             served.chain(promotion.values().map(|promotion| &promotion.candidate)).cloned().collect();
+        let models: Vec<Model> = rows
+            .iter()
+            .map(|(document, generation, ..)| models::parse(document, *generation))
+            .collect::<Result<_, _>>()?;
+        let serves = |model: &Model| {
+            production.get(&model.id).is_some_and(|production: &Environment| production.current.is_some())
+        };
+        for (model, (_, _, _, _, newest, _)) in models.iter().zip(&rows) {
+            ids.extend(newest.iter().filter(|_| !serves(model)).map(|id| DeploymentId::new(id.clone())));
+        }
+        ids.sort_unstable();
+        ids.dedup();
         let mut named: HashMap<ModelId, Vec<Deployment>> = HashMap::new();
         for deployment in tx.deployments_by_id(&ids).await? {
             named.entry(deployment.model.clone()).or_default().push(deployment);
         }
-        rows.into_iter()
-            .map(|(document, generation, count, development, changed)| {
-                let model = models::parse(&document, generation)?;
-                Ok(ModelOverview {
+        let overviews =
+            models.into_iter().zip(rows).map(|(model, (_, _, count, development, _, changed))| {
+                ModelOverview {
                     deployments: count.max(0) as u64,
                     development: development.map(DeploymentId::new),
                     changed_at: changed.map_or(model.created_at, Timestamp::from_millis),
@@ -86,15 +100,15 @@ impl Store {
                     promotion: promotion.remove(&model.id),
                     named: named.remove(&model.id).unwrap_or_default(),
                     model,
-                })
-            })
-            .collect()
+                }
+            });
+        Ok(overviews.collect())
     }
 }
 
 impl crate::Tx {
     /// Those of these deployments that were not deleted.
-    async fn deployments_by_id(&mut self, ids: &[DeploymentId]) -> Result<Vec<Deployment>, Error> {
+    pub(crate) async fn deployments_by_id(&mut self, ids: &[DeploymentId]) -> Result<Vec<Deployment>, Error> {
         /// Well below what either database takes in one statement.
         const AT_ONCE: usize = 500;
         let mut found = Vec::with_capacity(ids.len());

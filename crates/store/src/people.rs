@@ -89,6 +89,11 @@ impl Tx {
         Ok(all)
     }
 
+    /// Has everybody else wait who changes people, or what is theirs, until this transaction ends.
+    pub async fn hold_people(&mut self, now: Timestamp) -> Result<(), Error> {
+        self.set_setting("people_changed", &now.millis().to_string()).await
+    }
+
     /// Everybody, by e-mail address.
     pub async fn people(&mut self) -> Result<Vec<Person>, Error> {
         let rows = on!(self, connection => sqlx::query_as::<_, (String,)>(

@@ -1,10 +1,11 @@
-//! Measures what has to do with time on real processes: `bench wake`, `bench step`. Used by `cargo xtask bench`.
+//! Measures what has to do with time on real processes: `bench wake`, `bench step`, `bench counting`. Used by `cargo xtask bench`.
 //!
 //! The engine, the gateway and the runtime are the real ones; only the doors are left out, so that a deployment can be put
 //! to sleep without waiting for the autoscaler.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that can't go on has nothing else to say")]
 
+mod counting;
 mod step;
 mod toy;
 mod wake;
@@ -33,9 +34,12 @@ fn main() -> ExitCode {
         ["wake"] => runtime.block_on(wake::run()),
         ["step"] => runtime.block_on(step::run(step::RATE)),
         ["step", rate] => runtime.block_on(step::run(rate.parse().unwrap())),
-        ["call", address, path, rate] => runtime.block_on(step::call(address, path, rate.parse().unwrap())),
+        ["counting"] => runtime.block_on(counting::run()),
+        ["call", address, path, rate, seconds] => {
+            runtime.block_on(step::call(address, path, rate.parse().unwrap(), seconds.parse().unwrap()))
+        }
         _ => {
-            eprintln!("bench wake | bench step");
+            eprintln!("bench wake | bench step | bench counting");
             false
         }
     };

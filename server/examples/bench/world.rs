@@ -31,26 +31,28 @@ fn host() -> Host {
     Host { milli_cpu: 64_000, memory: 64 << 30, gpus: 0, gpu_type: None, types: Vec::new(), whole: true }
 }
 
-struct Published(Arc<Gateway>);
+struct Published(Vec<Arc<Gateway>>);
 
 impl Publisher for Published {
     fn publish(&self, routes: ModelRoutes) {
-        self.0.publish(routes);
+        self.0.iter().for_each(|gateway| gateway.publish(routes.clone()));
     }
 
     fn forget(&self, model: &ModelId) {
-        self.0.forget(model);
+        self.0.iter().for_each(|gateway| gateway.forget(model));
     }
 }
 
 /// Everything between a request and a process.
 pub struct World {
     pub address: SocketAddr,
+    /// A second gateway before the same replicas, if there is one.
+    pub beside: Option<SocketAddr>,
     runtime: Arc<LocalRuntime>,
     store: Store,
     wakes: Arc<Wakes>,
     stop: CancellationToken,
-    serving: gateway::ServeHandle,
+    serving: Vec<gateway::ServeHandle>,
     engine: tokio::task::JoinHandle<()>,
     data: tempfile::TempDir,
 }
@@ -63,6 +65,11 @@ pub struct Subject {
 
 impl World {
     pub async fn new() -> Self {
+        Self::with(vec![GatewayConfig::default()]).await
+    }
+
+    /// With a gateway, or two, that are set so.
+    pub async fn with(configs: Vec<GatewayConfig>) -> Self {
         let data = tempfile::Builder::new().prefix("slipway-bench-").tempdir().unwrap();
         let store = Store::open(&data.path().join("bench.db").display().to_string()).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -74,20 +81,25 @@ impl World {
             gpus: 0,
         };
         let runtime = LocalRuntime::open(config).await.unwrap();
-        let gateway = Gateway::new(GatewayConfig::default(), wakes.clone(), clock.clone());
         let grant = KeyGrant { role: Role::Invoker, models: None };
         let keys = HashMap::from([(Sha256::digest(KEY).into(), grant)]);
-        gateway.set_keys(Arc::new(KeySnapshot { keys }));
-        let listeners = gateway::bind(&["127.0.0.1:0".parse().unwrap()], 2).unwrap();
-        let address = listeners.addrs()[0];
+        let keys = Arc::new(KeySnapshot { keys });
         let stop = CancellationToken::new();
-        let serving = gateway::serve(gateway.clone(), listeners, mpsc::channel(1).0, stop.clone());
+        let (mut gateways, mut addresses, mut serving) = (Vec::new(), Vec::new(), Vec::new());
+        for config in configs {
+            let gateway = Gateway::new(config, wakes.clone(), clock.clone());
+            gateway.set_keys(keys.clone());
+            let listeners = gateway::bind(&["127.0.0.1:0".parse().unwrap()], 2).unwrap();
+            addresses.push(listeners.addrs()[0]);
+            serving.push(gateway::serve(gateway.clone(), listeners, mpsc::channel(1).0, stop.clone()));
+            gateways.push(gateway);
+        }
         let engine = Engine::new(Parts {
             store: store.clone(),
             runtime: runtime.clone(),
             host: Arc::new(host()),
-            traffic: gateway.clone(),
-            publisher: Arc::new(Published(gateway.clone())),
+            traffic: gateways[0].clone(),
+            publisher: Arc::new(Published(gateways)),
             clock,
             wakes: wakes.clone(),
             changes: Arc::new(|_| {}),
@@ -96,7 +108,8 @@ impl World {
         });
         let ended = stop.clone();
         let engine = tokio::spawn(engine.run(async move { ended.cancelled().await }));
-        Self { address, runtime, store, wakes, stop, serving, engine, data }
+        let (address, beside) = (addresses[0], addresses.get(1).copied());
+        Self { address, beside, runtime, store, wakes, stop, serving, engine, data }
     }
 
     /// Pushes a Truss of these files and waits until it is active.
@@ -253,7 +266,9 @@ impl World {
     pub async fn end(self) {
         self.stop.cancel();
         let _ = self.engine.await;
-        self.serving.join(Duration::from_secs(5)).await;
+        for serving in self.serving {
+            serving.join(Duration::from_secs(5)).await;
+        }
         self.runtime.shutdown(false, Duration::from_secs(5)).await;
     }
 }

@@ -14,7 +14,7 @@ use super::errors::told;
 impl Dashboard {
     /// A deployment's name, for sentences.
     async fn name_of(&self, actor: &Actor, model: &ModelId, id: &DeploymentId) -> Result<String, AppError> {
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let picture = self.api.picture(actor, model, std::slice::from_ref(id)).await.map_err(told)?;
         picture
             .deployment(id)
             .map(|deployment| deployment.name.to_string())
@@ -33,7 +33,7 @@ impl Dashboard {
             Way::Direct => Strategy::Direct,
             Way::Canary { window_ms } => Strategy::Canary { window_ms },
             Way::Rolling => {
-                let picture = self.api.picture(actor, model).await.map_err(told)?;
+                let picture = self.api.picture(actor, model, &[]).await.map_err(told)?;
                 let settings = picture.environment(environment).map(|environment| &environment.promotion);
                 let config = settings.and_then(|settings| settings.rolling_deploy_config);
                 Strategy::Rolling { config: config.unwrap_or_default() }
@@ -178,7 +178,7 @@ impl Dashboard {
         model: &ModelId,
         confirm: &str,
     ) -> Result<Done, AppError> {
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let picture = self.api.picture(actor, model, &[]).await.map_err(told)?;
         confirmed(confirm, picture.model.name.as_str())?;
         self.api.control.delete_model(actor, model).await.map_err(told)?;
         Ok(Done::new(format!(
@@ -209,7 +209,7 @@ impl Dashboard {
         if !actor.role.permits(Action::Invoke) {
             return Err(AppError::Forbidden { message: "Your key may not call models.".into() });
         }
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let picture = self.api.picture(actor, model, std::slice::from_ref(deployment)).await.map_err(told)?;
         let Some(found) = picture.deployment(deployment) else {
             return Err(AppError::not_found(format!(
                 "{} has no deployment `{deployment}`.",

@@ -2,7 +2,7 @@
 
 use app::error::AppError;
 use app::view::Done;
-use domain::{Actor, AutoscalingPatch, EnvironmentName, EnvironmentPatch, ModelId, PromotionPatch};
+use domain::{Access, Actor, AutoscalingPatch, EnvironmentName, EnvironmentPatch, ModelId, PromotionPatch};
 
 use super::Dashboard;
 use super::actions::{confirmed, saved};
@@ -16,10 +16,11 @@ impl Dashboard {
         name: &str,
         autoscaling: AutoscalingPatch,
         promotion: PromotionPatch,
+        access: Option<Access>,
     ) -> Result<Done, AppError> {
         let name = EnvironmentName::new(name)?;
         let settings = EnvironmentPatch { autoscaling, promotion, ..Default::default() };
-        self.api.control.create_environment(actor, model, &name, settings).await.map_err(told)?;
+        self.api.control.create_environment(actor, model, &name, settings, access).await.map_err(told)?;
         Ok(Done::new(format!("{name} exists; promote a deployment to it.")))
     }
 

@@ -10,7 +10,7 @@ use super::errors::told;
 
 impl Dashboard {
     pub(super) async fn read_live(&self, actor: &Actor, model: &ModelId) -> Result<LivePage, AppError> {
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let picture = self.api.picture(actor, model, &[]).await.map_err(told)?;
         let Some(draft) = picture.deployments.iter().find(|deployment| deployment.is_development()) else {
             return Err(AppError::not_found(format!(
                 "{} has no development deployment.",

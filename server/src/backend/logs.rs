@@ -86,7 +86,7 @@ impl Dashboard {
         model: &ModelId,
         deployment: &DeploymentId,
     ) -> Result<LogFile, AppError> {
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let picture = self.api.picture(actor, model, std::slice::from_ref(deployment)).await.map_err(told)?;
         let Some(found) = picture.deployment(deployment) else {
             let problem = format!("{} has no deployment `{deployment}`.", picture.model.name);
             return Err(AppError::not_found(problem));

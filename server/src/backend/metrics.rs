@@ -24,7 +24,11 @@ impl Dashboard {
     ) -> Result<MetricsPage, AppError> {
         let length = length_of(period)?;
         let now = self.api.clock.now();
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let named = match &of {
+            MetricsOf::Deployment(id) => std::slice::from_ref(id),
+            MetricsOf::Environment(_) => &[],
+        };
+        let picture = self.api.picture(actor, model, named).await.map_err(told)?;
         let (scope, id, name) = match &of {
             MetricsOf::Deployment(id) => ("deployments", id.to_string(), picture.name(id)),
             MetricsOf::Environment(name) => ("environments", name.to_string(), name.to_string()),

@@ -5,19 +5,23 @@ use app::view::{
     DeploymentPage, EnvironmentPage, ModelPage, ModelsPage, ReplicaRow, ReplicasNow, ScalingPage,
 };
 use domain::{Actor, Deployment, DeploymentId, EnvironmentName, ModelId};
-use store::EventFilter;
+use store::{EventFilter, Newest};
 
 use super::errors::told;
 use super::first_run::first_run;
 use super::{Dashboard, pages};
 use crate::picture::Picture;
 
+/// Deployments that a list shows, and that can be chosen from.
+const LISTED: u32 = 50;
+const FIRST: Newest = Newest { after: None, limit: LISTED };
+
 /// Decisions that an environment's page shows at most.
 const DECISIONS: u32 = 200;
 
 impl Dashboard {
     pub(super) async fn read_models(&self, actor: &Actor) -> Result<ModelsPage, AppError> {
-        let overviews = self.api.overviews(actor).await.map_err(told)?;
+        let overviews = self.api.overviews(actor, None, u32::MAX).await.map_err(told)?;
         let mut models: Vec<_> = overviews.iter().map(pages::model_row).collect();
         models.sort_by(|a, b| b.last_change_at.cmp(&a.last_change_at).then_with(|| a.name.cmp(&b.name)));
         let first_run = if models.is_empty() { Some(first_run(&self.api.public_url).await) } else { None };
@@ -29,9 +33,17 @@ impl Dashboard {
         })
     }
 
-    pub(super) async fn read_model(&self, actor: &Actor, model: &ModelId) -> Result<ModelPage, AppError> {
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
-        let mut page = pages::model_page(&picture);
+    pub(super) async fn read_model(
+        &self,
+        actor: &Actor,
+        model: &ModelId,
+        cursor: &str,
+    ) -> Result<ModelPage, AppError> {
+        let after = (!cursor.is_empty()).then(|| cursor.parse()).transpose()?;
+        let newest = Newest { after, limit: LISTED };
+        let picture = self.api.page(actor, model, newest, &[]).await.map_err(told)?;
+        let mut page = pages::model_page(&picture, self.choosable(actor).await?);
+        page.cursor = cursor.to_owned();
         let rows =
             page.deployments.iter_mut().chain(page.development.iter_mut().map(|band| &mut band.deployment));
         for row in rows {
@@ -48,12 +60,17 @@ impl Dashboard {
         model: &ModelId,
         name: &EnvironmentName,
     ) -> Result<EnvironmentPage, AppError> {
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let last = self.api.control.promotions(actor, model, name, 1).await.map_err(told)?.pop();
+        let sides: Vec<DeploymentId> = last
+            .iter()
+            .flat_map(|last| std::iter::once(&last.candidate).chain(last.previous.as_ref()))
+            .cloned()
+            .collect();
+        let picture = self.api.page(actor, model, FIRST, &sides).await.map_err(told)?;
         let Some(environment) = picture.environment(name) else {
             return Err(AppError::not_found(format!("{} has no environment `{name}`.", picture.model.name)));
         };
-        let mut last = self.api.control.promotions(actor, model, name, 1).await.map_err(told)?;
-        let promotion = picture.promotion(name).cloned().or_else(|| last.pop());
+        let promotion = picture.promotion(name).cloned().or(last);
         let filter = EventFilter {
             model: Some(model.clone()),
             environment: Some(name.to_string()),
@@ -65,7 +82,9 @@ impl Dashboard {
             promotion.as_ref().and_then(|promotion| self.rollouts.counted(promotion, deployment))
         };
         let sample = self.samples.of(model, name);
-        Ok(pages::environment_page(&picture, environment, promotion.as_ref(), &events, &counts, sample))
+        let access = self.access(actor, name).await?;
+        let promotion = promotion.as_ref();
+        Ok(pages::environment_page(&picture, environment, promotion, &events, &counts, sample, access))
     }
 
     pub(super) async fn read_deployment(
@@ -74,7 +93,8 @@ impl Dashboard {
         model: &ModelId,
         id: &DeploymentId,
     ) -> Result<DeploymentPage, AppError> {
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let named = std::slice::from_ref(id);
+        let picture = self.api.page(actor, model, FIRST, named).await.map_err(told)?;
         let Some(deployment) = picture.deployment(id) else {
             return Err(AppError::not_found(format!("{} has no deployment `{id}`.", picture.model.name)));
         };
@@ -93,7 +113,7 @@ impl Dashboard {
         model: &ModelId,
         id: &DeploymentId,
     ) -> Result<ReplicasNow, AppError> {
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let picture = self.api.picture(actor, model, std::slice::from_ref(id)).await.map_err(told)?;
         let Some(deployment) = picture.deployment(id) else {
             return Err(AppError::not_found(format!("{} has no deployment `{id}`.", picture.model.name)));
         };
@@ -122,7 +142,7 @@ impl Dashboard {
         hours: u32,
     ) -> Result<ScalingPage, AppError> {
         let now = self.api.clock.now();
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let picture = self.api.picture(actor, model, std::slice::from_ref(id)).await.map_err(told)?;
         let created = picture.deployment(id).map(|deployment| deployment.created_at);
         // Before it was there is nothing to see.
         let since = now.plus(-i64::from(hours) * 3_600_000).max(created.unwrap_or_default());

@@ -58,7 +58,7 @@ impl Dashboard {
         if !actor.role.permits(Action::Invoke) {
             return Err(AppError::Forbidden { message: "Your key may not call models.".into() });
         }
-        let picture = self.api.picture(actor, model).await.map_err(told)?;
+        let picture = self.api.picture(actor, model, &[]).await.map_err(told)?;
         let Some(environment) = picture.environment(name) else {
             return Err(AppError::not_found(format!("{} has no environment `{name}`.", picture.model.name)));
         };

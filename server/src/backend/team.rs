@@ -4,7 +4,7 @@ use app::backend::{Session, Team};
 use app::error::AppError;
 use app::view::{Done, KeysPage, LinkPurpose, PeoplePage, SecretsPage, ShownOnce};
 use async_trait::async_trait;
-use domain::{Email, InvitationId, PersonId, Role, SecretName, SecretValue};
+use domain::{Access, Email, EnvironmentName, InvitationId, PersonId, Role, SecretName, SecretValue};
 use http::request::Parts;
 
 use super::Dashboard;
@@ -63,6 +63,15 @@ impl Team for Dashboard {
         let token = auth::session(&request.headers);
         self.api.control.sign_out_elsewhere(self.actor(session)?, token).await.map_err(told)?;
         Ok(Done::new("All other sessions of yours have ended."))
+    }
+
+    async fn restrict_environment(
+        &self,
+        session: &Session,
+        name: &EnvironmentName,
+        access: Access,
+    ) -> Result<Done, AppError> {
+        self.do_restrict(self.actor(session)?, name, access).await
     }
 
     async fn keys_page(&self, session: &Session) -> Result<KeysPage, AppError> {

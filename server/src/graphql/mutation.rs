@@ -46,7 +46,8 @@ async fn push(context: &Context<'_>, arguments: Arguments) -> Result<VersionPayl
         raw_config: arguments.raw_config,
     };
     let pushed = api.control.push(actor, push).await.map_err(|error| refused(&error))?;
-    let picture = api.picture(actor, &pushed.model).await.map_err(|error| refused(&error))?;
+    let named = std::slice::from_ref(&pushed.deployment);
+    let picture = api.picture(actor, &pushed.model, named).await.map_err(|error| refused(&error))?;
     let found = picture.deployment(&pushed.deployment).ok_or("the deployment was deleted meanwhile")?;
     Ok(VersionPayload { model_version: version(api, &picture, found) })
 }
@@ -208,7 +209,7 @@ async fn payload(
     needs_full_deploy: bool,
 ) -> Result<PatchPayload> {
     let (api, actor) = door(context)?;
-    let picture = api.picture(actor, model).await.map_err(|error| refused(&error))?;
+    let picture = api.picture(actor, model, &[]).await.map_err(|error| refused(&error))?;
     let draft = picture.deployments.iter().find(|deployment| deployment.is_development());
     Ok(PatchPayload {
         id: Some(id(model.as_str())),

@@ -106,7 +106,7 @@ impl Query {
         let picture = match (id, name) {
             (Some(id), _) => {
                 let id = ModelId::new(parse_id("id", &id)?);
-                api.picture(actor, &id).await.map_err(|error| refused(&error))?
+                api.whole(actor, &id).await.map_err(|error| refused(&error))?
             }
             (None, Some(name)) => api.picture_by_name(actor, &name).await.map_err(|error| refused(&error))?,
             (None, None) => return Err("model: give an id or a name".into()),

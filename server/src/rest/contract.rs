@@ -14,6 +14,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::picture::Picture;
+
 pub use audit::{AuditLog, Pagination};
 pub use metrics::{Metrics, MetricsRequest};
 pub use processes::Used;
@@ -51,7 +53,7 @@ pub struct Model {
     #[schema(format = DateTime)]
     pub created_at: String,
     pub name: String,
-    pub deployments_count: usize,
+    pub deployments_count: u64,
     #[schema(required)]
     pub production_deployment_id: Option<String>,
     #[schema(required)]
@@ -61,29 +63,19 @@ pub struct Model {
 }
 
 impl Model {
-    /// `deployments` and `environments` are those of the model that exist.
-    pub fn new(
-        model: &domain::Model,
-        deployments: &[domain::Deployment],
-        environments: &[domain::Environment],
-        host: &Host,
-    ) -> Self {
-        let production = environments.iter().find(|environment| environment.name.is_production());
-        let serving = production.and_then(|environment| environment.current.as_ref());
-        let serving = serving.and_then(|id| deployments.iter().find(|deployment| &deployment.id == id));
-        let compute = serving.or(deployments.last()).map(|shown| shown.compute.clone()).unwrap_or_default();
+    /// `picture` has what production serves, or else the newest deployment.
+    pub fn new(picture: &Picture, development: Option<&domain::DeploymentId>, host: &Host) -> Self {
+        let model = &picture.model;
+        let serving = picture.production().and_then(|environment| environment.current.as_ref());
+        let shown = serving.and_then(|id| picture.deployment(id)).or(picture.deployments.last());
+        let compute = shown.map(|shown| shown.compute.clone()).unwrap_or_default();
         Self {
             id: model.id.to_string(),
             created_at: model.created_at.rfc3339(),
             name: model.name.to_string(),
-            deployments_count: deployments.len(),
-            production_deployment_id: production
-                .and_then(|environment| environment.current.as_ref())
-                .map(ToString::to_string),
-            development_deployment_id: deployments
-                .iter()
-                .find(|deployment| deployment.is_development())
-                .map(|deployment| deployment.id.to_string()),
+            deployments_count: picture.count,
+            production_deployment_id: serving.map(ToString::to_string),
+            development_deployment_id: development.map(ToString::to_string),
             instance_type_name: host.type_name(&compute),
             team_name: TEAM,
         }
@@ -93,6 +85,9 @@ impl Model {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Models {
     pub models: Vec<Model>,
+    /// Only where a page was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pagination: Option<Pagination>,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -159,6 +154,9 @@ impl Deployment {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Deployments {
     pub deployments: Vec<Deployment>,
+    /// Only where a page was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pagination: Option<Pagination>,
 }
 
 /// What becomes of requests while all replicas are busy; null if nothing was chosen: they wait.

@@ -1,13 +1,14 @@
 //! Deployments, by id or by the aliases `production` and `development`.
 
 use super::contract::{
-    Backpressure, Deployment, Deployments, Rename, Retried, Switched, UpdateAutoscaling, UpdateBackpressure,
-    Updated,
+    Backpressure, Deployment, Deployments, Pagination, Rename, Retried, Switched, UpdateAutoscaling,
+    UpdateBackpressure, Updated,
 };
 use super::*;
 use domain::{AutoscalingPatch, DeploymentId, ModelId, ReplicaId, parse_id};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use store::Newest;
 use utoipa::ToSchema;
 
 use super::body::Json;
@@ -17,7 +18,7 @@ pub fn routes() -> Vec<Route> {
     let one = "/models/{model_id}/deployments/{deployment_id}";
     vec![
         Route::get("/models/{model_id}/deployments", list, "List a model's deployments, newest first")
-            .query::<models::ByName>()
+            .query::<models::Listing>()
             .answers::<Deployments>(),
         Route::get(one, read, "Read a deployment").answers::<Deployment>(),
         Route::patch(one, rename, "Rename a deployment")
@@ -71,7 +72,9 @@ pub async fn find(
     model: &str,
     deployment: &str,
 ) -> Result<(Picture, DeploymentId), Response> {
-    let picture = api.picture(actor, &ids::model(model)?).await.map_err(|error| failure(&error))?;
+    let named = DeploymentId::new(deployment);
+    let picture = api.picture(actor, &ids::model(model)?, &[named]).await;
+    let picture = picture.map_err(|error| failure(&error))?;
     let found = match deployment {
         "development" => picture.deployments.iter().find(|deployment| deployment.is_development()),
         "production" => picture
@@ -101,7 +104,8 @@ async fn current(
     model: &ModelId,
     id: &DeploymentId,
 ) -> Result<Deployment, Response> {
-    let picture = api.picture(actor, model).await.map_err(|error| failure(&error))?;
+    let picture = api.picture(actor, model, std::slice::from_ref(id)).await;
+    let picture = picture.map_err(|error| failure(&error))?;
     picture.deployment(id).map(|deployment| shape(api, &picture, deployment)).ok_or_else(|| {
         answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "the deployment was deleted meanwhile")
     })
@@ -111,17 +115,41 @@ pub async fn list(
     State(api): State<Arc<Api>>,
     Extension(actor): Caller,
     Path(model): ModelPath,
-    Query(by): Query<models::ByName>,
+    Query(by): Query<models::Listing>,
 ) -> Answer {
-    let picture = api.picture(&actor, &ids::model(&model)?).await.map_err(|error| failure(&error))?;
+    let model = ids::model(&model)?;
+    let page = by.page().map_err(|invalid| error::invalid(&invalid))?;
+    let Some(limit) = page.filter(|_| by.name.is_none()) else {
+        return Ok(answer::ok(&whole_list(&api, &actor, &model, by.name.as_deref()).await?));
+    };
+    let after = by.cursor.as_deref().map(str::parse).transpose();
+    let after = after.map_err(|invalid| error::invalid(&invalid))?;
+    let picture = api.page(&actor, &model, Newest { after, limit }, &[]).await;
+    let picture = picture.map_err(|error| failure(&error))?;
+    let listed = picture.page.iter().filter_map(|id| picture.deployment(id));
+    let cursor = picture.next.as_ref().map(ToString::to_string);
+    Ok(answer::ok(&Deployments {
+        deployments: listed.map(|deployment| shape(&api, &picture, deployment)).collect(),
+        pagination: Some(Pagination { has_more: cursor.is_some(), cursor }),
+    }))
+}
+
+/// All of a model's deployments, or the one of this name.
+async fn whole_list(
+    api: &Api,
+    actor: &Actor,
+    model: &ModelId,
+    name: Option<&str>,
+) -> Result<Deployments, Response> {
+    let picture = api.whole(actor, model).await.map_err(|error| failure(&error))?;
     let mut listed: Vec<_> = picture
         .deployments
         .iter()
-        .filter(|deployment| by.name.as_ref().is_none_or(|name| deployment.name.as_str() == name))
+        .filter(|deployment| name.is_none_or(|name| deployment.name.as_str() == name))
         .collect();
     listed.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id)));
-    let deployments = listed.into_iter().map(|deployment| shape(&api, &picture, deployment)).collect();
-    Ok(answer::ok(&Deployments { deployments }))
+    let deployments = listed.into_iter().map(|deployment| shape(api, &picture, deployment)).collect();
+    Ok(Deployments { deployments, pagination: None })
 }
 
 pub async fn read(

@@ -62,7 +62,7 @@ pub async fn find(
     model: &str,
     environment: &str,
 ) -> Result<(Picture, EnvironmentName), Response> {
-    let picture = api.picture(actor, &ids::model(model)?).await.map_err(|error| failure(&error))?;
+    let picture = api.picture(actor, &ids::model(model)?, &[]).await.map_err(|error| failure(&error))?;
     let name = ids::environment(environment)?;
     if picture.environment(&name).is_none() {
         let message = format!("{} has no environment `{name}`; create it first", picture.model.name);
@@ -77,14 +77,14 @@ async fn current(
     model: &ModelId,
     name: &EnvironmentName,
 ) -> Result<Environment, Response> {
-    let picture = api.picture(actor, model).await.map_err(|error| failure(&error))?;
+    let picture = api.picture(actor, model, &[]).await.map_err(|error| failure(&error))?;
     picture.environment(name).map(|environment| shape(api, &picture, environment)).ok_or_else(|| {
         answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "the environment was deleted meanwhile")
     })
 }
 
 pub async fn list(State(api): State<Arc<Api>>, Extension(actor): Caller, Path(model): ModelPath) -> Answer {
-    let picture = api.picture(&actor, &ids::model(&model)?).await.map_err(|error| failure(&error))?;
+    let picture = api.picture(&actor, &ids::model(&model)?, &[]).await.map_err(|error| failure(&error))?;
     let environments =
         picture.environments().into_iter().map(|environment| shape(&api, &picture, environment)).collect();
     Ok(answer::ok(&Environments { environments }))
@@ -109,7 +109,10 @@ pub async fn create(
     let refused = |invalid: domain::Invalid| error::invalid(&invalid);
     let name = EnvironmentName::new(body.name.as_str()).map_err(refused)?;
     let settings = body.patch().map_err(refused)?;
-    api.control.create_environment(&actor, &model, &name, settings).await.map_err(|error| failure(&error))?;
+    api.control
+        .create_environment(&actor, &model, &name, settings, None)
+        .await
+        .map_err(|error| failure(&error))?;
     Ok(answer::ok(&current(&api, &actor, &model, &name).await?))
 }
 

@@ -1,18 +1,19 @@
 //! Models.
 
-use super::contract::{Model, Models, Rename, TEAM};
+use super::contract::{Model, Models, Pagination, Rename, TEAM};
 use super::*;
+use domain::{Invalid, ModelId};
 use serde::{Deserialize, Serialize};
+use store::Newest;
 use utoipa::ToSchema;
 
 use super::body::Json;
-use crate::picture::Picture;
 
 pub fn routes() -> Vec<Route> {
     let team = "/teams/{team_id}/models";
     vec![
-        Route::get("/models", list, "List the models").query::<ByName>().answers::<Models>(),
-        Route::get(team, list_of_team, "List the models of a team").query::<ByName>().answers::<Models>(),
+        Route::get("/models", list, "List the models").query::<Listing>().answers::<Models>(),
+        Route::get(team, list_of_team, "List the models of a team").query::<Listing>().answers::<Models>(),
         Route::get("/models/{model_id}", read, "Read a model").answers::<Model>(),
         Route::patch("/models/{model_id}", rename, "Rename a model")
             .says("Its id, its addresses and its deployments stay.")
@@ -30,25 +31,70 @@ pub struct ByName {
     pub name: Option<String>,
 }
 
-pub fn shape(api: &Api, picture: &Picture) -> Model {
-    Model::new(&picture.model, &picture.deployments, &picture.environments, &api.host)
+/// Which rows of a list.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub struct Listing {
+    /// Only the one with this name.
+    pub name: Option<String>,
+    /// Rows at most; all of them if it is left out.
+    #[schema(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
 }
 
-pub async fn list(State(api): State<Arc<Api>>, Extension(actor): Caller, Query(by): Query<ByName>) -> Answer {
-    let pictures = api.pictures(&actor).await.map_err(|error| failure(&error))?;
-    let models = pictures
+impl Listing {
+    /// Rows of a page where it is not said.
+    const PAGE: u32 = 100;
+    const LONGEST_PAGE: i64 = 1_000;
+
+    /// Rows of the page that is asked for; nothing if everything is.
+    pub fn page(&self) -> Result<Option<u32>, Invalid> {
+        match self.limit {
+            None => Ok(self.cursor.as_ref().map(|_| Self::PAGE)),
+            Some(limit @ 1..=Self::LONGEST_PAGE) => Ok(u32::try_from(limit).ok()),
+            Some(limit) => {
+                Err(Invalid::new("limit", format!("{limit} is not within 1 to {}", Self::LONGEST_PAGE)))
+            }
+        }
+    }
+}
+
+/// The model, newest deployment included, as it is now.
+pub async fn current(api: &Api, actor: &Actor, model: &ModelId) -> Result<Model, Response> {
+    let newest = Newest { after: None, limit: 1 };
+    let picture = api.page(actor, model, newest, &[]).await.map_err(|error| failure(&error))?;
+    let development = picture.deployments.iter().find(|deployment| deployment.is_development());
+    Ok(Model::new(&picture, development.map(|deployment| &deployment.id), &api.host))
+}
+
+pub async fn list(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Caller,
+    Query(by): Query<Listing>,
+) -> Answer {
+    let page = by.page().map_err(|invalid| error::invalid(&invalid))?;
+    // One more than the page has tells whether there is another one.
+    let limit = page.map_or(u32::MAX, |rows| rows + 1);
+    let found = api.overviews(&actor, by.cursor.as_deref(), limit).await;
+    let mut found = found.map_err(|error| failure(&error))?;
+    let more = page.is_some_and(|rows| found.len() > rows as usize);
+    found.truncate(page.map_or(usize::MAX, |rows| rows as usize));
+    let last = found.last().map(|overview| overview.picture.model.name.to_string());
+    let pagination = page.map(|_| Pagination { has_more: more, cursor: last.filter(|_| more) });
+    let models = found
         .iter()
-        .filter(|picture| by.name.as_ref().is_none_or(|name| picture.model.name.as_str() == name))
-        .map(|picture| shape(&api, picture))
+        .filter(|overview| by.name.as_ref().is_none_or(|name| overview.picture.model.name.as_str() == name))
+        .map(|overview| Model::new(&overview.picture, overview.development.as_ref(), &api.host))
         .collect();
-    Ok(answer::ok(&Models { models }))
+    Ok(answer::ok(&Models { models, pagination }))
 }
 
 pub async fn list_of_team(
     api: State<Arc<Api>>,
     caller: Caller,
     Path(team): Path<String>,
-    by: Query<ByName>,
+    by: Query<Listing>,
 ) -> Answer {
     if team != TEAM {
         return Err(identity::no_team(&team));
@@ -57,8 +103,7 @@ pub async fn list_of_team(
 }
 
 pub async fn read(State(api): State<Arc<Api>>, Extension(actor): Caller, Path(model): ModelPath) -> Answer {
-    let picture = api.picture(&actor, &ids::model(&model)?).await.map_err(|error| failure(&error))?;
-    Ok(answer::ok(&shape(&api, &picture)))
+    Ok(answer::ok(&current(&api, &actor, &ids::model(&model)?).await?))
 }
 
 pub async fn rename(
@@ -71,8 +116,7 @@ pub async fn rename(
     if let Some(name) = body.name {
         api.control.rename_model(&actor, &model, &name).await.map_err(|error| failure(&error))?;
     }
-    let picture = api.picture(&actor, &model).await.map_err(|error| failure(&error))?;
-    Ok(answer::ok(&shape(&api, &picture)))
+    Ok(answer::ok(&current(&api, &actor, &model).await?))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -1,9 +1,9 @@
 //! Where things run, and the names of environments across models.
 
-use std::collections::BTreeSet;
-
 use super::contract::{Pagination, Region, TEAM};
 use super::*;
+use control::EnvironmentGroup;
+use domain::{Access, Person, PersonId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,7 +11,9 @@ use super::body::Json;
 
 pub fn routes() -> Vec<Route> {
     let group = "A group is all environments of one name, of whatever model.";
-    let restrict = "Access by environment is not available: `is_restricted` may only be false, as it is.";
+    let restrict = "Environments of a restricted name are changed only by admins and by the people of `user_ids`; \
+                    everybody else sees and calls them as before. Without `user_ids` the list stays as it is, and is \
+                    empty at first; `is_restricted: false` forgets it. Only admins may say so.";
     vec![
         Route::get("/regions", regions, "List the regions")
             .says("There is one: this machine.")
@@ -76,17 +78,37 @@ struct Group {
 
 #[derive(Serialize, ToSchema)]
 struct ManageAccess {
-    /// Always false.
     is_restricted: bool,
-    /// Always null.
-    #[schema(required, value_type = Option<Vec<String>>)]
-    users: Option<()>,
+    /// Who may change such environments beside the admins; null unless it is restricted.
+    #[schema(required)]
+    users: Option<Vec<GroupUser>>,
 }
 
-impl Group {
-    fn new(name: String) -> Self {
-        let manage_access = ManageAccess { is_restricted: false, users: None };
-        Self { name, team_id: TEAM, team_name: TEAM, manage_access }
+#[derive(Serialize, ToSchema)]
+#[schema(as = EnvironmentGroupUser)]
+struct GroupUser {
+    user_id: String,
+    #[schema(required)]
+    email: Option<String>,
+    #[schema(required)]
+    name: Option<String>,
+}
+
+impl From<Person> for GroupUser {
+    fn from(person: Person) -> Self {
+        Self {
+            user_id: person.id.to_string(),
+            email: Some(person.email.to_string()),
+            name: Some(person.name).filter(|name| !name.is_empty()),
+        }
+    }
+}
+
+impl From<EnvironmentGroup> for Group {
+    fn from(group: EnvironmentGroup) -> Self {
+        let users = group.restricted_to.map(|people| people.into_iter().map(GroupUser::from).collect());
+        let manage_access = ManageAccess { is_restricted: Option::is_some(&users), users };
+        Self { name: group.name.to_string(), team_id: TEAM, team_name: TEAM, manage_access }
     }
 }
 
@@ -102,29 +124,27 @@ struct UpdateGroup {
 #[schema(as = UpdateManageAccess)]
 struct UpdateAccess {
     is_restricted: bool,
+    /// Who may change such environments beside the admins.
     user_ids: Option<Vec<String>>,
 }
 
-async fn names(api: &Api, actor: &Actor) -> Result<BTreeSet<String>, Response> {
-    let pictures = api.pictures(actor).await.map_err(|error| failure(&error))?;
-    Ok(pictures
-        .iter()
-        .flat_map(|picture| &picture.environments)
-        .map(|environment| environment.name.to_string())
-        .collect())
+impl From<UpdateAccess> for Access {
+    fn from(access: UpdateAccess) -> Self {
+        let users = access.user_ids.map(|ids| ids.into_iter().map(PersonId::new).collect());
+        Self { is_restricted: access.is_restricted, users }
+    }
 }
 
 async fn list(State(api): State<Arc<Api>>, Extension(actor): Caller) -> Answer {
-    let items = names(&api, &actor).await?.into_iter().map(Group::new).collect();
+    let groups = api.control.environment_groups(&actor).await.map_err(|error| failure(&error))?;
+    let items = groups.into_iter().map(Group::from).collect();
     Ok(answer::ok(&Groups { items, pagination: Pagination { has_more: false, cursor: None } }))
 }
 
 async fn read(State(api): State<Arc<Api>>, Extension(actor): Caller, Path(name): Path<String>) -> Answer {
-    if !names(&api, &actor).await?.contains(&name) {
-        let message = format!("no model has an environment `{name}`");
-        return Err(answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message));
-    }
-    Ok(answer::ok(&Group::new(name)))
+    let name = ids::environment(&name)?;
+    let group = api.control.environment_group(&actor, &name).await.map_err(|error| failure(&error))?;
+    Ok(answer::ok(&Group::from(group)))
 }
 
 async fn update(
@@ -133,10 +153,9 @@ async fn update(
     path: Path<String>,
     Json(body): Json<UpdateGroup>,
 ) -> Answer {
-    let restricts =
-        body.manage_access.is_some_and(|access| access.is_restricted || access.user_ids.is_some());
     let name = ids::environment(&path.0)?;
-    state.control.restrict_environments(&actor, &name, restricts).map_err(|error| failure(&error))?;
+    let access = body.manage_access.map(Access::from);
+    state.control.restrict_environments(&actor, &name, access).await.map_err(|error| failure(&error))?;
     read(state, Extension(actor), path).await
 }
 

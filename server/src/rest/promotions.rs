@@ -112,7 +112,8 @@ async fn begin(api: &Api, actor: &Actor, picture: Picture, promote: Promote) -> 
         .promote(actor, &model, &promote.deployment, &promote.environment, request)
         .await
         .map_err(|error| failure(&error))?;
-    let picture = api.picture(actor, &model).await.map_err(|error| failure(&error))?;
+    let picture = api.picture(actor, &model, std::slice::from_ref(&candidate)).await;
+    let picture = picture.map_err(|error| failure(&error))?;
     let found = picture.deployment(&candidate).ok_or_else(|| {
         answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "the deployment was deleted meanwhile")
     })?;

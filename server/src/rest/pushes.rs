@@ -105,7 +105,7 @@ async fn add(
 }
 
 async fn picture(api: &Api, actor: &Actor, model: &str) -> Result<Picture, Response> {
-    api.picture(actor, &ids::model(model)?).await.map_err(|error| failure(&error))
+    api.picture(actor, &ids::model(model)?, &[]).await.map_err(|error| failure(&error))
 }
 
 async fn record(api: &Api, actor: &Actor, push: Push) -> Answer {
@@ -116,12 +116,14 @@ async fn record(api: &Api, actor: &Actor, push: Push) -> Answer {
         ));
     }
     let pushed = api.control.push(actor, push).await.map_err(|error| failure(&error))?;
-    let picture = api.picture(actor, &pushed.model).await.map_err(|error| failure(&error))?;
+    let named = std::slice::from_ref(&pushed.deployment);
+    let picture = api.picture(actor, &pushed.model, named).await.map_err(|error| failure(&error))?;
     let found = picture.deployment(&pushed.deployment).ok_or_else(|| {
         answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", "the deployment was deleted meanwhile")
     })?;
     let deployment = deployments::shape(api, &picture, found);
-    Ok(answer::ok(&CreatedDeployment { model: models::shape(api, &picture), deployment }))
+    let model = models::current(api, actor, &pushed.model).await?;
+    Ok(answer::ok(&CreatedDeployment { model, deployment }))
 }
 
 fn new_model(payload: &Payload, name: String) -> PushTarget {

@@ -102,6 +102,15 @@ async fn each_change_by_each_door_leaves_one_row() {
         .one(K::EnvironmentUpdated, Door::Ui, world.act("update_environment_autoscaling", &fields).await)
         .await;
     assert_eq!(event.data["previous_settings"]["autoscaling"]["concurrency_target"], 1);
+    let group = "/v1/environment_groups/staging".to_owned();
+    let restrict = json!({ "manage_access": { "is_restricted": true } });
+    let event = ledger
+        .one(K::EnvironmentAccessChanged, Door::Api, rest("PATCH", group.clone(), restrict.clone()).await)
+        .await;
+    assert_eq!(event.data["previous_settings"]["is_restricted"], false);
+    ledger.none("the same list", rest("PATCH", group, restrict).await).await;
+    let open = world.act("restrict_environment", &of_staging[1..]).await;
+    ledger.one(K::EnvironmentAccessChanged, Door::Ui, open).await;
     let fields = [
         of_staging[0],
         of_staging[1],
@@ -381,7 +390,7 @@ async fn each_change_by_each_door_leaves_one_row() {
 }
 
 /// Use cases that change something, and so leave one row each: the test above goes through them.
-const LEAVE_A_ROW: [&str; 30] = [
+const LEAVE_A_ROW: [&str; 31] = [
     "push",
     "publish",
     "stage_change",
@@ -398,6 +407,7 @@ const LEAVE_A_ROW: [&str; 30] = [
     "create_environment",
     "update_environment",
     "delete_environment",
+    "restrict_environments",
     "activate",
     "activate_environment",
     "deactivate",
@@ -437,7 +447,7 @@ const LEAVE_NONE: [(&str, &str); 14] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 39] = [
+const READ: [&str; 41] = [
     "activity",
     "workspace_activity",
     "model_activity",
@@ -456,6 +466,8 @@ const READ: [&str; 39] = [
     "model_overviews",
     "models",
     "promotions",
+    "environment_groups",
+    "environment_group",
     "validate",
     "storage",
     "storage_of",

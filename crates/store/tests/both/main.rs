@@ -6,6 +6,7 @@ mod activity;
 mod models;
 mod people;
 mod records;
+mod restrictions;
 
 use domain::*;
 use store::testing::{Scratch, postgres, sqlite};
@@ -132,6 +133,7 @@ on_both!(
     an_old_version_is_not_written_over,
     names_are_unique_among_the_living,
     one_development_slot,
+    a_list_of_deployments_is_read_in_pages,
     one_running_promotion,
     writers_of_one_model_wait_for_each_other,
     nothing_is_left_of_a_rollback,
@@ -145,6 +147,8 @@ on_both!(
     events_page_newest_first,
     the_activity_pages_and_filters,
 );
+
+on_both!(restrictions: restrictions_are_replaced_and_lifted, names_of_environments_are_told_once);
 
 on_both!(people: keys_and_sessions, people_and_what_is_theirs, links_work_once);
 

@@ -183,3 +183,45 @@ pub async fn opening_again_finds_everything(scratch: Scratch) {
     assert_eq!(again.all_model_ids().await.unwrap().len(), 1);
     again.ping().await.unwrap();
 }
+
+pub async fn a_list_of_deployments_is_read_in_pages(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let all: Vec<Deployment> = (0..7)
+        .map(|number| Deployment {
+            // Several of one moment: the id decides among them.
+            created_at: NOW.plus(number / 3),
+            ..deployment(&iris, &format!("d{number}"))
+        })
+        .collect();
+    add(store, &iris, &all).await;
+    let other = model("other");
+    let foreign = deployment(&other, "foreign");
+    add(store, &other, std::slice::from_ref(&foreign)).await;
+
+    let mut after = None;
+    let mut seen = Vec::new();
+    loop {
+        let newest = Some(store::Newest { after, limit: 3 });
+        let part = store::Part { named: Vec::new(), newest };
+        let read = store.load_part(&iris.id, &part).await.unwrap().unwrap();
+        assert_eq!(read.count, 7);
+        assert!(read.page.len() <= 3);
+        for id in &read.page {
+            assert!(read.state.deployments.iter().any(|found| &found.id == id));
+        }
+        seen.extend(read.page);
+        let Some(next) = read.next else { break };
+        // One that is added meanwhile does not move the page after.
+        after = Some(next.to_string().parse().unwrap());
+    }
+    let mut expected: Vec<_> = all.iter().map(|one| (one.created_at, one.id.clone())).collect();
+    expected.sort();
+    assert_eq!(seen, expected.into_iter().rev().map(|(_, id)| id).collect::<Vec<_>>());
+
+    let named = vec![all[2].id.clone(), foreign.id, DeploymentId::new("nobody")];
+    let part = store::Part { named, newest: None };
+    let read = store.load_part(&iris.id, &part).await.unwrap().unwrap();
+    assert_eq!(read.state.deployments, std::slice::from_ref(&all[2]), "another model's is not given");
+    assert!(store.load_part(&ModelId::new("nobody"), &part).await.unwrap().is_none());
+}

@@ -14,7 +14,7 @@ pub fn deployment_page(
     let row = picture.row(deployment);
     let address = picture.deployment_address(deployment);
     let example_input = example(deployment);
-    let may_change_autoscaling = picture.permit(Ok(()));
+    let may_change_autoscaling = picture.permit_attached(deployment, Ok(()));
     let try_it = if !picture.role.permits(Action::Invoke) {
         Permit::Refused("your key may not call models".into())
     } else if deployment.lifecycle == Lifecycle::Inactive {
@@ -76,7 +76,7 @@ pub fn replica_row(
         pid: replica.pid,
         memory: used.map(|used| used.memory),
         cpu_percent: percent,
-        terminate: picture.permit(terminate),
+        terminate: picture.permit_attached(deployment, terminate),
     }
 }
 

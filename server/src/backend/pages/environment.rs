@@ -1,12 +1,12 @@
 //! One environment's page: its rollout, both sides, what was decided.
 
 use app::view::{
-    Counted, Decision, DeploymentRef, EnvironmentActions, EnvironmentPage, Permit, Rollout, RolloutControls,
-    SampleRun, Served, Side,
+    AccessView, Counted, Decision, DeploymentRef, EnvironmentActions, EnvironmentPage, Permit, Rollout,
+    RolloutControls, SampleRun, Served, Side,
 };
 use domain::{
-    Action, Asked, DeploymentId, Door, Environment, Event, EventKind, Lifecycle, Phase, Promotion, Signal,
-    Strategy, Timestamp, ask, may_deactivate, may_delete_environment,
+    Action, Asked, DeploymentId, Door, Environment, EnvironmentName, Event, EventKind, Lifecycle, Phase,
+    Promotion, Signal, Strategy, Timestamp, ask, may_deactivate, may_delete_environment,
 };
 
 use crate::picture::{Picture, finishes_at, next_stage_at};
@@ -22,6 +22,7 @@ pub fn environment_page(
     events: &[Event],
     counts: Counts<'_>,
     sample_run: Option<SampleRun>,
+    access: AccessView,
 ) -> EnvironmentPage {
     let running = promotion.is_some_and(Promotion::is_running);
     let choices = picture.choices();
@@ -45,12 +46,13 @@ pub fn environment_page(
         address: picture.environment_address(&environment.name),
         current: environment.current.as_ref().and_then(|id| picture.served(id)),
         rollout: promotion.map(|promotion| rollout(picture, promotion, events, counts)),
-        controls: controls(picture, promotion),
-        promote: picture.permit(promote),
+        controls: controls(picture, &environment.name, promotion),
+        promote: picture.permit_in(&environment.name, promote),
         choices,
         settings: environment.promotion.clone(),
         scaling: environment.autoscaling.clone(),
-        may_change_settings: picture.permit(Ok(())),
+        may_change_settings: picture.permit_in(&environment.name, Ok(())),
+        access,
         actions: actions(picture, environment),
         sample: match sample_permit(picture, environment) {
             Err(reason) => Permit::Refused(reason),
@@ -64,15 +66,18 @@ pub fn environment_page(
 }
 
 /// What the person may ask of the promotion now, and if not, why.
-fn controls(picture: &Picture, promotion: Option<&Promotion>) -> RolloutControls {
+fn controls(picture: &Picture, name: &EnvironmentName, promotion: Option<&Promotion>) -> RolloutControls {
     let running = promotion.filter(|promotion| promotion.is_running());
     let permit = |signal: Signal, already: &str| {
-        picture.permit(match running.map(|promotion| ask(promotion, signal)) {
-            None => Err("no promotion is under way".into()),
-            Some(Ok(Asked::Store)) => Ok(()),
-            Some(Ok(Asked::Already)) => Err(already.into()),
-            Some(Err(reason)) => Err(reason),
-        })
+        picture.permit_in(
+            name,
+            match running.map(|promotion| ask(promotion, signal)) {
+                None => Err("no promotion is under way".into()),
+                Some(Ok(Asked::Store)) => Ok(()),
+                Some(Ok(Asked::Already)) => Err(already.into()),
+                Some(Err(reason)) => Err(reason),
+            },
+        )
     };
     RolloutControls {
         cancel: permit(Signal::Cancel, "it is canceled already; its traffic is going back"),
@@ -115,9 +120,9 @@ fn actions(picture: &Picture, environment: &Environment) -> EnvironmentActions {
     };
     let delete = may_delete_environment(environment, picture.promotion(&environment.name));
     EnvironmentActions {
-        activate: picture.permit(activate),
-        deactivate: picture.permit(deactivate),
-        delete: picture.permit(delete),
+        activate: picture.permit_in(&environment.name, activate),
+        deactivate: picture.permit_in(&environment.name, deactivate),
+        delete: picture.permit_in(&environment.name, delete),
     }
 }
 

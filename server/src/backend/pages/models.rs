@@ -1,6 +1,6 @@
 //! The list of models, and one model's page.
 
-use app::view::{DevelopmentBand, EnvironmentCard, ModelPage, ModelRow};
+use app::view::{AccessPerson, DevelopmentBand, EnvironmentCard, ModelPage, ModelRow};
 use domain::{DeploymentStatus, Environment};
 
 use crate::picture::{Overview, Picture};
@@ -17,7 +17,7 @@ pub fn model_row(overview: &Overview) -> ModelRow {
             .and_then(|environment| environment.current.as_ref())
             .and_then(|id| picture.served(id)),
         promotion: promotion.map(|promotion| picture.brief(promotion)),
-        deployments: overview.deployments,
+        deployments: u32::try_from(picture.count).unwrap_or(u32::MAX),
         last_change_at: overview.changed_at,
     }
 }
@@ -44,10 +44,9 @@ fn is_sick(status: DeploymentStatus) -> bool {
 }
 
 /// One model: environments first, deployments below.
-pub fn model_page(picture: &Picture) -> ModelPage {
-    let mut deployments: Vec<_> =
-        picture.deployments.iter().filter(|deployment| !deployment.is_development()).collect();
-    deployments.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id)));
+/// `people` may be chosen for a new environment that is restricted, if who looks may restrict.
+pub fn model_page(picture: &Picture, people: Option<Vec<AccessPerson>>) -> ModelPage {
+    let deployments = picture.page.iter().filter_map(|id| picture.deployment(id));
     let development = picture.deployments.iter().find(|deployment| deployment.is_development());
     ModelPage {
         as_of: picture.now,
@@ -59,7 +58,10 @@ pub fn model_page(picture: &Picture) -> ModelPage {
             .into_iter()
             .map(|environment| card(picture, environment))
             .collect(),
-        deployments: deployments.into_iter().map(|deployment| picture.row(deployment)).collect(),
+        deployments: deployments.map(|deployment| picture.row(deployment)).collect(),
+        count: picture.count,
+        cursor: String::new(),
+        older: picture.next.as_ref().map(ToString::to_string),
         development: development.map(|deployment| DevelopmentBand {
             deployment: picture.row(deployment),
             address: picture.deployment_address(deployment),
@@ -70,8 +72,9 @@ pub fn model_page(picture: &Picture) -> ModelPage {
             patched_at: deployment.live.as_ref().and_then(|live| live.patched_at),
         }),
         choices: picture.choices(),
-        delete: picture.permit(Ok(())),
+        delete: picture.permit_all(),
         create_environment: picture.permit(Ok(())),
+        people,
     }
 }
 
@@ -83,7 +86,7 @@ fn headline(picture: &Picture) -> String {
         Some(production) if production.current.is_some() => {
             format!("production: {}.", picture.environment_sentence(production))
         }
-        _ if picture.deployments.is_empty() => "Nothing has been pushed yet.".into(),
+        _ if picture.count == 0 => "Nothing has been pushed yet.".into(),
         _ => "Nothing serves production yet; the first deployment that becomes ready will.".into(),
     }
 }
@@ -97,9 +100,13 @@ fn card(picture: &Picture, environment: &Environment) -> EnvironmentCard {
         current: environment.current.as_ref().and_then(|id| picture.served(id)),
         candidate: promotion.and_then(|promotion| picture.served(&promotion.candidate)),
         promotion: promotion.map(|promotion| picture.brief(promotion)),
-        cancel: picture.permit(match promotion {
-            Some(_) => Ok(()),
-            None => Err("no promotion is under way".into()),
-        }),
+        restricted: picture.restricted.contains_key(&environment.name),
+        cancel: picture.permit_in(
+            &environment.name,
+            match promotion {
+                Some(_) => Ok(()),
+                None => Err("no promotion is under way".into()),
+            },
+        ),
     }
 }
