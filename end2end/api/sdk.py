@@ -230,6 +230,9 @@ class Tests:
         assert current.metric_values[0].values[1][0] > 10_000_000
         series = ask("SERIES", names[0])
         assert series.step_seconds > 0 and len(series.metric_values) > 10
+        used = lambda: [value for step in ask("SERIES", names[1]).metric_values for value in step.values[0] if value]
+        until("the processes are looked at", used)
+        assert max(used()) > 10_000_000
         environment = self.api.get_models_environments_metrics(model_id=self.model, env_name="production")
         assert environment.metric_descriptors[0].name == "baseten_replicas_active"
 

@@ -7,25 +7,22 @@ test.describe('on a phone', () => {
     await open(page, '/models');
     const signOut = page.getByRole('button', { name: 'Sign out' });
     await expect(signOut).toBeVisible();
-    for (const [state, words] of [
-      ['opening', 'Connecting'],
-      ['connected', 'Live'],
-      ['lost', 'Reconnecting for 12 min 10 s'],
+    for (const standing of [
+      { state: 'opening', words: 'Connecting' },
+      { state: 'connected', words: 'Live' },
+      { state: 'lost', words: 'Reconnecting for 12 min 10 s' },
     ]) {
-      const room = await page.evaluate(
-        ([state, words]) => {
-          const live = document.querySelector<HTMLElement>('.live')!;
-          live.dataset.state = state;
-          live.querySelector('span')!.textContent = words;
-          const name = document.querySelector('.brand')!;
-          const parts = [...name.children].map((part) => part.getBoundingClientRect().right);
-          const foot = document.querySelector('.rail .foot')!.children;
-          const begins = [...foot].map((part) => part.getBoundingClientRect()).filter((part) => part.width > 0);
-          return Math.min(...begins.map((part) => part.left)) - Math.max(...parts);
-        },
-        [state, words],
-      );
-      expect(room, `pixels between the name and the rest, ${state}`).toBeGreaterThanOrEqual(0);
+      const room = await page.evaluate(({ state, words }) => {
+        const live = document.querySelector<HTMLElement>('.live')!;
+        live.dataset.state = state;
+        live.querySelector('span')!.textContent = words;
+        const boxes = (of: string) =>
+          Array.from(document.querySelectorAll(of), (part) => part.getBoundingClientRect()).filter((box) => box.width > 0);
+        const name = Math.max(...boxes('.brand > *').map((box) => box.right));
+        const rest = Math.min(...boxes('.rail .foot > *').map((box) => box.left));
+        return rest - name;
+      }, standing);
+      expect(room, `pixels between the name and the rest, ${standing.state}`).toBeGreaterThanOrEqual(0);
       await expect(signOut).toBeInViewport({ ratio: 1 });
     }
   });

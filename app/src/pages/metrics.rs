@@ -133,6 +133,18 @@ fn Body(initial: view::MetricsPage) -> impl IntoView {
                 names=&["wanted", "starting", "ready"]
                 lines=lines(page, |point| point.replicas.map(Vec::from))
             />
+            <LineChart
+                title="Processor"
+                unit=" cores"
+                names=&["all replicas", "busiest replica"]
+                lines=lines(page, |point| point.cores.map(Vec::from))
+            />
+            <LineChart
+                title="Memory"
+                unit=" MiB"
+                names=&["all replicas", "largest replica"]
+                lines=lines(page, |point| point.memory.map(Vec::from))
+            />
         </section>
         <Marks page=page />
         <details>
@@ -199,6 +211,8 @@ fn Numbers(page: RwSignal<view::MetricsPage>) -> impl IntoView {
             point.load.map(|all| all[0]),
             point.load.map(|all| all[1]),
             point.replicas.map(|all| all[2]),
+            point.cores.map(|all| all[0]),
+            point.memory.map(|all| all[0]),
         ];
         let cells = numbers.map(|value| view! { <td class="number">{cell(value)}</td> }).collect_view();
         view! {
@@ -220,6 +234,8 @@ fn Numbers(page: RwSignal<view::MetricsPage>) -> impl IntoView {
         "In flight",
         "Waiting",
         "Ready",
+        "Cores",
+        "Memory MiB",
     ]
     .map(|head| view! { <th scope="col" class="number">{head}</th> })
     .collect_view();

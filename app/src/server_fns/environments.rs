@@ -18,13 +18,13 @@ pub async fn create_environment(
     max_replica: Option<i64>,
     #[server(default)] ramp_up_while_promoting: bool,
     #[server(default)] ramp_up_duration: String,
-    #[server(default)] restricted: bool,
-    #[server(default)] people: Vec<String>,
     #[server(default)] rolling_deploy: bool,
     max_surge_percent: Option<i64>,
     max_unavailable_percent: Option<i64>,
     stabilization_time_seconds: Option<i64>,
     replica_overhead_percent: Option<i64>,
+    #[server(default)] restricted: bool,
+    #[server(default)] people: Vec<String>,
 ) -> Result<Done, AppError> {
     close_form(
         async {

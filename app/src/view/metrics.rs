@@ -1,4 +1,4 @@
-//! What was measured of requests over time.
+//! What was measured of requests and processes over time.
 
 use domain::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,12 @@ pub struct MetricPoint {
     pub load: Option<[f64; 2]>,
     /// Replicas wanted, starting, ready.
     pub replicas: Option<[f64; 3]>,
+    /// Cores that all replicas kept busy, and the busiest one.
+    #[serde(default)]
+    pub cores: Option<[f64; 2]>,
+    /// MiB of memory of all replicas, and of the largest one.
+    #[serde(default)]
+    pub memory: Option<[f64; 2]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

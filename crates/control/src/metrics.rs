@@ -1,11 +1,11 @@
-//! What was measured of requests: kept in memory by the ten seconds, and in the store by the minute (semantics: Metrics).
+//! What was measured of requests and processes: kept in memory by the ten seconds, and in the store by the minute (semantics: Metrics).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::{
     Action, Actor, Counted, Counters, DeploymentId, EnvironmentName, KEPT, KEPT_FINE, Measured, ModelId,
-    Period, ReplicaCount, Timestamp,
+    Period, ReplicaCount, ReplicaId, ReplicaSample, ReplicaUse, Timestamp,
 };
 use store::{MetricRow, MetricsOf};
 
@@ -37,7 +37,14 @@ struct State {
     began: Option<Timestamp>,
     /// Minutes that are over and not written yet.
     waiting: Vec<MetricRow>,
+    /// The processes at the last look: what each replica had used of the processor, and its memory as last seen.
+    processes: BTreeMap<ReplicaId, ReplicaUse>,
+    /// When the memory of all was looked at.
+    memory_at: Option<Timestamp>,
 }
+
+/// What the replicas of each deployment used since the last look.
+type UsedBy = BTreeMap<DeploymentId, (ModelId, BTreeMap<ReplicaId, ReplicaUse>)>;
 
 impl Looks {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -46,27 +53,66 @@ impl Looks {
 }
 
 impl State {
-    fn look(&mut self, counted: Vec<Counted>, now: Timestamp) {
+    /// Replicas whose memory need not be looked at now: it was within the last minute.
+    fn with_known_memory(&mut self, now: Timestamp) -> BTreeSet<ReplicaId> {
+        if self.memory_at.is_some_and(|at| (0..WRITE_EVERY).contains(&now.since(at))) {
+            return self.processes.keys().cloned().collect();
+        }
+        self.memory_at = Some(now);
+        BTreeSet::new()
+    }
+
+    fn use_processes(&mut self, samples: Vec<ReplicaSample>) -> UsedBy {
+        let before = std::mem::take(&mut self.processes);
+        let mut used = UsedBy::new();
+        for ReplicaSample { model, deployment, replica, cpu_ms, memory } in samples {
+            let last = before.get(&replica);
+            let memory = memory.or(last.map(|last| last.memory)).unwrap_or(0);
+            // What ran before this server's first look has used its time before. A process that ended takes its time along.
+            let since = match last {
+                Some(last) => Some(cpu_ms.saturating_sub(last.cpu_ms)),
+                None => self.at.is_some().then_some(cpu_ms),
+            };
+            if let Some(cpu_ms) = since {
+                let (_, of) = used.entry(deployment).or_insert_with(|| (model, BTreeMap::new()));
+                of.insert(replica.clone(), ReplicaUse { memory, cpu_ms });
+            }
+            self.processes.insert(replica, ReplicaUse { memory, cpu_ms });
+        }
+        used
+    }
+
+    fn look(&mut self, counted: Vec<Counted>, samples: Vec<ReplicaSample>, now: Timestamp) {
+        let mut used = self.use_processes(samples);
         let from = self.at.replace(now).unwrap_or_else(|| now.plus(-LOOK_EVERY));
         self.began.get_or_insert(from);
         let mut before = std::mem::take(&mut self.before);
         let none = Counters::default();
         for Counted { model, deployment, counters } in counted {
-            let measured = Measured::between(before.get(&deployment).unwrap_or(&none), &counters, from, now);
+            let mut measured =
+                Measured::between(before.get(&deployment).unwrap_or(&none), &counters, from, now);
             before.remove(&deployment);
             self.before.insert(deployment.clone(), counters);
-            if measured.is_nothing() {
-                continue;
-            }
-            self.fine.entry(deployment.clone()).or_default().push_back(measured.clone());
-            let row = MetricRow { model, deployment: deployment.clone(), measured: measured.clone() };
-            self.minute.entry(deployment).and_modify(|sum| sum.measured.add(&measured)).or_insert(row);
+            measured.used = used.remove(&deployment).map(|(_, of)| of).unwrap_or_default();
+            self.keep(model, deployment, measured);
+        }
+        for (deployment, (model, of)) in used {
+            self.keep(model, deployment, Measured { used: of, ..Measured::nothing(from, now) });
         }
         let oldest = now.plus(-KEPT_FINE);
         self.fine.retain(|_, recent| {
             recent.retain(|one| one.from >= oldest);
             !recent.is_empty()
         });
+    }
+
+    fn keep(&mut self, model: ModelId, deployment: DeploymentId, measured: Measured) {
+        if measured.is_nothing() {
+            return;
+        }
+        self.fine.entry(deployment.clone()).or_default().push_back(measured.clone());
+        let row = MetricRow { model, deployment: deployment.clone(), measured: measured.clone() };
+        self.minute.entry(deployment).and_modify(|sum| sum.measured.add(&measured)).or_insert(row);
     }
 
     /// Ends the minute if it is over, or `now` if the server stops.
@@ -129,28 +175,26 @@ pub enum MetricScope {
 }
 
 impl ControlPlane {
-    /// Looks at the gateway's counters, and each minute writes down what came since. Called each [`LOOK_EVERY`].
+    /// Looks at the gateway's counters and at the processes, and each minute writes down what came since. Called each [`LOOK_EVERY`].
     pub async fn look_at_metrics(&self) -> Result<(), Error> {
-        let counted = self.parts.traffic.counted();
-        let now = self.now();
-        {
-            let mut state = self.looks.state();
-            state.look(counted, now);
-            state.end_minute(false);
-        }
+        self.look(false).await;
         self.write_metrics().await
     }
 
     /// Writes down the minute under way: the server stops.
     pub async fn flush_metrics(&self) -> Result<(), Error> {
+        self.look(true).await;
+        self.write_metrics().await
+    }
+
+    async fn look(&self, stops: bool) {
+        let known = self.looks.state().with_known_memory(self.now());
+        let samples = self.parts.runtime.samples(known).await;
         let counted = self.parts.traffic.counted();
         let now = self.now();
-        {
-            let mut state = self.looks.state();
-            state.look(counted, now);
-            state.end_minute(true);
-        }
-        self.write_metrics().await
+        let mut state = self.looks.state();
+        state.look(counted, samples, now);
+        state.end_minute(stops);
     }
 
     async fn write_metrics(&self) -> Result<(), Error> {
@@ -288,7 +332,7 @@ mod tests {
     fn a_minute_sums_up_its_looks_and_counts_nothing_twice() {
         let mut state = State::default();
         for look in 0..=12 {
-            state.look(vec![counted("busy", 5 * look as u64), counted("idle", 0)], at(look * 10));
+            state.look(vec![counted("busy", 5 * look as u64), counted("idle", 0)], vec![], at(look * 10));
             state.end_minute(false);
         }
         let written: u64 = state.waiting.iter().map(|row| row.measured.outcomes.fine).sum();
@@ -301,17 +345,41 @@ mod tests {
     #[test]
     fn the_fine_points_are_forgotten_after_twenty_minutes() {
         let mut state = State::default();
-        state.look(vec![counted("busy", 5)], at(0));
-        state.look(vec![counted("busy", 5)], at(19 * 60));
+        state.look(vec![counted("busy", 5)], vec![], at(0));
+        state.look(vec![counted("busy", 5)], vec![], at(19 * 60));
         assert_eq!(state.fine.len(), 1);
-        state.look(vec![counted("busy", 5)], at(21 * 60));
+        state.look(vec![counted("busy", 5)], vec![], at(21 * 60));
         assert!(state.fine.is_empty());
+    }
+
+    #[test]
+    fn what_processes_use_is_kept_whether_or_not_somebody_calls_them() {
+        let sample = |replica: &str, cpu_ms, memory| ReplicaSample {
+            model: ModelId::new("m"),
+            deployment: DeploymentId::new("quiet"),
+            replica: ReplicaId::new(replica),
+            cpu_ms,
+            memory,
+        };
+        let mut state = State::default();
+        assert!(state.with_known_memory(at(0)).is_empty());
+        // It ran for an hour before this server did.
+        state.look(vec![], vec![sample("old", 3_600_000, Some(70))], at(0));
+        assert!(state.fine.is_empty());
+        assert_eq!(state.with_known_memory(at(10)).len(), 1);
+        state.look(vec![], vec![sample("old", 3_600_500, None), sample("new", 40, Some(8))], at(10));
+        state.look(vec![], vec![sample("old", 3_600_400, None), sample("new", 90, None)], at(20));
+        let of = &state.minute[&DeploymentId::new("quiet")].measured.used;
+        assert_eq!(of[&ReplicaId::new("old")], ReplicaUse { memory: 70, cpu_ms: 500 });
+        assert_eq!(of[&ReplicaId::new("new")], ReplicaUse { memory: 8, cpu_ms: 90 });
+        assert_eq!(state.fine[&DeploymentId::new("quiet")].len(), 2);
+        assert!(state.with_known_memory(at(60)).is_empty(), "once a minute it is looked at again");
     }
 
     #[test]
     fn a_stop_writes_what_is_under_way() {
         let mut state = State::default();
-        state.look(vec![counted("busy", 5)], at(0));
+        state.look(vec![counted("busy", 5)], vec![], at(0));
         state.end_minute(true);
         assert_eq!(state.waiting.len(), 1);
         assert!(state.minute.is_empty());

@@ -93,8 +93,8 @@ pub use routing::{
     Rewrite, Share, Weight,
 };
 pub use runtime::{
-    BuildFailure, BuildSpec, Endpoints, EnvironmentUse, ExternalUse, ReplicaSpec, ReplicaUse, Runtime,
-    RuntimeError, StopReason, StorageUse,
+    BuildFailure, BuildSpec, Endpoints, EnvironmentUse, ExternalUse, ReplicaSample, ReplicaSpec, ReplicaUse,
+    Runtime, RuntimeError, StopReason, StorageUse,
 };
 pub use secret::{SecretValue, declared_secrets};
 pub use status::{DeploymentStatus, Standing, standing};

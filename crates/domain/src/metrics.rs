@@ -1,8 +1,12 @@
-//! What was measured of a deployment's requests over time (semantics: Metrics).
+//! What was measured of a deployment's requests and processes over time (semantics: Metrics).
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeploymentId, Durations, EnvironmentName, ModelId, ReplicaCount, Timestamp};
+use crate::{
+    DeploymentId, Durations, EnvironmentName, ModelId, ReplicaCount, ReplicaId, ReplicaUse, Timestamp,
+};
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +91,9 @@ pub struct Measured {
     /// The most that were under way at one of the looks, and the most that waited.
     pub in_flight: u32,
     pub held: u32,
+    /// What the processes of each replica used: the processor time of the period, and the most memory at one of the looks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub used: BTreeMap<ReplicaId, ReplicaUse>,
 }
 
 impl Measured {
@@ -103,6 +110,7 @@ impl Measured {
             first_byte: after.first_byte.since(&before.first_byte),
             in_flight: after.in_flight,
             held: after.held,
+            used: BTreeMap::new(),
         }
     }
 
@@ -117,6 +125,7 @@ impl Measured {
             && self.first_byte.count() == 0
             && self.in_flight == 0
             && self.held == 0
+            && self.used.is_empty()
     }
 
     /// Adds another of the same deployment, or of one beside it; the period grows over both.
@@ -128,6 +137,20 @@ impl Measured {
         self.first_byte.add(&other.first_byte);
         self.in_flight = self.in_flight.max(other.in_flight);
         self.held = self.held.max(other.held);
+        for (replica, used) in &other.used {
+            let sum = self.used.entry(replica.clone()).or_default();
+            sum.cpu_ms += used.cpu_ms;
+            sum.memory = sum.memory.max(used.memory);
+        }
+    }
+
+    /// What all replicas used together.
+    pub fn used_by_all(&self) -> Option<ReplicaUse> {
+        let sum = |sum: ReplicaUse, one: &ReplicaUse| ReplicaUse {
+            memory: sum.memory.saturating_add(one.memory),
+            cpu_ms: sum.cpu_ms.saturating_add(one.cpu_ms),
+        };
+        (!self.used.is_empty()).then(|| self.used.values().fold(ReplicaUse::default(), sum))
     }
 }
 
@@ -261,6 +284,23 @@ mod tests {
         assert_eq!(replicas[58].map(|count| count.ready), Some(2));
         let past_now = period.steps().position(|step| step > at(-60));
         assert_eq!(past_now.and_then(|index| replicas[index]), None);
+    }
+
+    #[test]
+    fn processor_time_adds_up_and_memory_is_the_most_of_each() {
+        let using = |from, replica: &str, cpu_ms, memory| {
+            let mut one = measured(from, from + 10, 0);
+            one.used.insert(ReplicaId::new(replica), ReplicaUse { memory, cpu_ms });
+            one
+        };
+        let period = Period::new(at(-3600), at(0), at(0));
+        let all = [using(-60, "a", 500, 70), using(-50, "a", 100, 90), using(-40, "b", 1, 5)];
+        assert!(!all[0].is_nothing(), "it ran, though nobody asked it anything");
+        let series = period.series(&all);
+        let last = series.last().cloned().flatten().unwrap();
+        assert_eq!(last.used[&ReplicaId::new("a")], ReplicaUse { memory: 90, cpu_ms: 600 });
+        assert_eq!(last.used_by_all(), Some(ReplicaUse { memory: 95, cpu_ms: 601 }));
+        assert_eq!(measured(0, 10, 5).used_by_all(), None, "not seen is not zero");
     }
 
     #[test]

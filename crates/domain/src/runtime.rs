@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::{
@@ -137,6 +137,18 @@ pub struct ReplicaUse {
     pub cpu_ms: u64,
 }
 
+/// What the processes of one replica have used, at one look over all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaSample {
+    pub model: ModelId,
+    pub deployment: DeploymentId,
+    pub replica: ReplicaId,
+    /// Milliseconds of processor time since it started, of all cores together.
+    pub cpu_ms: u64,
+    /// Bytes, where that was looked at.
+    pub memory: Option<u64>,
+}
+
 /// Starts, watches and stops replicas, and prepares what they need.
 ///
 /// Every call but [`Runtime::build`] and [`Runtime::follow`] returns at once. Whatever changes later (a process listens, is ready, exits)
@@ -204,5 +216,12 @@ pub trait Runtime: Send + Sync {
     async fn uses(&self, replica: &ReplicaId) -> Option<ReplicaUse> {
         let _ = replica;
         None
+    }
+
+    /// What all living replicas have used, by one look at the machine. Memory, which costs more to see than processor time,
+    /// is not looked at for those `without_memory`.
+    async fn samples(&self, without_memory: BTreeSet<ReplicaId>) -> Vec<ReplicaSample> {
+        let _ = without_memory;
+        Vec::new()
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, EnvironmentName, Holding, LogFound,
-    LogLevel, LogNews, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState,
-    ReplicaUse, Runtime, RuntimeError, Seen, StopReason, StorageUse, Wake,
+    LogLevel, LogNews, LogQuery, LogSource, ModelId, ObservedReplica, ReplicaId, ReplicaSample, ReplicaSpec,
+    ReplicaState, ReplicaUse, Runtime, RuntimeError, Seen, StopReason, StorageUse, Wake,
 };
 use rustix::process::Signal;
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ use crate::supervise::Supervisor;
 use crate::tidy::Unclaimed;
 use crate::told;
 use crate::tools::Tools;
-use crate::usage::used_by;
+use crate::usage::{used_by, used_by_all};
 
 /// What the driver needs.
 pub struct LocalConfig {
@@ -432,6 +432,12 @@ impl Runtime for LocalRuntime {
             entry.seen.pid?
         };
         tokio::task::spawn_blocking(move || used_by(pid)).await.ok().flatten()
+    }
+
+    async fn samples(&self, without_memory: BTreeSet<ReplicaId>) -> Vec<ReplicaSample> {
+        let registry = self.registry.clone();
+        let looked = tokio::task::spawn_blocking(move || used_by_all(&registry, &without_memory)).await;
+        looked.unwrap_or_default()
     }
 }
 

@@ -69,15 +69,21 @@ pub(crate) fn stat(pid: u32) -> io::Result<Vec<String>> {
     Ok(rest.split_whitespace().map(str::to_owned).collect())
 }
 
+/// The processes of this machine.
+pub(crate) fn all() -> impl Iterator<Item = u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The group that a process is in, by its [`stat`].
+pub(crate) fn group_of(fields: &[String]) -> Option<u32> {
+    // The 5th field of the file is the 3rd after the name.
+    fields.get(2)?.parse().ok()
+}
+
 /// The living processes of a group.
 pub(crate) fn members(leader: u32) -> Vec<u32> {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    // The 5th field of the file is the 3rd after the name.
-    pids.filter(|pid| {
-        stat(*pid).is_ok_and(|fields| fields.get(2).and_then(|text| text.parse().ok()) == Some(leader))
-    })
-    .collect()
+    all().filter(|pid| stat(*pid).is_ok_and(|fields| group_of(&fields) == Some(leader))).collect()
 }
 
 fn start_time(pid: u32) -> io::Result<u64> {

@@ -1,8 +1,11 @@
 //! What a replica's processes use, read from `/proc` when somebody asks.
 
-use domain::ReplicaUse;
+use std::collections::{BTreeSet, HashMap};
 
-use crate::process::{members, stat};
+use domain::{ReplicaId, ReplicaSample, ReplicaUse};
+
+use crate::process::{all, group_of, members, stat};
+use crate::registry::Registry;
 
 /// The kernel tells processor time in hundredths of a second on every architecture that Rust's std runs on.
 const TICK_MS: u64 = 10;
@@ -19,13 +22,44 @@ pub(crate) fn used_by(leader: u32) -> Option<ReplicaUse> {
     for pid in members {
         // One that ended in between uses nothing.
         total.memory += memory(pid).unwrap_or(0);
-        total.cpu_ms += processor(pid).unwrap_or(0);
+        total.cpu_ms += stat(pid).ok().and_then(|fields| processor(&fields)).unwrap_or(0);
     }
     Some(total)
 }
 
-fn processor(pid: u32) -> Option<u64> {
-    let fields = stat(pid).ok()?;
+/// What all living replicas have used, by one pass over the machine's processes.
+pub(crate) fn used_by_all(registry: &Registry, without_memory: &BTreeSet<ReplicaId>) -> Vec<ReplicaSample> {
+    let mut samples: HashMap<u32, ReplicaSample> = HashMap::new();
+    for entry in registry.lock().replicas.values().filter(|entry| entry.seen.is_alive()) {
+        let seen = &entry.seen;
+        let Some(pid) = seen.pid else { continue };
+        let sample = ReplicaSample {
+            model: seen.model.clone(),
+            deployment: seen.deployment.clone(),
+            replica: seen.id.clone(),
+            cpu_ms: 0,
+            memory: None,
+        };
+        samples.insert(pid, sample);
+    }
+    if samples.is_empty() {
+        return Vec::new();
+    }
+    let mut found = BTreeSet::new();
+    for pid in all() {
+        let Ok(fields) = stat(pid) else { continue };
+        let Some(leader) = group_of(&fields) else { continue };
+        let Some(sample) = samples.get_mut(&leader) else { continue };
+        found.insert(leader);
+        sample.cpu_ms += processor(&fields).unwrap_or(0);
+        if !without_memory.contains(&sample.replica) {
+            *sample.memory.get_or_insert(0) += memory(pid).unwrap_or(0);
+        }
+    }
+    samples.into_iter().filter(|(leader, _)| found.contains(leader)).map(|(_, sample)| sample).collect()
+}
+
+fn processor(fields: &[String]) -> Option<u64> {
     let ticks: u64 = TIMES.iter().filter_map(|index| fields.get(*index)?.parse::<u64>().ok()).sum();
     Some(ticks * TICK_MS)
 }

@@ -6,6 +6,7 @@ mod support;
 
 use domain::{ReplicaState, Runtime, StopReason};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use support::{Life, ask, custom, folder};
 
@@ -35,6 +36,12 @@ async fn a_replica_is_started_heard_and_stopped() {
     assert_eq!(environ["HOME"], own.join("home").to_str().unwrap());
     assert_eq!(facts["cwd"], own.join("app").to_str().unwrap());
     assert_eq!(facts["pid"], ready.pid.unwrap());
+
+    let used = life.runtime.samples(BTreeSet::new()).await;
+    assert_eq!((used.len(), &used[0].replica, &used[0].deployment), (1, &id, &support::deployment()));
+    assert!(used[0].memory.is_some_and(|bytes| bytes > 1 << 20) && used[0].cpu_ms > 0, "{used:?}");
+    let again = life.runtime.samples(BTreeSet::from([id.clone()])).await;
+    assert!(again[0].memory.is_none() && again[0].cpu_ms >= used[0].cpu_ms, "{again:?}");
 
     let slow = tokio::spawn(ask(ready.port, "GET /slow", ""));
     while !life.text().await.iter().any(|line| line == "slow begins") {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod metrics;
+mod processes;
 mod pushes;
 mod requests;
 mod settings;
@@ -16,7 +17,8 @@ use utoipa::ToSchema;
 use crate::picture::Picture;
 
 pub use audit::{AuditLog, Pagination};
-pub use metrics::{Metrics, MetricsRequest, Used};
+pub use metrics::{Metrics, MetricsRequest};
+pub use processes::Used;
 pub use pushes::{
     CreateDeployment, CreateModel, CreatedDeployment, Credentials, Payload, PrepareUpload, UploadPlace,
 };

@@ -64,6 +64,38 @@ async fn requests_are_counted_once_in_every_form() {
 }
 
 #[tokio::test]
+async fn what_processes_use_is_a_series_too_also_of_a_deployment_that_nobody_calls() {
+    let world = World::start().await;
+    let (model, deployment) = served(&world, 0).await;
+    let of_deployment = format!("/v1/models/{model}/deployments/{deployment}/metrics");
+    let (cpu, memory) =
+        ("baseten_container_cpu_usage_seconds_total", "baseten_container_cpu_memory_working_set_bytes");
+    let names = format!("metrics={cpu}&metrics={memory}&metrics=baseten_gpu_memory_used");
+    let series = format!("{of_deployment}?mode=SERIES&{names}");
+    let metrics = world.until(&series, |metrics| !numbers(metrics, memory).is_empty()).await;
+    assert_eq!(metrics["metric_descriptors"].as_array().unwrap().len(), 2, "there is no card");
+    assert_eq!(numbers(&metrics, memory).last(), Some(&vec![f64::from(64 << 20)]));
+    let replica = metrics["metric_descriptors"][0]["label_sets"][0]["replica"].as_str().unwrap();
+    assert!(!replica.is_empty());
+    let busy = |metrics: &Value, seconds: f64| {
+        numbers(metrics, cpu).iter().map(|cores| cores[0] * seconds).sum::<f64>().round()
+    };
+    let spent = busy(&metrics, metrics["step_seconds"].as_f64().unwrap());
+    assert!(spent >= 5.0 && spent % 5.0 == 0.0, "{spent} s of processor");
+
+    let of_environment = format!("/v1/models/{model}/environments/production/metrics?mode=SUMMARY&{names}");
+    let summary = world.get(&of_environment).await.ok();
+    assert!(busy(&summary, 3600.0) >= 5.0, "{summary}");
+    assert_eq!(numbers(&summary, memory), [[f64::from(64 << 20)]]);
+    let page = format!("/api/ui/metrics?model_id={model}&scope=deployments&id={deployment}&period=1h");
+    let page = world.get(&page).await.ok();
+    let last = page["points"].as_array().unwrap().iter().rfind(|point| point["memory"].is_array()).unwrap();
+    assert_eq!(last["memory"], json!([64.0, 64.0]));
+    assert!(last["cores"][0].as_f64().unwrap() > 0.0, "{last}");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_prometheus_server_reads_the_counters_and_not_too_often() {
     let world = World::start().await;
     let (model, deployment) = served(&world, 3).await;

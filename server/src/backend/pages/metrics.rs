@@ -2,7 +2,7 @@
 
 use app::view::MetricPoint;
 use control::MetricSeries;
-use domain::{Durations, Measured, ReplicaCount, Timestamp};
+use domain::{Durations, MIB, Measured, ReplicaCount, ReplicaUse, Timestamp};
 
 pub fn metric_points(series: &MetricSeries) -> Vec<MetricPoint> {
     let seconds = series.period.step as f64 / 1000.0;
@@ -33,7 +33,16 @@ fn point(
         first_byte: measured.and_then(|measured| percentiles(&measured.first_byte)),
         load: measured.map(|measured| [f64::from(measured.in_flight), f64::from(measured.held)]),
         replicas: replicas.map(|count| [count.wanted, count.starting, count.ready].map(f64::from)),
+        cores: used(measured, |used| used.cpu_ms).map(|both| both.map(|millis| millis / 1000.0 / passed)),
+        memory: used(measured, |used| used.memory).map(|both| both.map(|bytes| bytes / MIB as f64)),
     }
+}
+
+/// What all replicas used, and the one that used the most.
+fn used(measured: Option<&Measured>, of: fn(&ReplicaUse) -> u64) -> Option<[f64; 2]> {
+    let measured = measured?;
+    let most = measured.used.values().map(of).max()?;
+    Some([of(&measured.used_by_all()?) as f64, most as f64])
 }
 
 /// Milliseconds.

@@ -7,6 +7,7 @@ use domain::{Durations, Invalid, KEPT, Measured, ReplicaCount, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::processes::{Processes, Used};
 use super::words;
 
 /// Without a window, in milliseconds: the last hour; what is current is of the last minute.
@@ -114,14 +115,12 @@ impl MetricsRequest {
         if !named {
             request.metrics = DEFAULT.to_vec();
         }
-        // What processes use is known of now alone.
-        request.metrics.retain(|metric| request.mode == Mode::Current || !metric.is_of_processes());
         Ok(request)
     }
 
-    /// Whether it asks what the processes of replicas use.
+    /// Whether it asks what the processes of replicas use at this moment.
     pub fn asks_for_uses(&self) -> bool {
-        self.metrics.iter().any(|metric| metric.is_of_processes())
+        self.mode == Mode::Current && self.metrics.iter().any(|metric| metric.is_of_processes())
     }
 
     /// The window that is asked for.
@@ -191,6 +190,10 @@ impl Metrics {
         series: &MetricSeries,
         used: &[Used],
     ) -> Self {
+        let processes = match request.mode {
+            Mode::Current => Processes::Now(used),
+            Mode::Summary | Mode::Series => Processes::measured(series),
+        };
         let steps = series.points.iter().zip(&series.replicas);
         let metric_values = if request.mode == Mode::Series {
             let seconds = series.period.step as f64 / 1000.0;
@@ -198,7 +201,7 @@ impl Metrics {
             steps
                 .map(|(start, (point, replicas))| Values {
                     start_epoch_millis: start.millis(),
-                    values: values(&request.metrics, point.as_ref(), replicas.as_ref(), seconds, used),
+                    values: values(&request.metrics, point.as_ref(), replicas.as_ref(), seconds, &processes),
                 })
                 .collect()
         } else {
@@ -210,7 +213,7 @@ impl Metrics {
             let seconds = window.1.since(window.0) as f64 / 1000.0;
             vec![Values {
                 start_epoch_millis: window.0.millis(),
-                values: values(&request.metrics, whole.as_ref(), last, seconds, used),
+                values: values(&request.metrics, whole.as_ref(), last, seconds, &processes),
             }]
         };
         Self {
@@ -218,20 +221,10 @@ impl Metrics {
             end_epoch_millis: window.1.millis(),
             mode: request.mode,
             step_seconds: (request.mode == Mode::Series).then_some(series.period.step / 1000),
-            metric_descriptors: request.metrics.iter().map(|metric| metric.descriptor(used)).collect(),
+            metric_descriptors: request.metrics.iter().map(|metric| metric.descriptor(&processes)).collect(),
             metric_values,
         }
     }
-}
-
-/// What the processes of one replica use now.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Used {
-    pub replica: String,
-    /// Cores, over the last seconds.
-    pub cores: Option<f64>,
-    /// Bytes.
-    pub memory: Option<f64>,
 }
 
 impl Metric {
@@ -239,12 +232,12 @@ impl Metric {
         matches!(self, Self::Cpu | Self::Memory)
     }
 
-    fn descriptor(self, used: &[Used]) -> Descriptor {
+    fn descriptor(self, processes: &Processes<'_>) -> Descriptor {
         let name = SERVED.iter().find(|(_, metric)| *metric == self).map_or("", |(name, _)| *name);
         let labels = |key: &'static str, all: &[&'static str]| {
             all.iter().map(|value| BTreeMap::from([(key, (*value).to_owned())])).collect()
         };
-        let replicas = || used.iter().map(|of| BTreeMap::from([("replica", of.replica.clone())])).collect();
+        let replicas = || processes.labels().map(|replica| BTreeMap::from([("replica", replica)])).collect();
         let (unit_hint, kind, label_sets) = match self {
             Self::Cpu => ("PER_SECOND", "COUNTER", replicas()),
             Self::Memory => ("BYTES", "GAUGE", replicas()),
@@ -262,7 +255,7 @@ impl Metric {
         point: Option<&Measured>,
         replicas: Option<&ReplicaCount>,
         seconds: f64,
-        used: &[Used],
+        processes: &Processes<'_>,
     ) -> Vec<Option<f64>> {
         let quantiles = |of: fn(&Measured) -> &Durations| {
             let value = |percent| Some(of(point?).percentile(percent)? as f64 / 1e6);
@@ -283,8 +276,8 @@ impl Metric {
             Self::Concurrent => vec![point.map(|point| f64::from(point.in_flight + point.held))],
             Self::Active => vec![replicas.map(|count| f64::from(count.ready))],
             Self::Starting => vec![replicas.map(|count| f64::from(count.starting))],
-            Self::Cpu => used.iter().map(|of| of.cores).collect(),
-            Self::Memory => used.iter().map(|of| of.memory).collect(),
+            Self::Cpu => processes.values(point, |of| of.cores, |used| used.cpu_ms as f64 / 1000.0 / seconds),
+            Self::Memory => processes.values(point, |of| of.memory, |used| used.memory as f64),
         }
     }
 }
@@ -294,9 +287,9 @@ fn values(
     point: Option<&Measured>,
     replicas: Option<&ReplicaCount>,
     seconds: f64,
-    used: &[Used],
+    processes: &Processes<'_>,
 ) -> Vec<Vec<Option<f64>>> {
-    metrics.iter().map(|metric| metric.values(point, replicas, seconds, used)).collect()
+    metrics.iter().map(|metric| metric.values(point, replicas, seconds, processes)).collect()
 }
 
 #[cfg(test)]
@@ -330,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_processes_use_is_told_of_now_alone() {
+    fn the_machine_is_asked_for_what_is_used_now_alone() {
         let named = ("metrics", "baseten_container_cpu_usage_seconds_total");
         assert!(request(&[named]).unwrap().asks_for_uses());
         assert!(!request(&[("mode", "SERIES"), named]).unwrap().asks_for_uses());

@@ -1,6 +1,7 @@
 //! A machine whose models start at once: each replica is a small server inside the test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use axum::routing::{any, get};
 use domain::{
     ArtifactId, BuildFailure, BuildSpec, Deployment, DeploymentId, EnvironmentName, EnvironmentUse,
     ExternalUse, Holding, LogFound, LogLine, LogNews, LogQuery, LogSource, ModelId, ObservedReplica,
-    ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime, RuntimeError, Seen, StopReason, StorageUse,
-    Timestamp, Wake,
+    ReplicaId, ReplicaSample, ReplicaSpec, ReplicaState, Reserved, Runtime, RuntimeError, Seen, StopReason,
+    StorageUse, Timestamp, Wake,
 };
 use tokio::task::AbortHandle;
 
@@ -22,6 +23,7 @@ pub struct Machine {
     replicas: Mutex<BTreeMap<ReplicaId, (ObservedReplica, AbortHandle)>>,
     reserved: Mutex<BTreeMap<ReplicaId, Reserved>>,
     lines: Arc<Lines>,
+    looks: AtomicU64,
 }
 
 /// The logs of all deployments.
@@ -57,6 +59,7 @@ impl Machine {
             replicas: Mutex::default(),
             reserved: Mutex::default(),
             lines: Arc::default(),
+            looks: AtomicU64::default(),
         })
     }
 }
@@ -214,6 +217,21 @@ impl Runtime for Machine {
 
     async fn last_words(&self, _: &DeploymentId, _: usize) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Each replica has kept half a core busy since the look before, and has 64 MiB.
+    async fn samples(&self, without_memory: BTreeSet<ReplicaId>) -> Vec<ReplicaSample> {
+        let looks = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
+        let replicas = self.replicas.lock().unwrap();
+        let alive = replicas.values().map(|(seen, _)| seen).filter(|seen| seen.is_alive());
+        let sample = |seen: &ObservedReplica| ReplicaSample {
+            model: seen.model.clone(),
+            deployment: seen.deployment.clone(),
+            replica: seen.id.clone(),
+            cpu_ms: looks * 5_000,
+            memory: (!without_memory.contains(&seen.id)).then_some(64 << 20),
+        };
+        alive.map(sample).collect()
     }
 
     async fn storage(&self, deployment: &Deployment) -> StorageUse {
