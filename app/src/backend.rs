@@ -43,6 +43,7 @@ impl Session {
 pub enum MetricsOf {
     Deployment(DeploymentId),
     Environment(EnvironmentName),
+    Model,
 }
 
 /// Which part of a log.

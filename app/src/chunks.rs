@@ -46,7 +46,9 @@ impl Chunk {
             ["models", _] => Some(Self::Model),
             ["models", _, "environments", _] => Some(Self::Environment),
             ["models", _, "deployments" | "logs", _] => Some(Self::Deployment),
-            ["models", _, "environments" | "deployments", _, "metrics"] => Some(Self::Metrics),
+            ["models", _, "metrics"] | ["models", _, "environments" | "deployments", _, "metrics"] => {
+                Some(Self::Metrics)
+            }
             ["usage"] => Some(Self::Usage),
             ["settings", _] => Some(Self::Settings),
             ["reference"] => Some(Self::Reference),
@@ -290,6 +292,7 @@ mod tests {
         assert_eq!(Chunk::of_path("/models/abc/environments/production"), Some(Chunk::Environment));
         assert_eq!(Chunk::of_path("/models/abc/deployments/d"), Some(Chunk::Deployment));
         assert_eq!(Chunk::of_path("/models/abc/logs/d"), Some(Chunk::Deployment));
+        assert_eq!(Chunk::of_path("/models/abc/metrics"), Some(Chunk::Metrics));
         assert_eq!(Chunk::of_path("/usage"), Some(Chunk::Usage));
         assert_eq!(Chunk::of_path("/models/abc/environments/production/metrics"), Some(Chunk::Metrics));
         assert_eq!(Chunk::of_path("/models/abc/deployments/d/metrics"), Some(Chunk::Metrics));

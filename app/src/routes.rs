@@ -44,6 +44,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/settings") view=|| view! { <Redirect path="/settings/people" /> } ssr=SsrMode::Async />
                     <Route path=path!("/settings/:part") view=|| view! { <Later chunk=Chunk::Settings /> } ssr=SsrMode::Async />
                     <Route path=path!("/activity") view=|| view! { <Later chunk=Chunk::Activity /> } ssr=SsrMode::Async />
+                    <Route path=path!("/models/:model/metrics") view=|| view! { <Later chunk=Chunk::Metrics /> } ssr=SsrMode::Async />
                     <Route
                         path=path!("/models/:model/environments/:environment/metrics")
                         view=|| view! { <Later chunk=Chunk::Metrics /> }

@@ -73,7 +73,7 @@ impl Door {
 }
 
 async fn write(api: &Api, actor: &Actor) -> Result<String, control::Error> {
-    let (models, counted) = api.control.measured(actor).await?;
+    let control::MeasuredNow { models, counted, crashes } = api.control.measured(actor).await?;
     let counted: BTreeMap<DeploymentId, Counters> =
         counted.into_iter().map(|one| (one.deployment, one.counters)).collect();
     let mut page = Page::default();
@@ -83,6 +83,12 @@ async fn write(api: &Api, actor: &Actor) -> Result<String, control::Error> {
             if let Some(counters) = counted.get(&deployment.id) {
                 page.requests(&labels, counters);
             }
+            page.add(
+                "baseten_container_restarts_total",
+                "counter",
+                "Replicas that ended of themselves.",
+                format!("{{{labels}}} {}", crashes.get(&deployment.id).copied().unwrap_or(0)),
+            );
             if let Seen::Known(_) = picture.replicas {
                 replicas(api, &picture, &deployment.id, &labels, &mut page).await;
             }

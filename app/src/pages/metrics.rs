@@ -27,9 +27,11 @@ pub fn MetricsPage() -> impl IntoView {
     view! {
         <Loaded
             which=Signal::derive(move || {
-                let (scope, id) = match deployment.get() {
-                    id if id.is_empty() => ("environments", environment.get()),
-                    id => ("deployments", id),
+                let (deployment, environment) = (deployment.get(), environment.get());
+                let (scope, id) = match (deployment.is_empty(), environment.is_empty()) {
+                    (false, _) => ("deployments", deployment),
+                    (true, false) => ("environments", environment),
+                    (true, true) => ("models", model.get()),
                 };
                 vec![model.get(), scope.to_owned(), id, period.get()]
             })
@@ -57,6 +59,7 @@ fn Body(initial: view::MetricsPage) -> impl IntoView {
         (initial.model_id.clone(), initial.model_name.clone(), initial.period.clone());
     let (name, back) = match initial.scope.as_str() {
         "environments" => (initial.name.clone(), environment_path(&model_id, &initial.id)),
+        "models" => (initial.name.clone(), model_path(&model_id)),
         _ => (initial.name.clone(), deployment_path(&model_id, &initial.id)),
     };
     let title = format!("Metrics of {name}");
@@ -72,6 +75,11 @@ fn Body(initial: view::MetricsPage) -> impl IntoView {
     refresh_every(fresh, EVERY);
     let page = fresh.value;
     let path = format!("{back}/metrics");
+    let mut crumbs =
+        vec![Crumb::new("Models".to_owned(), "/models"), Crumb::new(model_name, model_path(&model_id))];
+    if back != model_path(&model_id) {
+        crumbs.push(Crumb::new(name, back));
+    }
     let periods = PERIODS
         .map(|(known, label)| {
             view! {
@@ -88,11 +96,7 @@ fn Body(initial: view::MetricsPage) -> impl IntoView {
     view! {
         <Gone error=fresh.gone />
         <PageHeader
-            crumbs=vec![
-                Crumb::new("Models".to_owned(), "/models"),
-                Crumb::new(model_name, model_path(&model_id)),
-                Crumb::new(name, back),
-            ]
+            crumbs=crumbs
             title=title
             headline=Signal::derive(move || page.with(|page| page.headline.clone()))
         />
@@ -144,6 +148,12 @@ fn Body(initial: view::MetricsPage) -> impl IntoView {
                 unit=" MiB"
                 names=&["all replicas", "largest replica"]
                 lines=lines(page, |point| point.memory.map(Vec::from))
+            />
+            <LineChart
+                title="Restarts"
+                unit=""
+                names=&["replicas that ended of themselves"]
+                lines=lines(page, |point| point.restarts.map(Vec::from))
             />
         </section>
         <Marks page=page />
@@ -213,6 +223,7 @@ fn Numbers(page: RwSignal<view::MetricsPage>) -> impl IntoView {
             point.replicas.map(|all| all[2]),
             point.cores.map(|all| all[0]),
             point.memory.map(|all| all[0]),
+            point.restarts.map(|all| all[0]),
         ];
         let cells = numbers.map(|value| view! { <td class="number">{cell(value)}</td> }).collect_view();
         view! {
@@ -236,6 +247,7 @@ fn Numbers(page: RwSignal<view::MetricsPage>) -> impl IntoView {
         "Ready",
         "Cores",
         "Memory MiB",
+        "Restarts",
     ]
     .map(|head| view! { <th scope="col" class="number">{head}</th> })
     .collect_view();

@@ -66,6 +66,7 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
     };
     let has_development = Memo::new(move |_| page.with(|page| page.development.is_some()));
     let activity = format!("{}/activity", model_path(&id));
+    let metrics = format!("{}/metrics", model_path(&id));
     let card_model = id.clone();
     let row_model = id.clone();
     view! {
@@ -75,6 +76,9 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
             title=Signal::derive(move || page.with(|page| page.name.clone()))
             headline=Signal::derive(move || page.with(|page| page.headline.clone()))
         >
+            <A href=metrics attr:class="button plain">
+                "Metrics"
+            </A>
             <A href=activity attr:class="button plain">
                 "Activity"
             </A>

@@ -151,10 +151,11 @@ pub async fn read_metrics(
             let of = match scope.as_str() {
                 "deployments" => MetricsOf::Deployment(DeploymentId::new(parse_id("id", &id)?)),
                 "environments" => MetricsOf::Environment(EnvironmentName::new(id)?),
+                "models" => MetricsOf::Model,
                 _ => {
                     return Err(AppError::invalid(
                         "scope",
-                        format!("`{scope}` is neither deployments nor environments"),
+                        format!("`{scope}` is not one of deployments, environments and models"),
                     ));
                 }
             };

@@ -55,6 +55,9 @@ pub struct MetricPoint {
     /// MiB of memory of all replicas, and of the largest one.
     #[serde(default)]
     pub memory: Option<[f64; 2]>,
+    /// Replicas that ended of themselves; nothing in steps that are still to come.
+    #[serde(default)]
+    pub restarts: Option<[f64; 1]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

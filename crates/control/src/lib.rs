@@ -36,7 +36,7 @@ pub use diff::{CopyDiff, DiffLine, FileChange, FileDiff, LineTag};
 pub use error::Error;
 pub use key_limits::KeyLimits;
 pub use keys::{KeyKind, KeyRing, NewKey, hash_of};
-pub use metrics::{LOOK_EVERY, MetricScope, MetricSeries};
+pub use metrics::{LOOK_EVERY, MeasuredNow, MetricScope, MetricSeries};
 pub use parts::{ControlPlane, Parts};
 pub use people::{Joining, People};
 pub use push::{Push, PushTarget, Pushed};

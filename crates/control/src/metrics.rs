@@ -141,7 +141,7 @@ impl State {
 fn belongs(of: &MetricsOf, attached: &[DeploymentId], id: &DeploymentId) -> bool {
     match of {
         MetricsOf::Deployment(deployment) => deployment == id,
-        MetricsOf::Environment(..) => attached.contains(id),
+        MetricsOf::Environment(..) | MetricsOf::Model(_) => attached.contains(id),
     }
 }
 
@@ -163,8 +163,18 @@ pub struct MetricSeries {
     pub points: Vec<Option<Measured>>,
     /// Replicas at the end of each step, of all deployments of the scope together.
     pub replicas: Vec<Option<ReplicaCount>>,
+    /// Replicas that ended of themselves in each step.
+    pub restarts: Vec<u64>,
     /// Everything that ended before is counted; `None` before the first look.
     pub complete_through: Option<Timestamp>,
+}
+
+/// Models with what was counted of their deployments.
+pub struct MeasuredNow {
+    pub models: Vec<store::ModelState>,
+    pub counted: Vec<Counted>,
+    /// Replicas that ended of themselves.
+    pub crashes: BTreeMap<DeploymentId, u64>,
 }
 
 /// Whose series.
@@ -172,6 +182,8 @@ pub struct MetricSeries {
 pub enum MetricScope {
     Deployment(DeploymentId),
     Environment(EnvironmentName),
+    /// All deployments of the model together.
+    Model,
 }
 
 impl ControlPlane {
@@ -261,6 +273,10 @@ impl ControlPlane {
                 let attached = attached.map(|deployment| deployment.id.clone()).collect();
                 (MetricsOf::Environment(state.model.id.clone(), name.clone()), attached)
             }
+            MetricScope::Model => {
+                let all = live.map(|deployment| deployment.id.clone()).collect();
+                (MetricsOf::Model(state.model.id.clone()), all)
+            }
         };
         let period = Period::new(start, end, self.now());
         let (mut measured, complete_through) = {
@@ -275,19 +291,30 @@ impl ControlPlane {
         if period.step >= WRITE_EVERY {
             measured.extend(self.parts.store.metrics(&of, period.start, period.end).await?);
         }
+        let counted = match scope {
+            MetricScope::Model => self.parts.store.had_replicas(model, period.start).await?,
+            _ => attached,
+        };
         let mut replicas = vec![None; period.steps().count()];
-        for id in &attached {
+        for id in &counted {
             let counts = self.parts.store.replica_counts(id, period.start, MOST_COUNTS).await?;
             for (sum, count) in replicas.iter_mut().zip(period.replicas(&counts, self.now())) {
                 *sum = together(*sum, count);
             }
         }
-        Ok(MetricSeries { points: period.series(&measured), replicas, period, complete_through })
+        let mut restarts = vec![0; replicas.len()];
+        for at in self.parts.store.crashes(&counted, period.start, period.end).await? {
+            let step = usize::try_from(at.since(period.start) / period.step.max(1)).ok();
+            if let Some(count) = step.and_then(|step| restarts.get_mut(step)) {
+                *count += 1;
+            }
+        }
+        Ok(MetricSeries { points: period.series(&measured), replicas, restarts, period, complete_through })
     }
 
     /// Models with the counters of their deployments, for whoever may read metrics; a key that is limited to some models
     /// reads of those, and one that is limited to some environments of what is attached to them at this moment.
-    pub async fn measured(&self, actor: &Actor) -> Result<(Vec<store::ModelState>, Vec<Counted>), Error> {
+    pub async fn measured(&self, actor: &Actor) -> Result<MeasuredNow, Error> {
         self.may(actor, Action::ReadMetrics)?;
         let mut models = self.parts.store.load_all_models().await?;
         let key = actor.key_prefix.as_deref().and_then(|prefix| self.ring.key(prefix));
@@ -301,7 +328,8 @@ impl ControlPlane {
             };
             models.iter_mut().for_each(|state| state.deployments.retain(is_part));
         }
-        Ok((models, self.parts.traffic.counted()))
+        let crashes = self.parts.store.all_crashes().await?.into_iter().collect();
+        Ok(MeasuredNow { models, counted: self.parts.traffic.counted(), crashes })
     }
 
     /// Drops what is older than a week.

@@ -175,7 +175,7 @@ impl ControlPlane {
         let live = |id| state.deployments.iter().any(|one| &one.id == id && one.deleted_at.is_none());
         let environment: Option<&EnvironmentName> = match scope {
             MetricScope::Deployment(id) if !live(id) => return Err(missing(format!("deployment `{id}`"))),
-            MetricScope::Deployment(_) => None,
+            MetricScope::Deployment(_) | MetricScope::Model => None,
             MetricScope::Environment(name) => {
                 if !state.environments.iter().any(|environment| &environment.name == name) {
                     return Err(missing(format!("environment `{name}`")));

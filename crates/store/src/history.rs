@@ -71,6 +71,50 @@ impl Store {
         Ok(rows.into_iter().map(|row| count(row).1).collect())
     }
 
+    /// A model's deployments that had replicas at a moment or got some since.
+    pub async fn had_replicas(&self, model: &ModelId, since: Timestamp) -> Result<Vec<DeploymentId>, Error> {
+        let mut tx = self.read().await?;
+        let rows: Vec<(String,)> = on!(&mut tx, connection => sqlx::query_as(
+                "SELECT id FROM deployment d WHERE d.model = $1 AND d.deleted_at IS NULL AND (
+                   EXISTS (SELECT 1 FROM replica_count c WHERE c.deployment = d.id AND c.at > $2)
+                   OR COALESCE((SELECT wanted + starting + ready FROM replica_count c
+                        WHERE c.deployment = d.id AND c.at <= $2 ORDER BY c.at DESC LIMIT 1), 0) > 0)
+                 ORDER BY id")
+            .bind(model.as_str()).bind(since.millis())
+            .fetch_all(connection).await)?;
+        Ok(rows.into_iter().map(|(id,)| DeploymentId::new(id)).collect())
+    }
+
+    /// When replicas of these deployments ended of themselves, from `from` until before `to`.
+    pub async fn crashes(
+        &self,
+        deployments: &[DeploymentId],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Timestamp>, Error> {
+        let mut tx = self.read().await?;
+        let mut all = Vec::new();
+        for deployment in deployments {
+            let rows: Vec<(i64,)> = on!(&mut tx, connection => sqlx::query_as(
+                    "SELECT at FROM event
+                     WHERE deployment = $1 AND kind = 'REPLICA_CRASHED' AND at >= $2 AND at < $3 ORDER BY at")
+                .bind(deployment.as_str()).bind(from.millis()).bind(to.millis())
+                .fetch_all(connection).await)?;
+            all.extend(rows.into_iter().map(|(at,)| Timestamp::from_millis(at)));
+        }
+        Ok(all)
+    }
+
+    /// How many replicas of each deployment ended of themselves, as far as the activity goes back.
+    pub async fn all_crashes(&self) -> Result<Vec<(DeploymentId, u64)>, Error> {
+        let mut tx = self.read().await?;
+        let rows: Vec<(String, i64)> = on!(&mut tx, connection => sqlx::query_as(
+                "SELECT deployment, COUNT(*) FROM event
+                 WHERE kind = 'REPLICA_CRASHED' AND deployment IS NOT NULL GROUP BY deployment")
+            .fetch_all(connection).await)?;
+        Ok(rows.into_iter().map(|(id, count)| (DeploymentId::new(id), count.max(0) as u64)).collect())
+    }
+
     /// The newest `limit` starts since a moment, oldest first.
     pub async fn cold_starts(
         &self,

@@ -20,6 +20,7 @@ pub enum MetricsOf {
     Deployment(DeploymentId),
     /// Of every deployment, as long as it was attached to this environment.
     Environment(ModelId, EnvironmentName),
+    Model(ModelId),
 }
 
 impl Store {
@@ -59,6 +60,10 @@ impl Store {
                     "SELECT document FROM metric WHERE model = $1 AND environment = $2 AND at >= $3 AND at < $4
                      ORDER BY at")
                 .bind(model.as_str()).bind(environment.as_str()).bind(from.millis()).bind(to.millis())
+                .fetch_all(connection).await)?,
+            MetricsOf::Model(model) => on!(&mut tx, connection => sqlx::query_as(
+                    "SELECT document FROM metric WHERE model = $1 AND at >= $2 AND at < $3 ORDER BY at")
+                .bind(model.as_str()).bind(from.millis()).bind(to.millis())
                 .fetch_all(connection).await)?,
         };
         rows.iter().map(|(document,)| read("metrics", document)).collect()

@@ -25,9 +25,15 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     more_files();
+    // Before there are threads, which stay where the first one was.
+    match words.first() {
+        Some(&"counting") => counting::stay_on(0),
+        Some(&"aside" | &"toy-aside") => counting::stay_on(1),
+        _ => {}
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let kept = match words.as_slice() {
-        ["toy", load_ms] => {
+        ["toy" | "toy-aside", load_ms] => {
             runtime.block_on(toy::serve(load_ms.parse().unwrap()));
             true
         }
@@ -35,6 +41,9 @@ fn main() -> ExitCode {
         ["step"] => runtime.block_on(step::run(step::RATE)),
         ["step", rate] => runtime.block_on(step::run(rate.parse().unwrap())),
         ["counting"] => runtime.block_on(counting::run()),
+        ["aside", address, path, rate, seconds] => {
+            runtime.block_on(step::call(address, path, rate.parse().unwrap(), seconds.parse().unwrap()))
+        }
         ["call", address, path, rate, seconds] => {
             runtime.block_on(step::call(address, path, rate.parse().unwrap(), seconds.parse().unwrap()))
         }

@@ -13,7 +13,7 @@ pub const SECONDS: u64 = 10;
 
 pub async fn run(rate: u32) -> bool {
     let world = World::new().await;
-    let toy = toy(&world, 300).await;
+    let toy = toy(&world, "toy", 300).await;
     world.sleep(&toy).await;
     let path = format!("/model/{}/production/predict", toy.model);
     println!("step: from nothing to {rate} requests/s on a sleeping deployment");
@@ -28,8 +28,8 @@ pub async fn run(rate: u32) -> bool {
 }
 
 /// A fast server of one's own, which takes so long to start, in milliseconds.
-pub async fn toy(world: &World, load: u64) -> Subject {
-    let command = format!("{} toy {load}", std::env::current_exe().unwrap().display());
+pub async fn toy(world: &World, word: &str, load: u64) -> Subject {
+    let command = format!("{} {word} {load}", std::env::current_exe().unwrap().display());
     let custom = format!(
         "python_version: py311\ndocker_server:\n  start_command: {command}\n  server_port: 8100\n  \
          predict_endpoint: /predict\n  readiness_endpoint: /ready\n  liveness_endpoint: /live\n"

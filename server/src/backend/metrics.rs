@@ -26,16 +26,18 @@ impl Dashboard {
         let now = self.api.clock.now();
         let named = match &of {
             MetricsOf::Deployment(id) => std::slice::from_ref(id),
-            MetricsOf::Environment(_) => &[],
+            MetricsOf::Environment(_) | MetricsOf::Model => &[],
         };
         let picture = self.api.picture(actor, model, named).await.map_err(told)?;
         let (scope, id, name) = match &of {
             MetricsOf::Deployment(id) => ("deployments", id.to_string(), picture.name(id)),
             MetricsOf::Environment(name) => ("environments", name.to_string(), name.to_string()),
+            MetricsOf::Model => ("models", model.to_string(), picture.model.name.to_string()),
         };
         let asked = match &of {
             MetricsOf::Deployment(id) => MetricScope::Deployment(id.clone()),
             MetricsOf::Environment(name) => MetricScope::Environment(name.clone()),
+            MetricsOf::Model => MetricScope::Model,
         };
         let series = self.api.control.metrics(actor, model, &asked, now.plus(-length), now).await;
         let series = series.map_err(told)?;

@@ -86,6 +86,7 @@ async fn used(api: &Api, picture: &Picture, scope: &MetricScope) -> Vec<Used> {
     let in_scope = picture.deployments.iter().filter(|deployment| match scope {
         MetricScope::Deployment(id) => *id == deployment.id,
         MetricScope::Environment(name) => deployment.environment.as_ref() == Some(name),
+        MetricScope::Model => true,
     });
     for replica in in_scope.flat_map(|deployment| picture.copies(&deployment.id)) {
         let now = api.runtime.uses(&replica.id).await;

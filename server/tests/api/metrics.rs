@@ -51,6 +51,11 @@ async fn requests_are_counted_once_in_every_form() {
 
     let of_environment = format!("/v1/models/{model}/environments/production/metrics?mode=SERIES");
     assert_eq!(counted(&world.get(&of_environment).await.ok()), 5.0);
+    let page = format!("/api/ui/metrics?model_id={model}&scope=models&id={model}&period=1h");
+    let page = world.get(&page).await.ok();
+    assert_eq!(page["headline"], "5 requests in the last hour, and none failed.");
+    let mut ready = page["points"].as_array().unwrap().iter().filter_map(|point| point["replicas"].as_array());
+    assert_eq!(ready.next_back().unwrap()[2], 1.0, "of all its deployments together");
     let summary = world.get(&series.replace("SERIES", "SUMMARY")).await.ok();
     assert!((numbers(&summary, requests)[0][0] * 3600.0 - 5.0).abs() < 0.01);
     let first_byte = format!("{series}&metrics=baseten_time_to_first_byte_seconds");

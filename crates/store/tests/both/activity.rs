@@ -130,3 +130,55 @@ pub async fn the_activity_pages_and_filters(scratch: Scratch) {
         assert_eq!(numbers(&filter).await, wanted, "{filter:?}");
     }
 }
+
+pub async fn restarts_are_counted_by_deployment_and_moment(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let [one, two, idle] = ["one", "two", "idle"].map(|name| deployment(&iris, name));
+    add(store, &iris, &[one.clone(), two.clone(), idle.clone()]).await;
+    let mut tx = store.begin().await.unwrap();
+    for (number, (of, at, kind)) in [
+        (&one, 10, EventKind::ReplicaCrashed),
+        (&one, 20, EventKind::ReplicaCrashed),
+        (&one, 20, EventKind::ReplicaTerminated),
+        (&two, 30, EventKind::ReplicaCrashed),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        tx.append(&Event {
+            id: EventId::ordered(NOW.plus(at), number as u16, [0; 16]),
+            at: NOW.plus(at),
+            kind,
+            model: Some(iris.id.clone()),
+            deployment: Some(of.id.clone()),
+            environment: None,
+            model_name: None,
+            deployment_name: None,
+            actor: Actor::system(),
+            sentence: String::new(),
+            data: serde_json::json!({}),
+        })
+        .await
+        .unwrap();
+    }
+    tx.commit().await.unwrap();
+    let of_one = store.crashes(std::slice::from_ref(&one.id), NOW, NOW.plus(20)).await.unwrap();
+    assert_eq!(of_one, [NOW.plus(10)], "the end is not part of a window");
+    let ids = [one.id.clone(), two.id.clone(), idle.id.clone()];
+    assert_eq!(store.crashes(&ids, NOW.plus(15), NOW.plus(99)).await.unwrap().len(), 2);
+    let mut all = store.all_crashes().await.unwrap();
+    all.sort();
+    assert_eq!(all, [(one.id.clone(), 2), (two.id.clone(), 1)]);
+
+    let count = |at, ready| ReplicaCount { at: NOW.plus(at), wanted: ready, starting: 0, ready };
+    let rows = [
+        (one.id.clone(), count(0, 1)),
+        (two.id.clone(), count(0, 1)),
+        (two.id.clone(), count(10, 0)),
+        (idle.id.clone(), count(0, 0)),
+    ];
+    store.add_history(&rows, &[]).await.unwrap();
+    assert_eq!(store.had_replicas(&iris.id, NOW.plus(5)).await.unwrap(), [one.id.clone(), two.id]);
+    assert_eq!(store.had_replicas(&iris.id, NOW.plus(15)).await.unwrap(), [one.id]);
+}

@@ -146,6 +146,7 @@ on_both!(
     activity:
     events_page_newest_first,
     the_activity_pages_and_filters,
+    restarts_are_counted_by_deployment_and_moment,
 );
 
 on_both!(restrictions: restrictions_are_replaced_and_lifted, names_of_environments_are_told_once);

@@ -6,10 +6,14 @@ use domain::{Durations, MIB, Measured, ReplicaCount, ReplicaUse, Timestamp};
 
 pub fn metric_points(series: &MetricSeries) -> Vec<MetricPoint> {
     let seconds = series.period.step as f64 / 1000.0;
-    let steps = series.period.steps().zip(series.points.iter().zip(&series.replicas));
+    let known = series.points.iter().zip(&series.replicas).zip(&series.restarts);
+    let steps = series.period.steps().zip(known);
     let through = series.complete_through.unwrap_or_default();
     steps
-        .map(|(at, (measured, replicas))| point(at, measured.as_ref(), *replicas, seconds, through))
+        .map(|(at, ((measured, replicas), restarts))| MetricPoint {
+            restarts: (at <= through).then_some([*restarts as f64]),
+            ..point(at, measured.as_ref(), *replicas, seconds, through)
+        })
         .collect()
 }
 
@@ -35,6 +39,7 @@ fn point(
         replicas: replicas.map(|count| [count.wanted, count.starting, count.ready].map(f64::from)),
         cores: used(measured, |used| used.cpu_ms).map(|both| both.map(|millis| millis / 1000.0 / passed)),
         memory: used(measured, |used| used.memory).map(|both| both.map(|bytes| bytes / MIB as f64)),
+        restarts: None,
     }
 }
 

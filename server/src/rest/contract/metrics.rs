@@ -32,10 +32,11 @@ enum Metric {
     Starting,
     Cpu,
     Memory,
+    Restarts,
 }
 
 /// Those that are answered, by name.
-const SERVED: [(&str, Metric); 8] = [
+const SERVED: [(&str, Metric); 9] = [
     ("baseten_replicas_active", Metric::Active),
     ("baseten_replicas_starting", Metric::Starting),
     ("baseten_inference_requests_total", Metric::Requests),
@@ -44,15 +45,15 @@ const SERVED: [(&str, Metric); 8] = [
     ("baseten_concurrent_requests", Metric::Concurrent),
     ("baseten_container_cpu_usage_seconds_total", Metric::Cpu),
     ("baseten_container_cpu_memory_working_set_bytes", Metric::Memory),
+    ("baseten_container_restarts_total", Metric::Restarts),
 ];
 /// Answered when no metric is named.
 const DEFAULT: [Metric; 3] = [Metric::Active, Metric::Requests, Metric::EndToEnd];
 /// Names that exist and do not apply here: they are left out of the answer.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 11] = [
     "baseten_async_queue_size",
     "baseten_async_webhook_latency_seconds",
     "baseten_async_webhook_requests_total",
-    "baseten_container_restarts_total",
     "baseten_gpu_memory_used",
     "baseten_gpu_utilization",
     "baseten_inference_time_seconds",
@@ -194,14 +195,22 @@ impl Metrics {
             Mode::Current => Processes::Now(used),
             Mode::Summary | Mode::Series => Processes::measured(series),
         };
-        let steps = series.points.iter().zip(&series.replicas);
+        let steps = series.points.iter().zip(&series.replicas).zip(&series.restarts);
         let metric_values = if request.mode == Mode::Series {
             let seconds = series.period.step as f64 / 1000.0;
             let steps = series.period.steps().zip(steps);
             steps
-                .map(|(start, (point, replicas))| Values {
-                    start_epoch_millis: start.millis(),
-                    values: values(&request.metrics, point.as_ref(), replicas.as_ref(), seconds, &processes),
+                .map(|(start, ((point, replicas), restarts))| {
+                    let step = Step {
+                        point: point.as_ref(),
+                        replicas: replicas.as_ref(),
+                        restarts: *restarts,
+                        seconds,
+                    };
+                    Values {
+                        start_epoch_millis: start.millis(),
+                        values: values(&request.metrics, step, &processes),
+                    }
                 })
                 .collect()
         } else {
@@ -211,9 +220,11 @@ impl Metrics {
             });
             let last = series.replicas.iter().flatten().last();
             let seconds = window.1.since(window.0) as f64 / 1000.0;
+            let restarts = series.restarts.iter().sum();
+            let step = Step { point: whole.as_ref(), replicas: last, restarts, seconds };
             vec![Values {
                 start_epoch_millis: window.0.millis(),
-                values: values(&request.metrics, whole.as_ref(), last, seconds, &processes),
+                values: values(&request.metrics, step, &processes),
             }]
         };
         Self {
@@ -225,6 +236,15 @@ impl Metrics {
             metric_values,
         }
     }
+}
+
+/// What is known of one step, or of a whole window.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    point: Option<&'a Measured>,
+    replicas: Option<&'a ReplicaCount>,
+    restarts: u64,
+    seconds: f64,
 }
 
 impl Metric {
@@ -241,6 +261,7 @@ impl Metric {
         let (unit_hint, kind, label_sets) = match self {
             Self::Cpu => ("PER_SECOND", "COUNTER", replicas()),
             Self::Memory => ("BYTES", "GAUGE", replicas()),
+            Self::Restarts => ("PER_SECOND", "COUNTER", vec![BTreeMap::new()]),
             Self::Requests => ("PER_SECOND", "COUNTER", labels("status_code", &["2xx", "4xx", "5xx"])),
             Self::EndToEnd | Self::FirstByte => {
                 ("SECONDS", "HISTOGRAM", labels("quantile", &QUANTILES.map(|(name, _)| name)))
@@ -250,13 +271,8 @@ impl Metric {
         Descriptor { name, unit_hint, kind, label_sets }
     }
 
-    fn values(
-        self,
-        point: Option<&Measured>,
-        replicas: Option<&ReplicaCount>,
-        seconds: f64,
-        processes: &Processes<'_>,
-    ) -> Vec<Option<f64>> {
+    fn values(self, step: Step<'_>, processes: &Processes<'_>) -> Vec<Option<f64>> {
+        let Step { point, replicas, restarts, seconds } = step;
         let quantiles = |of: fn(&Measured) -> &Durations| {
             let value = |percent| Some(of(point?).percentile(percent)? as f64 / 1e6);
             QUANTILES.iter().map(|(_, percent)| value(*percent)).collect()
@@ -274,6 +290,7 @@ impl Metric {
             Self::EndToEnd => quantiles(|point| &point.end_to_end),
             Self::FirstByte => quantiles(|point| &point.first_byte),
             Self::Concurrent => vec![point.map(|point| f64::from(point.in_flight + point.held))],
+            Self::Restarts => vec![Some(restarts as f64 / seconds)],
             Self::Active => vec![replicas.map(|count| f64::from(count.ready))],
             Self::Starting => vec![replicas.map(|count| f64::from(count.starting))],
             Self::Cpu => processes.values(point, |of| of.cores, |used| used.cpu_ms as f64 / 1000.0 / seconds),
@@ -282,14 +299,8 @@ impl Metric {
     }
 }
 
-fn values(
-    metrics: &[Metric],
-    point: Option<&Measured>,
-    replicas: Option<&ReplicaCount>,
-    seconds: f64,
-    processes: &Processes<'_>,
-) -> Vec<Vec<Option<f64>>> {
-    metrics.iter().map(|metric| metric.values(point, replicas, seconds, processes)).collect()
+fn values(metrics: &[Metric], step: Step<'_>, processes: &Processes<'_>) -> Vec<Vec<Option<f64>>> {
+    metrics.iter().map(|metric| metric.values(step, processes)).collect()
 }
 
 #[cfg(test)]

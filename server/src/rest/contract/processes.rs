@@ -90,7 +90,13 @@ mod tests {
         }
         let period = Period::new(at, at.plus(120_000), at);
         let points = vec![Some(point.clone()), None];
-        let series = MetricSeries { period, points, replicas: Vec::new(), complete_through: None };
+        let series = MetricSeries {
+            period,
+            points,
+            replicas: Vec::new(),
+            restarts: Vec::new(),
+            complete_through: None,
+        };
         let processes = Processes::measured(&series);
         let labels: Vec<String> = processes.labels().collect();
         assert_eq!((labels.len(), labels[0].as_str(), labels[40].as_str()), (41, "r060", OTHERS));
