@@ -31,7 +31,7 @@ pub async fn read_models() -> Result<ModelsPage, AppError> {
 
 /// One model: environments, the development deployment, and fifty deployments: the newest, or those after `cursor`.
 #[server(prefix = "/api/ui", endpoint = "model", input = GetUrl)]
-pub async fn read_model(model_id: String, cursor: String) -> Result<ModelPage, AppError> {
+pub async fn read_model(model_id: String, #[server(default)] cursor: String) -> Result<ModelPage, AppError> {
     close(
         async {
             let door = door().await?;

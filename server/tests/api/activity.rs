@@ -447,7 +447,7 @@ const LEAVE_NONE: [(&str, &str); 14] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 41] = [
+const READ: [&str; 42] = [
     "activity",
     "workspace_activity",
     "model_activity",
@@ -462,6 +462,7 @@ const READ: [&str; 41] = [
     "metrics",
     "model",
     "model_of",
+    "model_part",
     "model_by_name",
     "model_overviews",
     "models",
