@@ -54,7 +54,8 @@ async fn requests_are_counted_once_in_every_form() {
     let page = format!("/api/ui/metrics?model_id={model}&scope=models&id={model}&period=1h");
     let page = world.get(&page).await.ok();
     assert_eq!(page["headline"], "5 requests in the last hour, and none failed.");
-    let mut ready = page["points"].as_array().unwrap().iter().filter_map(|point| point["replicas"].as_array());
+    let mut ready =
+        page["points"].as_array().unwrap().iter().filter_map(|point| point["replicas"].as_array());
     assert_eq!(ready.next_back().unwrap()[2], 1.0, "of all its deployments together");
     let summary = world.get(&series.replace("SERIES", "SUMMARY")).await.ok();
     assert!((numbers(&summary, requests)[0][0] * 3600.0 - 5.0).abs() < 0.01);
