@@ -29,13 +29,13 @@ for (const [models, deployments] of [
     for (const address of [
       '/models',
       '/models/bench000',
-      `/models/bench000?cursor=${further}`,
+      ...(further ? [`/models/bench000?cursor=${further}`] : []),
       '/models/bench000/environments/production',
       '/models/bench000/deployments/d000x0007',
       '/v1/models?limit=100',
       '/v1/models/bench000',
       '/v1/models/bench000/deployments?limit=100',
-      `/v1/models/bench000/deployments?limit=100&cursor=${further}`,
+      ...(further ? [`/v1/models/bench000/deployments?limit=100&cursor=${further}`] : []),
       '/v1/models/bench000/deployments/d000x0007',
     ]) {
       const times: number[] = [];

@@ -25,8 +25,11 @@ for m in range(models):
     slot = {**json.loads(environment["document"]), "model": model_id, "current": f"d{m:03}x0000"}
     insert("environment", environment, slot, model=model_id)
     for d in range(deployments):
+        # A minute apart, and all before now, as pushes are.
+        created_at = deployment["created_at"] - (deployments - d) * 60_000
         copy = {
             **json.loads(deployment["document"]),
+            "created_at": created_at,
             "id": f"d{m:03}x{d:04}",
             "model": model_id,
             "name": f"deployment-{d + 1}",
@@ -34,5 +37,5 @@ for m in range(models):
             "lifecycle": "inactive",
             "environment": "production" if d == 0 else None,
         }
-        insert("deployment", deployment, copy, id=copy["id"], model=model_id, name=copy["name"])
+        insert("deployment", deployment, copy, id=copy["id"], model=model_id, name=copy["name"], created_at=created_at)
 connection.commit()

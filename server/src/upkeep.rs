@@ -73,6 +73,9 @@ impl Chores {
         if let Err(error) = self.control.trim_metrics().await {
             tracing::warn!(%error, "old metrics could not be removed");
         }
+        if let Err(error) = self.control.look_at_storage().await {
+            tracing::warn!(%error, "what deployments hold of the disk could not be read");
+        }
         let Some(local) = &self.local else { return };
         match self.control.live_deployments().await {
             Ok(live) => {

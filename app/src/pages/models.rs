@@ -4,6 +4,7 @@ use crate::erase::Erase;
 use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 use leptos_router::components::A;
+use leptos_router::hooks::use_query_map;
 
 use crate::components::{
     CodeBlock, Gone, PageHeader, ReplicaDots, StatusBadge, TimeAgo, TrafficBar, deployment_path,
@@ -48,10 +49,15 @@ fn Body(initial: view::ModelsPage) -> impl IntoView {
     }
 }
 
+/// Rows that are drawn until somebody asks for more: the models that changed last.
+const SHOWN: usize = 100;
+
 #[component]
 fn ModelsTable(page: RwSignal<view::ModelsPage>) -> impl IntoView {
-    let filter = RwSignal::new(String::new());
-    let ids = move || {
+    let query = use_query_map();
+    let filter = RwSignal::new(query.with_untracked(|query| query.get("filter")).unwrap_or_default());
+    let all = RwSignal::new(query.with_untracked(|query| query.get("all").is_some()));
+    let found = move || {
         let wanted = filter.get().to_ascii_lowercase();
         page.with(|page| {
             page.models
@@ -61,12 +67,31 @@ fn ModelsTable(page: RwSignal<view::ModelsPage>) -> impl IntoView {
                 .collect::<Vec<_>>()
         })
     };
+    let ids = move || {
+        let mut found = found();
+        if !all.get() {
+            found.truncate(SHOWN);
+        }
+        found
+    };
+    let more = Memo::new(move |_| if all.get() { 0 } else { found().len().saturating_sub(SHOWN) });
     let nothing = move || page.with(|page| !page.models.is_empty()) && ids().is_empty();
     view! {
-        <label class="field inline filter">
-            <span>"Filter"</span>
-            <input type="search" bind:value=filter autocomplete="off" spellcheck="false" placeholder="by name" />
-        </label>
+        // Typing filters at once; without JavaScript it is a question to the server.
+        <form method="get" class="bare" on:submit=|event| event.prevent_default()>
+            <label class="field inline filter">
+                <span>"Filter"</span>
+                <input
+                    type="search"
+                    name="filter"
+                    value=filter.get_untracked()
+                    bind:value=filter
+                    autocomplete="off"
+                    spellcheck="false"
+                    placeholder="by name"
+                />
+            </label>
+        </form>
         <div class="scroll" tabindex="0" role="region" aria-label="Models">
             <table>
                 <caption class="hidden">"Models and what their production serves"</caption>
@@ -88,6 +113,22 @@ fn ModelsTable(page: RwSignal<view::ModelsPage>) -> impl IntoView {
                 </tbody>
             </table>
         </div>
+        {move || {
+            (more.get() > 0)
+                .then(|| {
+                    let show = move |event: leptos::ev::MouseEvent| {
+                        event.prevent_default();
+                        all.set(true);
+                    };
+                    view! {
+                        <p class="pager">
+                            <a href="?all=1" class="button plain" on:click=show>
+                                "Show " {more.get()} " more"
+                            </a>
+                        </p>
+                    }
+                })
+        }}
         {move || nothing().then(|| view! { <p class="none">"No model has this in its name."</p> })}
     }
 }

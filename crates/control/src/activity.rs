@@ -1,7 +1,7 @@
 //! What was done, as people and programs read it (semantics: Activity), and what was used.
 
 use domain::{Action, Actor, Door, Event, EventGroup, EventId, Invalid, ModelId, Timestamp};
-use store::{ActivityFilter, EventFilter, UsageRow};
+use store::{ActivityFilter, EventFilter, Part, UsageRow};
 
 use crate::{ControlPlane, Error};
 
@@ -166,7 +166,7 @@ impl ControlPlane {
         model: &ModelId,
         query: ActivityQuery,
     ) -> Result<ActivityPage, Error> {
-        self.model(actor, model).await?;
+        self.model_part(actor, model, &Part::default()).await?;
         self.activity_page(query.filter(Some(model.clone()))?).await
     }
 

@@ -61,10 +61,7 @@ impl ControlPlane {
         most: usize,
     ) -> Result<(), Error> {
         self.may(actor, Action::View)?;
-        let state = self.model(actor, model).await?;
-        if !state.deployments.iter().any(|found| &found.id == deployment && found.deleted_at.is_none()) {
-            return Err(Error::NotFound(format!("{} has no deployment `{deployment}`", state.model.name)));
-        }
+        self.deployment_of(model, deployment).await?;
         Ok(check(query, most)?)
     }
 }

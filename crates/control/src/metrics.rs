@@ -256,24 +256,24 @@ impl ControlPlane {
         end: Timestamp,
     ) -> Result<MetricSeries, Error> {
         self.may(actor, Action::View)?;
-        let state = self.model(actor, model).await?;
-        let live = state.deployments.iter().filter(|deployment| deployment.deleted_at.is_none());
         let (of, attached) = match scope {
             MetricScope::Deployment(id) => {
-                if !live.into_iter().any(|deployment| &deployment.id == id) {
-                    return Err(Error::NotFound(format!("{} has no deployment `{id}`", state.model.name)));
-                }
+                self.deployment_of(model, id).await?;
                 (MetricsOf::Deployment(id.clone()), vec![id.clone()])
             }
             MetricScope::Environment(name) => {
+                let state = self.model(actor, model).await?;
                 if !state.environments.iter().any(|environment| &environment.name == name) {
                     return Err(Error::NotFound(format!("{} has no environment `{name}`", state.model.name)));
                 }
+                let live = state.deployments.iter().filter(|deployment| deployment.deleted_at.is_none());
                 let attached = live.filter(|deployment| deployment.environment.as_ref() == Some(name));
                 let attached = attached.map(|deployment| deployment.id.clone()).collect();
                 (MetricsOf::Environment(state.model.id.clone(), name.clone()), attached)
             }
             MetricScope::Model => {
+                let state = self.model(actor, model).await?;
+                let live = state.deployments.iter().filter(|deployment| deployment.deleted_at.is_none());
                 let all = live.map(|deployment| deployment.id.clone()).collect();
                 (MetricsOf::Model(state.model.id.clone()), all)
             }

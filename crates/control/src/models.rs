@@ -1,4 +1,4 @@
-use domain::{Action, Actor, DeploymentId, EventKind, ModelId, ModelName};
+use domain::{Action, Actor, Deployment, DeploymentId, EventKind, ModelId, ModelName};
 use serde_json::json;
 use store::{ModelOverview, ModelPart, ModelState, Part};
 
@@ -26,6 +26,21 @@ impl ControlPlane {
         let deployment = found.ok_or_else(|| Error::NotFound(format!("there is no deployment `{id}`")))?;
         let part = Part { named: vec![id.clone()], newest: None };
         self.model_part(actor, &deployment.model, &part).await
+    }
+
+    /// One deployment of a model.
+    pub(crate) async fn deployment_of(
+        &self,
+        model: &ModelId,
+        id: &DeploymentId,
+    ) -> Result<Deployment, Error> {
+        let found = self.parts.store.find_deployment(id).await?;
+        if let Some(deployment) = found.filter(|deployment| &deployment.model == model) {
+            return Ok(deployment);
+        }
+        let part = self.parts.store.load_part(model, &Part::default()).await?;
+        let name = part.ok_or_else(|| no_model(model))?.state.model.name;
+        Err(Error::NotFound(format!("{name} has no deployment `{id}`")))
     }
 
     pub async fn model_by_name(&self, actor: &Actor, name: &ModelName) -> Result<ModelState, Error> {

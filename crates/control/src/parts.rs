@@ -1,5 +1,5 @@
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::{
@@ -14,6 +14,7 @@ use crate::Error;
 use crate::keys::KeyRing;
 use crate::metrics::Looks;
 use crate::password::Passwords;
+use crate::room::Users;
 
 /// What the use cases work with.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub struct ControlPlane {
     pub(crate) parts: Parts,
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) looks: Arc<Looks>,
+    /// As of the last look at the disk.
+    pub(crate) users: Arc<Mutex<Users>>,
     pub(crate) passwords: Arc<Passwords>,
 }
 
@@ -54,7 +57,8 @@ impl ControlPlane {
     /// Reads the keys and is ready.
     pub async fn open(parts: Parts) -> Result<Self, Error> {
         let ring = Arc::new(KeyRing::default());
-        let plane = Self { parts, ring, looks: Arc::default(), passwords: Arc::default() };
+        let plane =
+            Self { parts, ring, looks: Arc::default(), users: Arc::default(), passwords: Arc::default() };
         plane.reload_keys().await?;
         Ok(plane)
     }

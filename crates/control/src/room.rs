@@ -1,10 +1,11 @@
 //! What a deployment gets of the machine, and how much of it is held (semantics: Instance types and room).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{MutexGuard, PoisonError};
 
 use domain::{
-    Action, Actor, Ask, Compute, Deployment, Environment, EnvironmentUse, Host, Lifecycle, Reserved, Seen,
-    StorageUse, Strategy, could_hold,
+    Action, Actor, Ask, Compute, Deployment, DeploymentId, Environment, EnvironmentUse, Host, Lifecycle,
+    Reserved, Seen, StorageUse, Strategy, could_hold,
 };
 use truss::Config;
 
@@ -63,45 +64,58 @@ impl ControlPlane {
     /// What every live deployment holds of the disk, oldest first, and all of them together.
     pub async fn storage(&self, actor: &Actor) -> Result<(Vec<Stored>, StoredTotal), Error> {
         self.may(actor, Action::View)?;
+        self.look_at_storage().await
+    }
+
+    /// The same for upkeep, so that one deployment's page knows with whom it shares.
+    pub async fn look_at_storage(&self) -> Result<(Vec<Stored>, StoredTotal), Error> {
         let mut all = Vec::new();
+        let mut total = StoredTotal::default();
+        let (mut artifacts, mut external) = (BTreeSet::new(), BTreeSet::new());
+        let mut users: Users = HashMap::new();
         for deployment in self.parts.store.live_deployments().await? {
             let held = self.parts.runtime.storage(&deployment).await;
-            all.push(Stored { deployment, held, environment_shared_by: 0 });
-        }
-        let users = |key: &str, all: &[Stored]| {
-            let same = |stored: &&Stored| environment_of(stored).is_some_and(|other| other.key == key);
-            all.iter().filter(same).count()
-        };
-        let mut total = StoredTotal::default();
-        let (mut artifacts, mut environments, mut external) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for index in 0..all.len() {
-            let stored = &all[index];
-            total.logs += stored.held.logs;
-            if !artifacts.contains(&stored.deployment.artifact) {
-                artifacts.push(stored.deployment.artifact.clone());
-                total.artifacts += stored.held.artifact;
+            total.logs += held.logs;
+            if artifacts.insert(deployment.artifact.clone()) {
+                total.artifacts += held.artifact;
             }
-            for file in &stored.held.external {
+            for file in &held.external {
                 if external.insert(file.key.clone()) {
                     total.external += file.bytes;
                 }
             }
-            let Some(EnvironmentUse { key, bytes }) = environment_of(stored).cloned() else { continue };
-            let shared_by = users(&key, &all) - 1;
-            if !environments.contains(&key) {
-                environments.push(key);
-                total.environments += bytes;
+            if let Some(EnvironmentUse { key, bytes }) = &held.environment {
+                let of_key = users.entry(key.clone()).or_default();
+                if of_key.is_empty() {
+                    total.environments += bytes;
+                }
+                of_key.insert(deployment.id.clone());
             }
-            all[index].environment_shared_by = shared_by;
+            all.push(Stored { deployment, held, environment_shared_by: 0 });
         }
+        for stored in &mut all {
+            stored.environment_shared_by = others(&users, stored);
+        }
+        *self.users() = users;
         Ok((all, total))
     }
 
-    /// What one deployment holds of the disk.
+    /// What one deployment holds of the disk. With how many others it shares its environment is as of the last look at all.
     pub async fn storage_of(&self, actor: &Actor, deployment: &Deployment) -> Result<Stored, Error> {
-        let (all, _) = self.storage(actor).await?;
-        let found = all.into_iter().find(|stored| stored.deployment.id == deployment.id);
-        found.ok_or_else(|| Error::NotFound(format!("{} was deleted meanwhile", deployment.name)))
+        self.may(actor, Action::View)?;
+        let held = self.parts.runtime.storage(deployment).await;
+        let mut stored = Stored { deployment: deployment.clone(), held, environment_shared_by: 0 };
+        let mut users = self.users();
+        if let Some(environment) = &stored.held.environment {
+            users.entry(environment.key.clone()).or_default().insert(deployment.id.clone());
+        }
+        stored.environment_shared_by = others(&users, &stored);
+        drop(users);
+        Ok(stored)
+    }
+
+    fn users(&self) -> MutexGuard<'_, Users> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every deployment that was not deleted; for upkeep.
@@ -155,6 +169,11 @@ impl ControlPlane {
     }
 }
 
-fn environment_of(stored: &Stored) -> Option<&EnvironmentUse> {
-    stored.held.environment.as_ref()
+/// Live deployments by the key of the environment they run in.
+pub(crate) type Users = HashMap<String, HashSet<DeploymentId>>;
+
+/// How many others run in the same environment.
+fn others(users: &Users, stored: &Stored) -> usize {
+    let same = stored.held.environment.as_ref().and_then(|environment| users.get(&environment.key));
+    same.map_or(0, |same| same.len() - usize::from(same.contains(&stored.deployment.id)))
 }

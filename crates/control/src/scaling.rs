@@ -24,10 +24,7 @@ impl ControlPlane {
         since: Timestamp,
     ) -> Result<ScalingHistory, Error> {
         self.may(actor, Action::View)?;
-        let state = self.model(actor, model).await?;
-        if !state.deployments.iter().any(|found| &found.id == deployment && found.deleted_at.is_none()) {
-            return Err(Error::NotFound(format!("{} has no deployment `{deployment}`", state.model.name)));
-        }
+        self.deployment_of(model, deployment).await?;
         let since = since.max(self.now().plus(-KEPT));
         let store = &self.parts.store;
         let events = store.scaling_decisions(deployment, since, MOST_OTHERS).await?;

@@ -1,9 +1,6 @@
 //! How replicas started, or failed to (semantics: The record of scaling), as lists and in percentiles.
 
-use domain::{
-    Action, Actor, ColdStart, DeploymentName, EnvironmentName, Invalid, KEPT, ModelId, StartOutcome,
-    Timestamp,
-};
+use domain::{Action, Actor, ColdStart, DeploymentName, Invalid, KEPT, ModelId, StartOutcome, Timestamp};
 
 use crate::{ControlPlane, Error, MetricScope};
 
@@ -170,17 +167,15 @@ impl ControlPlane {
         query: &StartupQuery,
     ) -> Result<Vec<Startup>, Error> {
         self.may(actor, Action::View)?;
-        let state = self.model(actor, model).await?;
-        let missing = |what: String| Error::NotFound(format!("{} has no {what}", state.model.name));
-        let live = |id| state.deployments.iter().any(|one| &one.id == id && one.deleted_at.is_none());
-        let environment: Option<&EnvironmentName> = match scope {
-            MetricScope::Deployment(id) if !live(id) => return Err(missing(format!("deployment `{id}`"))),
-            MetricScope::Deployment(_) | MetricScope::Model => None,
+        let (deployments, environment) = match scope {
+            MetricScope::Deployment(id) => (vec![self.deployment_of(model, id).await?], None),
+            MetricScope::Model => (self.model(actor, model).await?.deployments, None),
             MetricScope::Environment(name) => {
+                let state = self.model(actor, model).await?;
                 if !state.environments.iter().any(|environment| &environment.name == name) {
-                    return Err(missing(format!("environment `{name}`")));
+                    return Err(Error::NotFound(format!("{} has no environment `{name}`", state.model.name)));
                 }
-                Some(name)
+                (state.deployments, Some(name))
             }
         };
         if query.start >= query.end {
@@ -192,10 +187,7 @@ impl ControlPlane {
         }
         let since = query.start.max(self.now().plus(-KEPT));
         let mut found = Vec::new();
-        for deployment in &state.deployments {
-            if matches!(scope, MetricScope::Deployment(id) if *id != deployment.id) {
-                continue;
-            }
+        for deployment in &deployments {
             let starts = self.parts.store.cold_starts(&deployment.id, since, MOST).await?;
             found.extend(
                 starts

@@ -447,7 +447,7 @@ const LEAVE_NONE: [(&str, &str); 14] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 42] = [
+const READ: [&str; 43] = [
     "activity",
     "workspace_activity",
     "model_activity",
@@ -473,6 +473,7 @@ const READ: [&str; 42] = [
     "storage",
     "storage_of",
     "live_deployments",
+    "look_at_storage",
     "scaling_history",
     "startups",
     "all_startups",
