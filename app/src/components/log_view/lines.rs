@@ -86,7 +86,7 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
             </p>
             <button
                 type="button"
-                class="small"
+                class="plain small"
                 hidden=move || stopped.get().is_none()
                 disabled=loading
                 on:click=move |_| read_back()
