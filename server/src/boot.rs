@@ -130,7 +130,11 @@ async fn go(ground: Ground, machine: Models) -> anyhow::Result<Server> {
     let runtime = machine.runtime();
     let Ground { config, host, folder, store, clock, wakes } = ground;
     let shutdown = CancellationToken::new();
-    let gateway_config = GatewayConfig { domain: config.domain.clone(), ..GatewayConfig::default() };
+    let gateway_config = GatewayConfig {
+        domain: config.domain.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        ..GatewayConfig::default()
+    };
     let gateway = Gateway::new(gateway_config, wakes.clone(), clock.clone());
     let mut listeners = listen(&config)?;
     let tls =

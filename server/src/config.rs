@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use http::Uri;
+use ipnet::IpNet;
 use store::Vault;
 
 use crate::machine::MachineSettings;
@@ -37,6 +38,16 @@ pub struct Settings {
     /// A domain whose names `model-ID.api.DOMAIN` lead here
     #[arg(long, env = "SLIPWAY_DOMAIN", global = true, value_name = "DOMAIN")]
     pub domain: Option<String>,
+    /// Proxies in front, as addresses or networks (10.0.0.0/8), separated by commas: what they say in X-Forwarded-For of where a
+    /// request came from reaches the models
+    #[arg(
+        long,
+        env = "SLIPWAY_TRUSTED_PROXIES",
+        global = true,
+        value_name = "NETWORK",
+        value_delimiter = ','
+    )]
+    pub trusted_proxies: Vec<String>,
     /// Use this admin API key at the first start instead of a generated one
     #[arg(long, env = "SLIPWAY_ADMIN_KEY", global = true, value_name = "KEY", hide_env_values = true)]
     pub admin_key: Option<String>,
@@ -81,6 +92,8 @@ pub struct Config {
     /// Where connections are encrypted, and with what.
     pub tls: Option<TlsSettings>,
     pub domain: Option<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     pub admin_key: Option<String>,
     /// Seals secrets; without it, the data folder's own key does.
     pub secret_key: Option<Vault>,
@@ -151,6 +164,12 @@ impl Settings {
         let public_url =
             self.public_url.clone().or(file.public_url).map(|text| check_public_url(&text)).transpose()?;
         let domain = self.domain.clone().or(file.domain).map(|text| check_domain(&text)).transpose()?;
+        let proxies = if self.trusted_proxies.is_empty() {
+            file.trusted_proxies.unwrap_or_default()
+        } else {
+            self.trusted_proxies.clone()
+        };
+        let trusted_proxies = proxies.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
         let admin_key = self.admin_key.clone().map(check_admin_key).transpose()?;
         let secret_key = self.secret_key.as_deref().map(Vault::from_base64).transpose();
         let secret_key = secret_key.map_err(|problem| value("SLIPWAY_SECRET_KEY", problem))?;
@@ -166,6 +185,7 @@ impl Settings {
             public_url,
             tls,
             domain,
+            trusted_proxies,
             admin_key,
             secret_key,
             database_url: self.database_url.clone().or(file.database_url).filter(|url| !url.is_empty()),
@@ -266,6 +286,16 @@ fn check_public_url(text: &str) -> Result<String, Error> {
     Ok(trimmed.to_owned())
 }
 
+/// One address, or a network of them.
+fn network(text: &str) -> Result<IpNet, Error> {
+    let text = text.trim();
+    text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+        let problem =
+            format!("`{text}` is neither an address, such as 10.0.0.1, nor a network, such as 10.0.0.0/8");
+        value("trusted-proxies", problem)
+    })
+}
+
 fn check_domain(text: &str) -> Result<String, Error> {
     let name = text.trim().trim_matches('.').to_ascii_lowercase();
     let label = |label: &str| {
@@ -316,6 +346,16 @@ mod tests {
         assert!(with(&["0.0.0.0:443"], None, None).unwrap_err().starts_with("tls-certificate:"));
         assert!(with(&["443"], Some("c"), Some("k")).unwrap_err().starts_with("tls-listen:"));
         assert_eq!(with(&[], Some("c"), Some("k")).unwrap().unwrap().listen.len(), 2);
+    }
+
+    #[test]
+    fn proxies_are_addresses_or_networks() {
+        let with = |text: &str| Settings { trusted_proxies: vec![text.into()], ..listening(&[]) };
+        let read = |text: &str| with(text).over(File::default()).map(|config| config.trusted_proxies);
+        assert_eq!(read("10.0.0.1").unwrap(), ["10.0.0.1/32".parse().unwrap()]);
+        assert_eq!(read(" fd00::/8").unwrap(), ["fd00::/8".parse().unwrap()]);
+        let refusal = read("proxy.example.org").unwrap_err().to_string();
+        assert!(refusal.starts_with("trusted-proxies: `proxy.example.org`"), "{refusal}");
     }
 
     #[test]

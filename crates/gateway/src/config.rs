@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 /// Limits and names of the gateway.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -20,6 +22,8 @@ pub struct GatewayConfig {
     pub header_timeout: Duration,
     /// How long a client may let a request's body wait, over all its pauses; each 1,024 bytes give it a second more.
     pub body_timeout: Duration,
+    /// Proxies in front whose `X-Forwarded-For` is believed, and passed on with the proxy's own address added.
+    pub trusted_proxies: Vec<IpNet>,
     /// Whether outcomes and times are counted for graphs and percentiles. Off, it shows what that costs.
     pub measures: bool,
 }
@@ -34,6 +38,7 @@ impl Default for GatewayConfig {
             body_limit: 100_000_000,
             header_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(60),
+            trusted_proxies: Vec::new(),
             measures: true,
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::address::{Action, Address, Target};
 use crate::admission::{Deployment, Entry, Flight, Room, Verdict, View};
 use crate::body::{Answer, Fate, LATE, Relay, Upload};
-use crate::headers::{self, COLD_START, REQUEST_ID, SERVED_BY};
+use crate::headers::{self, COLD_START, Peer, REQUEST_ID, SERVED_BY};
 use crate::metrics::{Side, Tally};
 use crate::respond::{Refusal, json};
 use crate::serve::{HELD_BODY, Worker};
@@ -36,7 +36,7 @@ pub(crate) async fn call(
     request: Request<Incoming>,
     address: Address<'_>,
     query: Option<&str>,
-    from: &HeaderValue,
+    from: &Peer,
 ) -> Response<Answer> {
     let id = worker.ids.of(request.headers());
     let form = address.form;
@@ -56,7 +56,7 @@ pub(crate) struct Call<'a> {
     pub worker: &'a Rc<Worker>,
     address: Address<'a>,
     query: Option<&'a str>,
-    pub from: &'a HeaderValue,
+    pub from: &'a Peer,
     pub id: &'a HeaderValue,
     /// Bytes of its body, if it says.
     length: Option<u64>,

@@ -7,6 +7,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use crate::address::Form;
 
@@ -42,8 +45,37 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Whom a connection comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    address: HeaderValue,
+    /// A proxy whose word on where a request came from is believed.
+    is_trusted: bool,
+}
+
+impl Peer {
+    pub fn new(address: IpAddr, trusted: &[IpNet]) -> Self {
+        let address = address.to_canonical();
+        Self {
+            is_trusted: trusted.iter().any(|network| network.contains(&address)),
+            address: HeaderValue::from_str(&address.to_string())
+                .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+        }
+    }
+
+    /// Where the request came from, nearest last. What a stranger says of it counts for nothing.
+    fn forwarded_for(&self, headers: &HeaderMap) -> HeaderValue {
+        if !self.is_trusted {
+            return self.address.clone();
+        }
+        let said = headers.get_all(FORWARDED_FOR).iter().chain([&self.address]);
+        let said: Vec<&[u8]> = said.map(HeaderValue::as_bytes).collect();
+        HeaderValue::from_bytes(&said.join(&b", "[..])).unwrap_or_else(|_| self.address.clone())
+    }
+}
+
 /// Makes a client's headers fit for a replica, except for its `host`.
-pub(crate) fn to_replica(headers: &mut HeaderMap, peer: &HeaderValue, id: &HeaderValue) {
+pub(crate) fn to_replica(headers: &mut HeaderMap, peer: &Peer, id: &HeaderValue) {
     strip_hop_by_hop(headers);
     for name in [AUTHORIZATION, PROXY_AUTHORIZATION, EXPECT, HOST] {
         headers.remove(name);
@@ -51,7 +83,7 @@ pub(crate) fn to_replica(headers: &mut HeaderMap, peer: &HeaderValue, id: &Heade
     if headers.contains_key(COOKIE) {
         remove_session(headers);
     }
-    headers.insert(FORWARDED_FOR, peer.clone());
+    headers.insert(FORWARDED_FOR, peer.forwarded_for(headers));
     headers.insert(REQUEST_ID, id.clone());
 }
 
@@ -132,11 +164,32 @@ mod tests {
             ("x-private", "1"),
             ("x-kept", "1"),
         ]);
-        to_replica(&mut map, &HeaderValue::from_static("10.0.0.1"), &HeaderValue::from_static("id"));
+        to_replica(&mut map, &peer("10.0.0.1", &[]), &HeaderValue::from_static("id"));
         assert_eq!(map.get("cookie").unwrap(), "a=1; b=2");
         assert!(!map.contains_key("authorization") && !map.contains_key("x-private"));
         assert_eq!(map.get("x-kept").unwrap(), "1");
         assert_eq!(map.get("x-forwarded-for").unwrap(), "10.0.0.1");
+    }
+
+    fn peer(address: &str, trusted: &[&str]) -> Peer {
+        let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        Peer::new(address.parse().unwrap(), &trusted)
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_where_a_request_came_from() {
+        let said = [("x-forwarded-for", "203.0.113.9, 198.51.100.2")];
+        let heard = |peer: &Peer| {
+            let mut map = headers(&said);
+            to_replica(&mut map, peer, &HeaderValue::from_static("id"));
+            map.get("x-forwarded-for").unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(heard(&peer("192.0.2.1", &["10.0.0.0/8"])), "192.0.2.1");
+        assert_eq!(heard(&peer("10.1.2.3", &["10.0.0.0/8"])), "203.0.113.9, 198.51.100.2, 10.1.2.3");
+        assert_eq!(heard(&peer("::ffff:10.1.2.3", &["10.0.0.0/8"])), "203.0.113.9, 198.51.100.2, 10.1.2.3");
+        let mut map = headers(&[]);
+        to_replica(&mut map, &peer("10.1.2.3", &["10.0.0.0/8"]), &HeaderValue::from_static("id"));
+        assert_eq!(map.get("x-forwarded-for").unwrap(), "10.1.2.3");
     }
 
     #[test]

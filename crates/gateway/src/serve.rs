@@ -1,7 +1,7 @@
 //! Threads, connections, and what each request is: inference, or the application's.
 
 use http::header::HOST;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::{self, AppRequest};
 use crate::body::Answer;
-use crate::headers::RequestIds;
+use crate::headers::{Peer, RequestIds};
 use crate::pool::Pool;
 use crate::{Gateway, Listeners, Tls, address, forward};
 
@@ -201,8 +201,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let header_timeout = worker.gateway.config.header_timeout;
-    let from = HeaderValue::from_str(&peer.ip().to_canonical().to_string())
-        .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    let from = Rc::new(Peer::new(peer.ip(), &worker.gateway.config.trusted_proxies));
     let service = service_fn(move |request| {
         let (worker, from) = (worker.clone(), from.clone());
         async move { Ok::<_, Infallible>(dispatch(worker, request, peer, from).await) }
@@ -230,7 +229,7 @@ async fn dispatch(
     worker: Rc<Worker>,
     request: Request<Incoming>,
     peer: SocketAddr,
-    from: HeaderValue,
+    from: Rc<Peer>,
 ) -> Response<Answer> {
     let uri = request.uri().clone();
     let host = uri.host().or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));

@@ -15,6 +15,7 @@ pub struct File {
     pub listen: Option<Vec<String>>,
     pub public_url: Option<String>,
     pub domain: Option<String>,
+    pub trusted_proxies: Option<Vec<String>>,
     pub database_url: Option<String>,
     pub keep_replicas: Option<bool>,
     pub insecure_http: Option<bool>,

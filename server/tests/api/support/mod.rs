@@ -64,6 +64,7 @@ impl World {
             listen_chosen: true,
             public_url: None,
             tls: None,
+            trusted_proxies: Vec::new(),
             domain: None,
             admin_key: Some(KEY.into()),
             secret_key: None,
