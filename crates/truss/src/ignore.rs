@@ -4,47 +4,70 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use regex::Regex;
+use regex::{Regex, RegexSet, RegexSetBuilder};
 
 /// The file in a Truss that replaces the default list.
 pub const FILE: &str = ".truss_ignore";
+/// Patterns at most, and bytes that all of them together may take once they are understood.
+const MOST: usize = 2_000;
+const LARGEST: usize = 10 << 20;
 
 /// Patterns in order; the last one that matches decides.
 #[derive(Clone, Debug, Default)]
 pub struct IgnoreRules {
     rules: Vec<Rule>,
+    /// All of them as one automaton: kept one by one, each would take as much as a thousand lines of text.
+    patterns: RegexSet,
 }
 
 #[derive(Clone, Debug)]
 struct Rule {
     ignores: bool,
-    pattern: Regex,
+    expression: String,
 }
+
+/// The patterns can't be kept.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{FILE}: it has more than {MOST} patterns, or they take more than {} MiB once they are understood; shorten the list",
+    LARGEST >> 20
+)]
+pub struct TooLarge;
 
 impl IgnoreRules {
     /// Reads one pattern per line; blank lines and lines that start with `#` are comments. What can't be understood as a
     /// pattern matches nothing.
-    pub fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Result<Self, TooLarge> {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Self { rules: lines.filter_map(rule).collect() }
+        if lines.clone().count() > MOST {
+            return Err(TooLarge);
+        }
+        Self::of(lines.filter_map(rule).collect())
+    }
+
+    fn of(rules: Vec<Rule>) -> Result<Self, TooLarge> {
+        let expressions = rules.iter().map(|rule| &rule.expression);
+        let patterns = RegexSetBuilder::new(expressions).size_limit(LARGEST).build().map_err(|_| TooLarge)?;
+        Ok(Self { rules, patterns })
     }
 
     /// The rules of a Truss: its own file, or the default list of the `truss` package (see [`crate::Wheel`]).
     pub fn of_truss(truss: &Path, default: &str) -> io::Result<Self> {
-        match fs::read_to_string(truss.join(FILE)) {
-            Ok(text) => Ok(Self::parse(&text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::parse(default)),
-            Err(error) => Err(error),
-        }
+        let text = match fs::read_to_string(truss.join(FILE)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => default.to_owned(),
+            Err(error) => return Err(error),
+        };
+        Self::parse(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// Adds the rule that leaves out what is in the data folder, as the command line does for its own hashes.
     ///
     /// A signature that a server keeps should not use it: the command line leaves data out of what it compares only when
     /// it was started inside the Truss, and takes files it finds no record of for a change that can't be patched.
-    pub fn without_data(mut self, data_dir: &str) -> Self {
+    pub fn without_data(mut self, data_dir: &str) -> Result<Self, TooLarge> {
         self.rules.extend(rule(&format!("{data_dir}/*")));
-        self
+        Self::of(self.rules)
     }
 
     /// Whether a relative path (with `/`) is ignored. A folder's own path may be ignored by a pattern for folders only.
@@ -53,7 +76,8 @@ impl IgnoreRules {
     }
 
     fn decides(&self, path: &str) -> bool {
-        self.rules.iter().rev().find(|rule| rule.pattern.is_match(path)).is_some_and(|rule| rule.ignores)
+        let last = self.patterns.matches(path).iter().next_back();
+        last.and_then(|index| self.rules.get(index)).is_some_and(|rule| rule.ignores)
     }
 }
 
@@ -62,8 +86,10 @@ fn rule(line: &str) -> Option<Rule> {
         Some(rest) => (false, rest),
         None => (true, line),
     };
-    let pattern = Regex::new(&expression(pattern)?).ok()?;
-    Some(Rule { ignores, pattern })
+    let expression = expression(pattern)?;
+    // One that can't be understood would spoil the others with it.
+    Regex::new(&expression).ok()?;
+    Some(Rule { ignores, expression })
 }
 
 /// A regular expression that matches the path itself and everything below it.
@@ -154,7 +180,7 @@ mod tests {
     use super::*;
 
     fn ignored(rules: &str, path: &str) -> bool {
-        IgnoreRules::parse(rules).ignores(path, false)
+        IgnoreRules::parse(rules).unwrap().ignores(path, false)
     }
 
     #[test]
@@ -164,7 +190,7 @@ mod tests {
         assert!(ignored(".git", ".git/config"));
         assert!(!ignored("*.so", "lib.so.txt"));
         assert!(!ignored("lib/", "lib"), "a pattern for folders spares a file of that name");
-        assert!(IgnoreRules::parse("lib/").ignores("lib", true));
+        assert!(IgnoreRules::parse("lib/").unwrap().ignores("lib", true));
     }
 
     #[test]
@@ -188,6 +214,14 @@ mod tests {
         assert!(!ignored("# *.log\n\n", "a.log"));
     }
 
+    #[test]
+    fn a_list_without_end_is_refused() {
+        let many = |lines: usize| (0..lines).map(|line| format!("*.{line}\n")).collect::<String>();
+        assert!(IgnoreRules::parse(&many(200)).unwrap().ignores("a.199", false));
+        let refusal = IgnoreRules::parse(&many(MOST + 1)).unwrap_err().to_string();
+        assert!(refusal.starts_with(".truss_ignore: "), "{refusal}");
+    }
+
     /// Which paths each pattern matches was computed by the library that the `truss` package uses.
     #[test]
     fn patterns_match_what_they_match_for_the_package() {
@@ -197,7 +231,7 @@ mod tests {
             |value: &serde_json::Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
         for row in golden["rows"].as_array().unwrap() {
             let pattern = row["pattern"].as_str().unwrap();
-            let rules = IgnoreRules::parse(pattern);
+            let rules = IgnoreRules::parse(pattern).unwrap();
             let mut found = texts(&golden["paths"]);
             found.retain(|path| rules.ignores(path, false));
             assert_eq!(found, texts(&row["ignored"]), "{pattern}");

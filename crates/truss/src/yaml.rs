@@ -12,14 +12,27 @@ use serde_json::ser::{CharEscape, Formatter, PrettyFormatter, Serializer};
 /// The value as YAML text that ends with a line break.
 pub fn to_yaml(value: &Value) -> String {
     let mut bytes = Vec::new();
-    let mut serializer = Serializer::with_formatter(&mut bytes, Portable(PrettyFormatter::new()));
+    let formatter = Portable(PrettyFormatter::new(), has_long_key(value));
+    let mut serializer = Serializer::with_formatter(&mut bytes, formatter);
     // Writing a `Value` into memory can't fail: its keys are text and `Vec` takes every byte.
     let _ = value.serialize(&mut serializer);
     bytes.push(b'\n');
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-struct Portable(PrettyFormatter<'static>);
+/// A YAML reader takes a key of more than 1,024 characters only if it is announced. One character may take six, written.
+const LONG_KEY: usize = 1_024 / 6;
+
+fn has_long_key(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.iter().any(|(key, value)| key.len() > LONG_KEY || has_long_key(value)),
+        Value::Array(values) => values.iter().any(has_long_key),
+        _ => false,
+    }
+}
+
+/// With whether keys are announced.
+struct Portable(PrettyFormatter<'static>, bool);
 
 impl Formatter for Portable {
     fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
@@ -72,7 +85,8 @@ impl Formatter for Portable {
         self.0.end_object(writer)
     }
     fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_object_key(writer, first)
+        self.0.begin_object_key(writer, first)?;
+        if self.1 { writer.write_all(b"? ") } else { Ok(()) }
     }
     fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.begin_object_value(writer)
@@ -98,6 +112,16 @@ mod tests {
         assert!(yaml.contains("\"when\": \"1:30\""), "{yaml}");
         assert!(yaml.contains("\"small\": 0.0000001"), "{yaml}");
         assert!(!yaml.contains("e300"), "{yaml}");
+    }
+
+    #[test]
+    fn a_long_key_comes_back() {
+        for length in [LONG_KEY, LONG_KEY + 1, 1_100, 5_000] {
+            let value = json!({"a": [{"\u{7f}".repeat(length): {"b": 1}, "c": 2}], "d": "x"});
+            let yaml = to_yaml(&value);
+            assert_eq!(serde_norway::from_str::<Value>(&yaml).unwrap(), value, "{length}");
+            assert_eq!(yaml.contains("? \"d\""), length > LONG_KEY, "only where it must be");
+        }
     }
 
     #[test]
