@@ -509,8 +509,10 @@ async fn unpack(
         if !development {
             return Ok(None);
         }
-        let rules = truss::IgnoreRules::of_truss(&folder, "")
-            .map_err(|error| Error::Internal(format!("the archive's ignore list can't be read: {error}")))?;
+        let rules = truss::IgnoreRules::of_truss(&folder, "").map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => Invalid::new("archive", error.to_string()).into(),
+            _ => Error::Internal(format!("the archive's ignore list can't be read: {error}")),
+        })?;
         let signature = truss::Signature::of_truss(&folder, &rules)
             .map_err(|error| Error::Internal(format!("the archive can't be hashed: {error}")))?;
         let text = serde_json::to_string(&signature).map_err(|error| Error::Internal(error.to_string()))?;

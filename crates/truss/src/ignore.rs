@@ -56,6 +56,12 @@ impl IgnoreRules {
         let text = match fs::read_to_string(truss.join(FILE)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => default.to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{FILE}: it is not UTF-8 text"),
+                ));
+            }
             Err(error) => return Err(error),
         };
         Self::parse(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{Call, World, archive, client, config, pushed, with_key};
+use crate::support::{Call, World, archive, archive_of, client, config, pushed, with_key};
 
 #[tokio::test]
 async fn a_first_push_becomes_active_and_takes_production() {
@@ -185,5 +185,23 @@ async fn an_environment_can_be_named_by_the_push() {
     let plain = STANDARD.encode("{}");
     let verdict = world.ask(client::validation(&plain)).await;
     assert!(verdict["data"]["truss_validation"]["details"].is_string(), "{verdict}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_of_ignored_files_that_can_not_be_kept_is_refused_by_name() {
+    let world = World::start().await;
+    let endless: String = (0..2_001).map(|line| format!("*.{line}\n")).collect();
+    let files = [
+        ("config.yaml", "model_name: Draft\n"),
+        ("model/model.py", "class Model:\n    pass\n"),
+        (".truss_ignore", endless.as_str()),
+    ];
+    let key = world.upload(archive_of(&files)).await;
+    let answer = world.ask(client::deploy_draft("Draft", &key, &config(""))).await;
+    let refusal = answer["errors"][0]["message"].as_str().unwrap();
+    assert!(refusal.contains("archive: .truss_ignore: "), "{refusal}");
+    assert!(!refusal.contains("server"), "it is the push that has to change: {refusal}");
+    assert_eq!(world.get("/v1/models").await.ok()["models"], serde_json::json!([]), "nothing is left of it");
     world.stop().await;
 }
