@@ -9,8 +9,8 @@ use leptos::prelude::*;
 use crate::components::ScalingHistory;
 use crate::erase::Erase;
 use crate::pages::{
-    ActivityPage, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, ReferencePage, SettingsPage,
-    UsagePage,
+    ActivityPage, DeploymentDialogs, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, ReferencePage,
+    SettingsPage, UsagePage,
 };
 
 /// A page with code of its own.
@@ -25,6 +25,8 @@ pub enum Chunk {
     Settings,
     /// The part of a deployment's page that explains its scaling.
     Scaling,
+    /// The dialogs of a deployment's page, which come when the first one is opened.
+    DeploymentDialogs,
     Reference,
 }
 
@@ -57,6 +59,14 @@ impl Chunk {
         }
     }
 
+    /// What an address shows at once: its page, and the dialog that is open in it.
+    pub fn of_address(path: &str, query: &str) -> Vec<Self> {
+        let page = Self::of_path(path);
+        let is_open = query.trim_start_matches('?').split('&').any(|pair| pair.starts_with("dialog="));
+        let dialogs = (page == Some(Self::Deployment) && is_open).then_some(Self::DeploymentDialogs);
+        page.into_iter().chain(dialogs).collect()
+    }
+
     /// The chunk's name in the site's manifest.
     #[cfg(feature = "ssr")]
     pub fn name(self) -> &'static str {
@@ -69,6 +79,7 @@ impl Chunk {
             Self::Activity => "activity",
             Self::Settings => "settings",
             Self::Scaling => "scaling",
+            Self::DeploymentDialogs => "deployment_dialogs",
             Self::Reference => "reference",
         }
     }
@@ -99,6 +110,10 @@ fn scaling_view() -> AnyView {
     view! { <ScalingHistory model_id deployment_id /> }.erased()
 }
 
+fn deployment_dialogs_view() -> AnyView {
+    view! { <DeploymentDialogs /> }.erased()
+}
+
 fn reference_view() -> AnyView {
     view! { <ReferencePage /> }.erased()
 }
@@ -127,6 +142,7 @@ mod loading {
                 Self::Activity => super::activity_view,
                 Self::Settings => super::settings_view,
                 Self::Scaling => super::scaling_view,
+                Self::DeploymentDialogs => super::deployment_dialogs_view,
                 Self::Reference => super::reference_view,
             })
         }
@@ -146,7 +162,7 @@ mod loading {
 
     use super::{Chunk, MakeView};
 
-    static LOADED: [OnceLock<MakeView>; 9] = [const { OnceLock::new() }; 9];
+    static LOADED: [OnceLock<MakeView>; 10] = [const { OnceLock::new() }; 10];
 
     impl Chunk {
         /// The page's view, if its code is there.
@@ -165,6 +181,7 @@ mod loading {
                 Self::Activity => activity().await,
                 Self::Settings => settings().await,
                 Self::Scaling => scaling().await,
+                Self::DeploymentDialogs => deployment_dialogs().await,
                 Self::Reference => reference().await,
             }
             .map_err(|error| error.to_string())?;
@@ -202,6 +219,11 @@ mod loading {
     #[wasm_split(scaling, wasm_split_path = leptos::wasm_split, fallible)]
     fn scaling() -> Result<MakeView, SplitLoaderError> {
         Ok(super::scaling_view)
+    }
+
+    #[wasm_split(deployment_dialogs, wasm_split_path = leptos::wasm_split, fallible)]
+    fn deployment_dialogs() -> Result<MakeView, SplitLoaderError> {
+        Ok(super::deployment_dialogs_view)
     }
 
     #[wasm_split(reference, wasm_split_path = leptos::wasm_split, fallible)]
@@ -300,6 +322,14 @@ mod tests {
         assert_eq!(Chunk::of_path("/reference"), Some(Chunk::Reference));
         assert_eq!(Chunk::of_path("/activity"), Some(Chunk::Activity));
         assert_eq!(Chunk::of_path("/models/abc/activity"), Some(Chunk::Activity));
+        let deployment = "/models/abc/deployments/d";
+        assert_eq!(Chunk::of_address(deployment, "?level=INFO"), [Chunk::Deployment]);
+        assert_eq!(
+            Chunk::of_address(deployment, "?cursor=1&dialog=rename"),
+            [Chunk::Deployment, Chunk::DeploymentDialogs]
+        );
+        assert_eq!(Chunk::of_address("/models/abc", "dialog=rename"), [Chunk::Model]);
+        assert_eq!(Chunk::of_address("/models", ""), []);
         for path in ["/", "/models", "/sign-in", "/models/a/b/c", "/nowhere"] {
             assert_eq!(Chunk::of_path(path), None, "{path}");
         }

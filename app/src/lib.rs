@@ -37,12 +37,13 @@ pub use shell::{SiteFiles, Theme};
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub async fn hydrate() {
     console_error_panic_hook::set_once();
-    let path = leptos::prelude::window().location().pathname().unwrap_or_default();
-    if let Some(chunk) = chunks::Chunk::of_path(&path)
-        && let Err(error) = chunk.load().await
-    {
-        leptos::logging::error!("the code of this page could not be loaded: {error}");
-        return;
+    let location = leptos::prelude::window().location();
+    let (path, query) = (location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
+    for chunk in chunks::Chunk::of_address(&path, &query) {
+        if let Err(error) = chunk.load().await {
+            leptos::logging::error!("the code of this page could not be loaded: {error}");
+            return;
+        }
     }
     leptos::mount::hydrate_body(App);
     // Tests, and nobody else, wait for this: from here on clicks are handled in the browser.

@@ -13,7 +13,7 @@ mod sign_in;
 mod usage;
 
 pub use activity::ActivityPage;
-pub use deployment::DeploymentPage;
+pub use deployment::{DeploymentDialogs, DeploymentPage};
 pub use environment::EnvironmentPage;
 pub use metrics::MetricsPage;
 pub use model::ModelPage;

@@ -92,8 +92,13 @@ mod document {
         // The page's own code is needed as soon as the program runs: fetched beside it, not after it.
         let early = parts
             .as_ref()
-            .and_then(|parts| chunks.remove(Chunk::of_path(parts.uri.path())?.name()))
+            .map(|parts| Chunk::of_address(parts.uri.path(), parts.uri.query().unwrap_or_default()))
             .unwrap_or_default();
+        let mut early: Vec<String> =
+            early.into_iter().flat_map(|chunk| chunks.remove(chunk.name()).unwrap_or_default()).collect();
+        // What two of them share is one file.
+        early.sort_unstable();
+        early.dedup();
         let preload = |file: String| {
             view! { <link rel="preload" href=file r#as="fetch" r#type="application/wasm" crossorigin="" /> }
         };

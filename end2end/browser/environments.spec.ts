@@ -48,7 +48,7 @@ test.describe('environments and replicas', () => {
     await open(page, '/settings/keys');
     await page.getByLabel('Name', { exact: true }).fill('staging only');
     await page.getByLabel('May').selectOption('invoker');
-    await page.getByLabel('Environment').selectOption('staging');
+    await page.locator('select[name="environments"]').selectOption('staging');
     await page.getByRole('button', { name: 'Make a key' }).click();
     const key = (await page.getByRole('region', { name: 'API key', exact: true }).innerText()).trim();
     await expect(row(page, 'staging only').getByRole('cell', { name: 'staging', exact: true })).toBeVisible();

@@ -30,6 +30,12 @@ test.describe('the log of a deployment', () => {
   const log = (page: Page) => page.getByRole('log', { name: 'Log lines' });
   const line = (page: Page, text: string) => log(page).locator('.line:not(.ruler)').filter({ hasText: text });
   const drawn = (page: Page) => log(page).locator('.line:not(.ruler)').count();
+  /** Scrolls the page to its log once what comes later has its place above it. */
+  async function comesIntoView(page: Page): Promise<void> {
+    await expect(page.locator('.part .loading')).toHaveCount(0);
+    await log(page).evaluate((view) => view.scrollIntoView({ block: 'center' }));
+  }
+
   const isAtEnd = (page: Page) =>
     expect.poll(() => log(page).evaluate((view) => view.scrollHeight - view.scrollTop - view.clientHeight)).toBeLessThan(60);
 
@@ -127,7 +133,7 @@ test.describe('the log of a deployment', () => {
         const { left, top } = view.getBoundingClientRect();
         return document.elementFromPoint(left + 160, top + 60)?.closest('.line')?.textContent;
       });
-    await log(page).scrollIntoViewIfNeeded();
+    await comesIntoView(page);
     const before = await looked();
     expect(before).toContain('many');
     await write(slipway, 'later', 12);
@@ -150,7 +156,7 @@ test.describe('the log of a deployment', () => {
   test('older lines come when one scrolls up to them', async ({ page, slipway }) => {
     await signIn(page, slipway);
     await open(page, address);
-    await log(page).scrollIntoViewIfNeeded();
+    await comesIntoView(page);
     await expect(line(page, 'later 11')).toBeInViewport();
     await expect(page.getByText('the newest 200 lines; scroll up for older ones')).toBeVisible();
     const read = await slipway.rest('GET', `/api/ui/logs?model_id=${model}&deployment_id=${deployment}`);

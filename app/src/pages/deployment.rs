@@ -10,7 +10,7 @@ use leptos_router::components::A;
 use leptos_router::hooks::use_navigate;
 
 use super::use_param;
-use crate::chunks::{Chunk, LaterPart, PartOf};
+use crate::chunks::{Chunk, Later, LaterPart, PartOf};
 use crate::components::{
     ActivateDialog, CodeBlock, Copies, CopyButton, Crumb, DeactivateDialog, DeleteDialog, DeploymentActions,
     DialogKind, Gone, LiveReload, LogView, MakingView, PageHeader, PromoteDialog, PublishDialog,
@@ -62,6 +62,9 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
     let environment = Memo::new(move |_| page.with(|page| page.environment.clone()));
     let address = Signal::derive(move || page.with(|page| page.address.clone()));
     let chip_model = model_id.clone();
+    provide_context(DialogsOf { page, model_id: model_id.clone() });
+    let dialog = use_dialog();
+    let opened = Memo::new(move |_| dialog.with(Option::is_some));
     let part = PartOf { model_id: model_id.clone(), deployment_id: id.clone() };
     let actions_id = id.clone();
     let snippets = snippets
@@ -156,7 +159,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
         </div>
 
         <Autoscaling page=page model_id=model_id.clone() id=id />
-        <Dialogs page=page model_id=model_id />
+        {move || opened.get().then(|| view! { <Later chunk=Chunk::DeploymentDialogs /> })}
     }
 }
 
@@ -190,8 +193,16 @@ fn Autoscaling(page: Page, model_id: String, id: String) -> impl IntoView {
     })
 }
 
+/// Whose dialogs are shown; their code takes no arguments.
+#[derive(Clone)]
+struct DialogsOf {
+    page: Page,
+    model_id: String,
+}
+
 #[component]
-fn Dialogs(page: Page, model_id: String) -> impl IntoView {
+pub fn DeploymentDialogs() -> impl IntoView {
+    let DialogsOf { page, model_id } = expect_context();
     let dialog = use_dialog();
     let navigate = use_navigate();
     let to = model_path(&model_id);
