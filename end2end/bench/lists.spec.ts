@@ -19,24 +19,26 @@ for (const [models, deployments] of [
     const { model, deployment } = await truss.push(`${EXAMPLES}/echo`, '--model-name', unique('bench-lists'));
     await slipway.reaches(model, deployment, 'ACTIVE');
     await slipway.kill('SIGTERM');
+    // The tests share a server.
+    const prefix = `m${models}`;
     const seed = fileURLToPath(new URL('seed.py', import.meta.url));
-    execFileSync('python3', [seed, path.join(slipway.data, 'slipway.db'), String(models), String(deployments)]);
+    execFileSync('python3', [seed, path.join(slipway.data, 'slipway.db'), String(models), String(deployments), prefix]);
     await slipway.up();
 
-    const first = await slipway.rest('GET', '/v1/models/bench000/deployments?limit=100');
+    const first = await slipway.rest('GET', `/v1/models/${prefix}bench000/deployments?limit=100`);
     const further = first.body.pagination.cursor ?? '';
     const slow: string[] = [];
     for (const address of [
       '/models',
-      '/models/bench000',
-      ...(further ? [`/models/bench000?cursor=${further}`] : []),
-      '/models/bench000/environments/production',
-      '/models/bench000/deployments/d000x0007',
+      `/models/${prefix}bench000`,
+      ...(further ? [`/models/${prefix}bench000?cursor=${further}`] : []),
+      `/models/${prefix}bench000/environments/production`,
+      `/models/${prefix}bench000/deployments/${prefix}d000x0007`,
       '/v1/models?limit=100',
-      '/v1/models/bench000',
-      '/v1/models/bench000/deployments?limit=100',
-      ...(further ? [`/v1/models/bench000/deployments?limit=100&cursor=${further}`] : []),
-      '/v1/models/bench000/deployments/d000x0007',
+      `/v1/models/${prefix}bench000`,
+      `/v1/models/${prefix}bench000/deployments?limit=100`,
+      ...(further ? [`/v1/models/${prefix}bench000/deployments?limit=100&cursor=${further}`] : []),
+      `/v1/models/${prefix}bench000/deployments/${prefix}d000x0007`,
     ]) {
       const times: number[] = [];
       for (let round = 0; round < ROUNDS; round += 1) {
