@@ -152,6 +152,8 @@ test.describe('environments and replicas', () => {
     await page.keyboard.press('Escape');
     await choose(page, 'development', 'Publish');
     const dialog = page.getByRole('dialog');
+    const { violations } = await new AxeBuilder({ page }).include('dialog').analyze();
+    expect(violations.map((violation) => violation.id)).toEqual([]);
     await dialog.getByLabel('Name').fill('from-development');
     await dialog.getByRole('button', { name: 'Publish' }).click();
     await expect(row(page, 'from-development')).toBeVisible();

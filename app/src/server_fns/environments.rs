@@ -6,7 +6,7 @@ use crate::error::AppError;
 use crate::view::Done;
 
 #[cfg(feature = "ssr")]
-use {super::door::*, crate::window::parse_window, domain::*};
+use {super::door::*, super::settings::rolling, crate::window::parse_window, domain::*};
 
 /// Adds an environment to a model. Settings that are left out have their defaults; `ramp_up_duration` is like a
 /// window: `10m`, `600`. An admin may restrict environments of its name, with `people` by their ids.
@@ -30,13 +30,12 @@ pub async fn create_environment(
         async {
             let door = door().await?;
             let model = ModelId::new(parse_id("model_id", &model_id)?);
-            let rolling = RollingPatch {
+            let rolling = rolling(
                 max_surge_percent,
                 max_unavailable_percent,
                 stabilization_time_seconds,
                 replica_overhead_percent,
-            };
-            let any = rolling != RollingPatch::default();
+            );
             let autoscaling = AutoscalingPatch { min_replica, max_replica, ..AutoscalingPatch::default() };
             let window = match ramp_up_duration.trim() {
                 "" => None,
@@ -46,7 +45,7 @@ pub async fn create_environment(
                 ramp_up_while_promoting: Some(ramp_up_while_promoting),
                 ramp_up_duration_seconds: window,
                 rolling_deploy: Some(rolling_deploy),
-                rolling_deploy_config: any.then_some(rolling),
+                rolling_deploy_config: rolling,
                 ..PromotionPatch::default()
             };
             // People without a restriction are refused rather than forgotten.

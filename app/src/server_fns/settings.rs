@@ -40,17 +40,16 @@ pub async fn update_promotion_settings(
                     return Err(AppError::invalid("promotion_cleanup_strategy", message));
                 }
             };
-            let rolling = RollingPatch {
+            let rolling = rolling(
                 max_surge_percent,
                 max_unavailable_percent,
                 stabilization_time_seconds,
                 replica_overhead_percent,
-            };
-            let any = rolling != RollingPatch::default();
+            );
             let patch = PromotionPatch {
                 redeploy_on_promotion: Some(redeploy_on_promotion),
                 rolling_deploy: Some(rolling_deploy),
-                rolling_deploy_config: any.then_some(rolling),
+                rolling_deploy_config: rolling,
                 promotion_cleanup_strategy: Some(cleanup),
                 ramp_up_while_promoting: Some(ramp_up_while_promoting),
                 ramp_up_duration_seconds: Some(i64::from(parse_window(&ramp_up_duration)?)),
@@ -60,6 +59,23 @@ pub async fn update_promotion_settings(
         }
         .await,
     )
+}
+
+/// The fields of a rolling deployment that a form has; `None` if it has none of them.
+#[cfg(feature = "ssr")]
+pub(super) fn rolling(
+    max_surge_percent: Option<i64>,
+    max_unavailable_percent: Option<i64>,
+    stabilization_time_seconds: Option<i64>,
+    replica_overhead_percent: Option<i64>,
+) -> Option<RollingPatch> {
+    let patch = RollingPatch {
+        max_surge_percent,
+        max_unavailable_percent,
+        stabilization_time_seconds,
+        replica_overhead_percent,
+    };
+    (patch != RollingPatch::default()).then_some(patch)
 }
 
 /// How many replicas whatever an environment serves runs, and when that changes. What is left out stays.

@@ -151,8 +151,8 @@ proptest! {
         rules in mangle::mangled_text(&["*.pyc\n!keep.pyc\n/data/**\n**/x?[a-z]\\ \n# no\n", "a/**/b/**/c\n[!]]\n"]),
         path in mangle::mangled_text(&["a/b/c.pyc", "data/x"]),
     ) {
-        // Each line becomes an expression, which takes its time.
-        let rules: String = rules.chars().take(500).collect();
+        // Each line becomes an expression, which takes its time, and what is special about it comes early.
+        let rules: String = rules.chars().take(100).collect();
         let _ = mangle::bounded(rules.len() + path.len(), 5_000, || IgnoreRules::parse(&rules).map(|rules| rules.ignores(&path, false)));
     }
 

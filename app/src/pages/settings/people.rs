@@ -42,6 +42,7 @@ fn Body(initial: PeoplePage) -> impl IntoView {
     let page = fresh.value;
     let as_of = Signal::derive(move || page.with(|page| page.as_of));
     let may = Memo::new(move |_| page.with(|page| page.refused.is_none()));
+    let is_empty = Memo::new(move |_| page.with(|page| page.people.is_empty()));
     let invited = Memo::new(move |_| page.with(|page| !page.invitations.is_empty()));
     view! {
         <Gone error=fresh.gone />
@@ -51,6 +52,7 @@ fn Body(initial: PeoplePage) -> impl IntoView {
             label="People"
             caption="Everybody who signs in here"
             columns=&["Person", "Role", "Here since", "Last seen"]
+            hidden=is_empty
         >
                     <For each=move || page.with(|page| page.people.clone()) key=|row| serde_json::to_string(row).unwrap_or_default() let(row)>
                         {person(row, may, as_of)}
