@@ -1,7 +1,7 @@
 //! One inference request, from its address to its answer.
 
 use domain::{DeploymentId, Outcome};
-use http::header::HOST;
+use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -19,7 +19,7 @@ use crate::metrics::{Side, Tally};
 use crate::respond::{Refusal, json};
 use crate::serve::{HELD_BODY, Worker};
 use crate::table::Resolved;
-use crate::{pool, table, upgrade};
+use crate::{keys, pool, table, upgrade};
 
 /// Connections tried for one request before it is given up.
 pub(crate) const TRIES: u32 = 16;
@@ -54,12 +54,12 @@ pub(crate) async fn call(
 /// What is known of a request before its body moves.
 pub(crate) struct Call<'a> {
     pub worker: &'a Rc<Worker>,
-    address: Address<'a>,
-    query: Option<&'a str>,
+    pub address: Address<'a>,
+    pub query: Option<&'a str>,
     pub from: &'a Peer,
     pub id: &'a HeaderValue,
     /// Bytes of its body, if it says.
-    length: Option<u64>,
+    pub length: Option<u64>,
     pub started: Instant,
 }
 
@@ -82,14 +82,9 @@ struct Asked {
 
 impl Call<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
-        let gateway = &self.worker.gateway;
-        let Address { model, target, .. } = &self.address;
-        gateway.keys.load().check(request.headers(), model, target).map_err(Refusal::denied)?;
+        let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        self.check(authorization.and_then(keys::presented), request.method() == Method::POST)?;
         match self.address.action {
-            Action::Predict | Action::Wake | Action::AsyncPredict if request.method() != Method::POST => {
-                let message = "this address takes POST";
-                Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "client_error", message))
-            }
             Action::AsyncPredict => {
                 let message = "asynchronous predictions are not offered; call the same address with /predict";
                 Err(Refusal::new(StatusCode::NOT_FOUND, "client_error", message))
@@ -97,6 +92,23 @@ impl Call<'_> {
             Action::Wake => self.wake(),
             Action::Websocket => upgrade::websocket(self, request).await,
             Action::Predict | Action::Sync(_) => self.forward(request).await,
+        }
+    }
+
+    /// Whether the request may pass, by what its head says.
+    pub fn check(&self, key: Option<keys::Digest>, is_post: bool) -> Result<(), Refusal> {
+        let config = &self.worker.gateway.config;
+        let Address { model, target, action, .. } = &self.address;
+        self.worker.gateway.keys.load().check(key, model, target).map_err(Refusal::denied)?;
+        match action {
+            Action::Predict | Action::Wake | Action::AsyncPredict if !is_post => {
+                let message = "this address takes POST";
+                Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "client_error", message))
+            }
+            Action::Predict | Action::Sync(_) if self.length > Some(config.body_limit) => {
+                Err(Refusal::too_large(config.body_limit))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -125,10 +137,6 @@ impl Call<'_> {
 
     async fn forward(&self, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
         let gateway = &self.worker.gateway;
-        let limit = gateway.config.body_limit;
-        if self.length.is_some_and(|length| length > limit) {
-            return Err(Refusal::too_large(limit));
-        }
         let (mut parts, body) = request.into_parts();
         headers::to_replica(&mut parts.headers, self.from, self.id);
         parts.version = Version::HTTP_11;
@@ -166,14 +174,7 @@ impl Call<'_> {
                     Some(back) if tries < TRIES => request = back,
                     _ => return Err(self.broken(seat, fate.get())),
                 },
-                Err(_) => {
-                    let tally = self.tally(seat);
-                    tally.never_begins();
-                    tally.failed();
-                    let seconds = gateway.config.predict_timeout.as_secs();
-                    let message = format!("the model did not answer within {seconds} s");
-                    return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message));
-                }
+                Err(_) => return Err(self.late(seat)),
             }
         }
     }
@@ -341,7 +342,17 @@ impl Call<'_> {
         self.wait(self.ask(Some(&before))?, since).await
     }
 
-    fn broken(&self, seat: Seat, fate: Fate) -> Refusal {
+    /// The replica has had its time.
+    pub fn late(&self, seat: Seat) -> Refusal {
+        let tally = self.tally(seat);
+        tally.never_begins();
+        tally.failed();
+        let seconds = self.worker.gateway.config.predict_timeout.as_secs();
+        let message = format!("the model did not answer within {seconds} s");
+        Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message)
+    }
+
+    pub fn broken(&self, seat: Seat, fate: Fate) -> Refusal {
         match fate {
             Fate::TooLarge => Refusal::too_large(self.worker.gateway.config.body_limit),
             Fate::Late => {

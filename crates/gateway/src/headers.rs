@@ -1,8 +1,8 @@
 //! What passes between clients and replicas, and what does not.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::cell::Cell;
@@ -16,14 +16,24 @@ use crate::address::Form;
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-baseten-request-id");
 pub(crate) const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 pub(crate) const COLD_START: HeaderName = HeaderName::from_static("x-cold-start-ms");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
-const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// What no answer under the path form may say.
+pub(crate) const FENCED: [&str; 5] = [
+    "set-cookie",
+    "clear-site-data",
+    "service-worker-allowed",
+    "content-security-policy",
+    "x-content-type-options",
+];
+/// What each of them says.
+pub(crate) const FENCES: [(&str, &str); 2] =
+    [("content-security-policy", "sandbox"), ("x-content-type-options", "nosniff")];
+
 /// The dashboard's cookie; no model ever sees it.
-const SESSION: &str = "slipway_session";
+pub(crate) const SESSION: &str = "slipway_session";
 
 /// Removes what concerns one connection only.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -65,11 +75,15 @@ impl Peer {
 
     /// Where the request came from, nearest last. What a stranger says of it counts for nothing.
     fn forwarded_for(&self, headers: &HeaderMap) -> HeaderValue {
+        self.heard(headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes))
+    }
+
+    /// As [`Self::forwarded_for`], of what the request's headers say.
+    pub fn heard<'a>(&'a self, said: impl Iterator<Item = &'a [u8]>) -> HeaderValue {
         if !self.is_trusted {
             return self.address.clone();
         }
-        let said = headers.get_all(FORWARDED_FOR).iter().chain([&self.address]);
-        let said: Vec<&[u8]> = said.map(HeaderValue::as_bytes).collect();
+        let said: Vec<&[u8]> = said.chain([self.address.as_bytes()]).collect();
         HeaderValue::from_bytes(&said.join(&b", "[..])).unwrap_or_else(|_| self.address.clone())
     }
 }
@@ -114,11 +128,12 @@ pub(crate) fn to_client(headers: &mut HeaderMap, form: Form) {
 /// As [`to_client`], for the answer to a handshake, whose hop-by-hop headers are its point.
 pub(crate) fn fence(headers: &mut HeaderMap, form: Form) {
     if form == Form::Path {
-        for name in [SET_COOKIE, CLEAR_SITE_DATA, SERVICE_WORKER_ALLOWED] {
+        for name in FENCED {
             headers.remove(name);
         }
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        for (name, value) in FENCES {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
     }
 }
 
@@ -132,11 +147,14 @@ pub(crate) struct RequestIds {
 impl RequestIds {
     /// The client's own id if it is fit to be one, else a new one.
     pub fn of(&self, headers: &HeaderMap) -> HeaderValue {
-        let fit = |id: &&HeaderValue| {
-            let bytes = id.as_bytes();
-            (1..=128).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
-        };
-        headers.get(REQUEST_ID).filter(fit).cloned().unwrap_or_else(|| self.next())
+        self.from(headers.get(REQUEST_ID).map(HeaderValue::as_bytes))
+    }
+
+    /// As [`Self::of`], of what the client's header says.
+    pub fn from(&self, given: Option<&[u8]>) -> HeaderValue {
+        let fit = |id: &&[u8]| (1..=128).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+        let given = given.filter(fit).and_then(|id| HeaderValue::from_bytes(id).ok());
+        given.unwrap_or_else(|| self.next())
     }
 
     fn next(&self) -> HeaderValue {

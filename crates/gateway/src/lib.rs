@@ -5,20 +5,29 @@
 
 mod address;
 mod admission;
+mod alarm;
+mod answer_head;
 mod app;
 #[cfg(test)]
 mod bad_input;
 mod body;
+mod buffers;
+mod chunks;
 mod config;
+mod conversation;
+mod exchange;
 mod forward;
 mod gateway;
 mod headers;
 mod keys;
+mod links;
 mod listen;
 mod metrics;
+mod outgoing;
 mod patience;
 mod pool;
 mod replica;
+mod request_head;
 mod respond;
 mod serve;
 mod split;
@@ -26,6 +35,8 @@ mod table;
 mod tls;
 mod traffic;
 mod upgrade;
+mod whole;
+mod wire;
 
 pub use address::{Action, Address, Form, Target, parse as parse_address};
 pub use app::{AppAnswer, AppBody, AppRequest};

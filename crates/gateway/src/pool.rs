@@ -16,10 +16,10 @@ pub(crate) type Sender = SendRequest<Upload>;
 
 /// Shorter than what model servers commonly keep idle connections for (5 s): a request sent into a connection that is
 /// just being closed could not be sent again.
-const IDLE: Duration = Duration::from_secs(3);
+pub(crate) const IDLE: Duration = Duration::from_secs(3);
 const CONNECT: Duration = Duration::from_secs(5);
 /// Idle connections kept for one replica.
-const KEPT: usize = 1024;
+pub(crate) const KEPT: usize = 1024;
 
 /// Idle connections by replica.
 #[derive(Default)]

@@ -6,8 +6,10 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::admission::Room;
+use crate::answer_head::{write_end, write_status};
 use crate::body::Answer;
 use crate::keys::Denied;
+use crate::request_head::{write_field, write_known};
 
 /// A request that is not forwarded, or whose replica gave no answer.
 #[derive(Debug)]
@@ -89,6 +91,31 @@ impl Refusal {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+/// Writes an answer that the gateway gives by itself, as it goes over the connection.
+pub(crate) fn write(
+    response: Response<Answer>,
+    to_head_request: bool,
+    closes: bool,
+    date: &str,
+    into: &mut Vec<u8>,
+) {
+    let (parts, body) = response.into_parts();
+    let body = match body {
+        Answer::Whole(Some(body)) => body,
+        _ => Bytes::new(),
+    };
+    write_status(into, parts.status.as_u16(), parts.status.canonical_reason().unwrap_or_default());
+    for (name, value) in &parts.headers {
+        write_known(into, name, value.as_bytes());
+    }
+    write_field(into, "date", date.as_bytes());
+    write_field(into, "content-length", body.len().to_string().as_bytes());
+    write_end(into, closes);
+    if !to_head_request {
+        into.extend_from_slice(&body);
     }
 }
 

@@ -1,33 +1,28 @@
-//! Threads, connections, and what each request is: inference, or the application's.
+//! Threads, and the connections they accept.
 
-use http::header::HOST;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http1::Builder;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::cell::Cell;
-use std::convert::Infallible;
+use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{self, AppRequest};
-use crate::body::Answer;
+use crate::alarm::Alarms;
+use crate::app::AppRequest;
+use crate::buffers::Buffers;
+use crate::conversation::{Client, converse};
 use crate::headers::{Peer, RequestIds};
+use crate::links::Links;
 use crate::pool::Pool;
-use crate::{Gateway, Listeners, Tls, address, forward};
+use crate::{Gateway, Listeners, Tls};
 
 /// Bytes that a connection reads ahead. A request's head that is not complete by then is refused (431).
-const BUFFER: usize = 64 << 10;
+pub(crate) const BUFFER: usize = 64 << 10;
 /// Bytes of a held request's body that are in memory at most: a frame that was read, and the buffer behind it.
 pub const HELD_BODY: u64 = 2 * BUFFER as u64;
 
@@ -95,9 +90,13 @@ pub(crate) struct Worker {
     pub pool: Rc<Pool>,
     pub ids: RequestIds,
     pub tasks: TaskTracker,
-    app: mpsc::Sender<AppRequest>,
-    runtime: Option<Handle>,
+    pub links: Links,
+    pub buffers: Rc<Buffers>,
+    pub alarms: Alarms,
+    pub app: mpsc::Sender<AppRequest>,
+    pub runtime: Option<Handle>,
     turn: Cell<usize>,
+    date: RefCell<(i64, Rc<str>)>,
 }
 
 impl Worker {
@@ -106,6 +105,17 @@ impl Worker {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         turn
+    }
+
+    /// The moment, as a `date` header has it.
+    pub fn date(&self) -> Rc<str> {
+        let second = self.gateway.clock.now().millis().div_euclid(1000);
+        let mut date = self.date.borrow_mut();
+        if date.0 != second {
+            let since = Duration::from_secs(second.max(0).unsigned_abs());
+            *date = (second, httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since).into());
+        }
+        date.1.clone()
     }
 }
 
@@ -129,18 +139,27 @@ fn thread(
         pool: Rc::default(),
         ids: RequestIds::default(),
         tasks: TaskTracker::new(),
+        links: Links::default(),
+        buffers: Rc::default(),
+        alarms: Alarms::default(),
         app,
         runtime,
         turn: Cell::new(0),
+        date: RefCell::new((-1, Rc::from(""))),
     });
     tokio::task::LocalSet::new().block_on(&own, async move {
         let pool = worker.pool.clone();
         tokio::task::spawn_local(async move { pool.sweep().await });
+        let sweeper = worker.clone();
+        tokio::task::spawn_local(async move { sweeper.links.sweep().await });
+        let watcher = worker.clone();
+        tokio::task::spawn_local(async move { watcher.alarms.watch().await });
         for (listener, tls) in listeners {
             let (worker, shutdown) = (worker.clone(), shutdown.clone());
             tokio::task::spawn_local(async move { accept(worker, listener, tls, shutdown).await });
         }
         shutdown.cancelled().await;
+        worker.alarms.stop();
         worker.tasks.close();
         tokio::select! {
             () = worker.tasks.wait() => {}
@@ -164,7 +183,7 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Tls>, shu
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(worker.clone(), stream, peer, tls.clone(), shutdown.clone());
+                let connection = connection(worker.clone(), stream, peer, tls.clone());
                 worker.tasks.spawn_local(connection);
             }
             Err(error) => {
@@ -181,64 +200,17 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<Tls>,
-    shutdown: CancellationToken,
 ) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let Some(tls) = tls else { return converse(worker, stream, peer, shutdown).await };
+    let from = Rc::new(Peer::new(peer.ip(), &worker.gateway.config.trusted_proxies));
     let within = worker.gateway.config.header_timeout;
+    let client = Client { worker, peer, from };
+    let Some(tls) = tls else { return converse(client, stream).await };
     match tokio::time::timeout(within, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => converse(worker, stream, peer, shutdown).await,
+        Ok(Ok(stream)) => Box::pin(converse(client, stream)).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a client and the server did not agree on TLS"),
         Err(_) => tracing::debug!(%peer, "a client took too long to begin TLS"),
-    }
-}
-
-/// Answers the requests of a connection, one after the other.
-async fn converse<S>(worker: Rc<Worker>, stream: S, peer: SocketAddr, shutdown: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let header_timeout = worker.gateway.config.header_timeout;
-    let from = Rc::new(Peer::new(peer.ip(), &worker.gateway.config.trusted_proxies));
-    let service = service_fn(move |request| {
-        let (worker, from) = (worker.clone(), from.clone());
-        async move { Ok::<_, Infallible>(dispatch(worker, request, peer, from).await) }
-    });
-    let connection = Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%peer, %error, "a client's connection broke");
-    }
-}
-
-async fn dispatch(
-    worker: Rc<Worker>,
-    request: Request<Incoming>,
-    peer: SocketAddr,
-    from: Rc<Peer>,
-) -> Response<Answer> {
-    let uri = request.uri().clone();
-    let host = uri.host().or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
-    let domain = worker.gateway.config.domain.as_deref();
-    match address::parse(domain, host.unwrap_or_default(), uri.path()) {
-        Some(address) => forward::call(&worker, request, address, uri.query(), &from).await,
-        None => {
-            let body_timeout = worker.gateway.config.body_timeout;
-            app::ask(&worker.app, worker.runtime.as_ref(), request, peer, body_timeout).await
-        }
     }
 }

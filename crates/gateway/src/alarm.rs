@@ -1,0 +1,102 @@
+//! Deadlines of connections, looked at four times a second by one task, instead of a timer for each request.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How late an alarm may ring.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// One connection's deadline.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    at: Cell<Option<Instant>>,
+    has_rung: Cell<bool>,
+    waiting: RefCell<Option<Waker>>,
+    stopping: Rc<Cell<bool>>,
+}
+
+/// All alarms of one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Alarms {
+    all: RefCell<Vec<Weak<Alarm>>>,
+    stopping: Rc<Cell<bool>>,
+}
+
+impl Alarm {
+    /// Rings at this moment, or up to a quarter of a second later; whatever was set before is forgotten.
+    pub fn set(&self, at: Instant) {
+        self.at.set(Some(at));
+        self.has_rung.set(false);
+    }
+
+    /// Rings no more until it is set again.
+    pub fn clear(&self) {
+        self.at.set(None);
+        self.has_rung.set(false);
+    }
+
+    /// Ready once it has rung.
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_rung.get() {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        match &mut *waiting {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            other => *other = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Whether the thread is to end: no further request begins.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    fn ring(&self) {
+        self.has_rung.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waiting) = self.waiting.borrow_mut().take() {
+            waiting.wake();
+        }
+    }
+}
+
+impl Alarms {
+    pub fn add(&self) -> Rc<Alarm> {
+        let alarm = Rc::new(Alarm { stopping: self.stopping.clone(), ..Alarm::default() });
+        self.all.borrow_mut().push(Rc::downgrade(&alarm));
+        alarm
+    }
+
+    /// Tells every connection that the thread is to end.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        for alarm in self.all.borrow().iter().filter_map(Weak::upgrade) {
+            alarm.wake();
+        }
+    }
+
+    /// Wakes whoever waits past its deadline, for ever.
+    pub async fn watch(&self) {
+        let mut every = tokio::time::interval(EVERY);
+        loop {
+            every.tick().await;
+            let now = Instant::now();
+            self.all.borrow_mut().retain(|alarm| {
+                let Some(alarm) = alarm.upgrade() else { return false };
+                if alarm.at.get().is_some_and(|at| at <= now) {
+                    alarm.ring();
+                }
+                true
+            });
+        }
+    }
+}

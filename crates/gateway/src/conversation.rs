@@ -1,0 +1,186 @@
+//! A client's connection: its requests, one after the other, each by the way that suits it.
+
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::{HeaderValue, Method};
+use tokio::time::Instant;
+use tokio_util::io::poll_read_buf;
+
+use crate::address::{self, Action, Address};
+use crate::alarm::Alarm;
+use crate::buffers::Buffer;
+use crate::exchange::{Ended, Exchange};
+use crate::forward::Call;
+use crate::headers::{FORWARDED_FOR, Peer, REQUEST_ID};
+use crate::keys;
+use crate::patience::Patience;
+use crate::request_head::{self, FIELDS, RequestHead, Usual, write_known};
+use crate::serve::{BUFFER, Worker};
+use crate::whole::whole;
+use crate::wire::Wire;
+
+/// A client, and whom it came by.
+pub(crate) struct Client {
+    pub worker: Rc<Worker>,
+    pub peer: SocketAddr,
+    pub from: Rc<Peer>,
+}
+
+/// What a connection goes on with.
+enum Next {
+    /// The usual kind of request, with what was read behind it.
+    Idle(Option<Buffer>),
+    /// A request for the application, or of an unusual kind.
+    Whole(Buffer),
+    End,
+}
+
+/// Answers the requests of a connection until it ends.
+pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S) {
+    let alarm = client.worker.alarms.add();
+    let mut ahead = None;
+    loop {
+        alarm.set(Instant::now() + client.worker.gateway.config.header_timeout);
+        if ahead.is_none() && !stirs(&wire, &alarm).await {
+            return;
+        }
+        let buffer = ahead.take().unwrap_or_else(|| client.worker.buffers.take());
+        // In a box, so that a connection that waits for its next request is small.
+        match Box::pin(next(&client, &mut wire, buffer, &alarm)).await {
+            Next::Idle(rest) => ahead = rest,
+            Next::End => return,
+            Next::Whole(buffer) => match Box::pin(whole(&client, wire, &buffer, &alarm)).await {
+                Some((back, rest)) => {
+                    wire = back;
+                    ahead = Some(rest).filter(|rest| !rest.is_empty()).map(|rest| {
+                        let mut buffer = client.worker.buffers.take();
+                        buffer.tail().extend(rest);
+                        buffer
+                    });
+                }
+                None => return,
+            },
+        }
+    }
+}
+
+/// Waits until something comes; `false` if the wait has to end.
+async fn stirs<S: Wire>(wire: &S, alarm: &Alarm) -> bool {
+    poll_fn(|cx| {
+        if alarm.is_stopping() {
+            return Poll::Ready(false);
+        }
+        if wire.poll_stirs(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        alarm.poll(cx).map(|()| false)
+    })
+    .await
+}
+
+/// Reads a head, and answers the request if it is of the usual kind.
+async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: &Alarm) -> Next {
+    let worker = &client.worker;
+    let asked = loop {
+        let mut room = [MaybeUninit::uninit(); FIELDS];
+        match request_head::read(&ahead, &mut room) {
+            RequestHead::Usual(head) => break Asked::of(client, &head),
+            RequestHead::Partial if ahead.len() < BUFFER => {}
+            RequestHead::Partial | RequestHead::Unusual => break None,
+        }
+        let read = poll_fn(|cx| match poll_read_buf(Pin::new(&mut *wire), cx, ahead.room()) {
+            Poll::Ready(read) => Poll::Ready(read.unwrap_or(0) > 0),
+            Poll::Pending if alarm.is_stopping() => Poll::Ready(false),
+            Poll::Pending => alarm.poll(cx).map(|()| false),
+        });
+        if !read.await {
+            return Next::End;
+        }
+    };
+    let Some((asked, fields)) = asked else { return Next::Whole(ahead) };
+    let Some(address) = asked.address(worker) else { return Next::Whole(ahead) };
+    if !matches!(address.action, Action::Predict | Action::Sync(_)) {
+        return Next::Whole(ahead);
+    }
+    ahead.consume(asked.size);
+    let call = Call {
+        worker,
+        address,
+        query: asked.split().1,
+        from: &client.from,
+        id: &asked.id,
+        length: Some(asked.length),
+        started: Instant::now(),
+    };
+    let refused = call.check(asked.key, asked.method == Method::POST).err();
+    let exchange = Exchange {
+        call,
+        client: wire,
+        ahead: &mut ahead,
+        alarm,
+        method: asked.method.as_str(),
+        fields,
+        left: asked.length,
+        patience: Patience::new(worker.gateway.config.body_timeout),
+        closes: asked.closes,
+    };
+    match exchange.run(refused).await {
+        Ended::Open => Next::Idle(Some(ahead).filter(|ahead| !ahead.is_empty())),
+        Ended::Closed => Next::End,
+    }
+}
+
+/// What is kept of a head that may be passed on.
+struct Asked {
+    /// Bytes of the head.
+    size: usize,
+    method: Method,
+    target: String,
+    host: String,
+    key: Option<keys::Digest>,
+    id: HeaderValue,
+    length: u64,
+    closes: bool,
+}
+
+impl Asked {
+    /// Keeps what is needed, and the fields as a replica gets them.
+    fn of(client: &Client, head: &Usual<'_, '_>) -> Option<(Self, Buffer)> {
+        let worker = &client.worker;
+        let id = worker.ids.from(head.id);
+        let mut fields = worker.buffers.take();
+        head.write_fields(fields.tail());
+        let heard = client.from.heard(head.forwarded_for());
+        write_known(fields.tail(), &FORWARDED_FOR, heard.as_bytes());
+        write_known(fields.tail(), &REQUEST_ID, id.as_bytes());
+        let asked = Self {
+            size: head.size,
+            method: Method::from_bytes(head.method.as_bytes()).ok()?,
+            target: head.target.to_owned(),
+            host: head.host.to_owned(),
+            key: head.authorization.and_then(keys::presented),
+            id,
+            length: head.length,
+            closes: head.closes,
+        };
+        Some((asked, fields))
+    }
+
+    fn address(&self, worker: &Worker) -> Option<Address<'_>> {
+        let (path, _) = self.split();
+        address::parse(worker.gateway.config.domain.as_deref(), &self.host, path)
+    }
+
+    /// The path, and the query if there is one.
+    fn split(&self) -> (&str, Option<&str>) {
+        match self.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (&self.target, None),
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! One request of the usual kind, from its client to a replica and back, without a framework in between.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice, Write};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::{HeaderValue, Uri};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::io::poll_read_buf;
+
+use crate::alarm::Alarm;
+use crate::answer_head::{self, AnswerHead, Answered, Told};
+use crate::body::Fate;
+use crate::buffers::Buffer;
+use crate::forward::{Call, Seat, TRIES};
+use crate::outgoing::Outgoing;
+use crate::patience::Patience;
+use crate::pool;
+use crate::headers::{self, REQUEST_ID};
+use crate::respond::{self, Refusal};
+use crate::wire::Wire;
+
+/// A head of an answer that is not complete by then is not one.
+const HEAD: usize = 64 << 10;
+/// Bytes that are read of a client while it waits for an answer.
+const AHEAD: usize = 64 << 10;
+/// How long a client that was refused may go on to send its body, so that it reads why.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A request whose head was read.
+pub(crate) struct Exchange<'a, S> {
+    pub call: Call<'a>,
+    pub client: &'a mut S,
+    /// What was read of the client and not yet passed on: the body's begin, and perhaps a next request.
+    pub ahead: &'a mut Buffer,
+    pub alarm: &'a Alarm,
+    pub method: &'a str,
+    /// The fields that go to the replica, then what was read of the body.
+    pub fields: Buffer,
+    /// Bytes of the body that are still to be passed on.
+    pub left: u64,
+    pub patience: Patience,
+    /// The client wants no further answer on this connection.
+    pub closes: bool,
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The connection takes another request.
+    Open,
+    Closed,
+}
+
+/// What keeps a replica from answering.
+enum Fault {
+    /// The client has gone: there is nobody to tell.
+    Gone,
+    /// Nothing of the request was sent: another connection may be tried.
+    Unsent,
+    /// The replica broke off, or what it said is no answer.
+    Lost,
+    Late,
+    /// The client's body does not come.
+    Body(Fate),
+}
+
+/// A replica that answers.
+struct Answering {
+    link: TcpStream,
+    /// What was read of it behind its head.
+    back: Buffer,
+    /// The head as the client gets it.
+    head: Buffer,
+    answered: Answered,
+}
+
+impl<S: Wire> Exchange<'_, S> {
+    /// Answers the request, with a refusal if there is one.
+    pub async fn run(mut self, refused: Option<Refusal>) -> Ended {
+        let passed = match refused {
+            Some(refusal) => Err(Some(refusal)),
+            None => self.pass().await,
+        };
+        match passed {
+            Ok(ended) => ended,
+            Err(Some(refusal)) => self.refuse(refusal).await.unwrap_or(Ended::Closed),
+            Err(None) => Ended::Closed,
+        }
+    }
+
+    /// Passes it on and relays the answer; `Err(None)` if the client has gone.
+    async fn pass(&mut self) -> Result<Ended, Option<Refusal>> {
+        let fields = self.fields.tail();
+        fields.extend_from_slice(b"\r\n");
+        let have = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.ahead.len());
+        fields.extend_from_slice(&self.ahead[..have]);
+        self.ahead.consume(have);
+        self.left -= have as u64;
+
+        let mut seat = self.admit(None).await?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let replica = &seat.flight.replica;
+            let link = match self.call.worker.links.take(replica.key) {
+                Some(link) => Ok(link),
+                None => pool::connect(replica.port).await,
+            };
+            let link = match link {
+                Ok(link) => link,
+                Err(error) if tries < TRIES => {
+                    tracing::debug!(replica = %replica.id, %error, "a replica took no connection");
+                    seat = self.admit(Some(seat)).await?;
+                    continue;
+                }
+                Err(_) => return Err(Some(self.call.lost(seat, "no replica takes connections"))),
+            };
+            let uri = self.call.rewritten(&seat.view)?;
+            let fault = match self.attempt(&seat, &uri, link).await {
+                Ok(answering) => return self.relay(seat, answering).await.ok_or(None),
+                Err(fault) => fault,
+            };
+            return Err(match fault {
+                Fault::Unsent if tries < TRIES => continue,
+                Fault::Unsent | Fault::Lost => Some(self.call.broken(seat, Fate::Fine)),
+                Fault::Body(Fate::Late) => Some(self.call.broken(seat, Fate::Late)),
+                Fault::Late => Some(self.call.late(seat)),
+                Fault::Body(_) | Fault::Gone => None,
+            });
+        }
+    }
+
+    /// Waits for a place on a replica, on another one than that which refused a connection; meanwhile it notices when the
+    /// client goes.
+    async fn admit(&mut self, refused: Option<Seat>) -> Result<Seat, Option<Refusal>> {
+        let Self { call, client, ahead, fields, .. } = self;
+        let mut seat = pin!(async {
+            match refused {
+                Some(seat) => call.elsewhere(seat).await,
+                None => call.admit().await,
+            }
+        });
+        let mut waits = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(seat) = seat.as_mut().poll(cx) {
+                return Poll::Ready(seat.map_err(Some));
+            }
+            if !std::mem::replace(&mut waits, true) {
+                fields.tighten();
+                ahead.tighten();
+            }
+            poll_leaves(*client, ahead, cx).map(|()| Err(None))
+        })
+        .await
+    }
+
+    /// Sends the request and reads the head of its answer.
+    async fn attempt(&mut self, seat: &Seat, uri: &Uri, mut link: TcpStream) -> Result<Answering, Fault> {
+        let worker = self.call.worker;
+        let begun = if seat.waited.is_some() { Instant::now() } else { self.call.started };
+        self.alarm.set(begun + worker.gateway.config.predict_timeout);
+
+        let mut head = worker.buffers.take();
+        write_line(head.tail(), self.method, uri, &seat.flight.replica.authority);
+        let mut upload = Upload { is_broken: false };
+        match send(&mut link, [&head, &self.fields], self.alarm).await {
+            Ok(()) => {}
+            Err((0, _)) => return Err(Fault::Unsent),
+            // It may say why before it closes.
+            Err(_) => upload.is_broken = true,
+        }
+        head.clear();
+        let mut back = worker.buffers.take();
+        loop {
+            poll_fn(|cx| self.poll_answer(&mut link, &mut back, &mut upload, cx)).await?;
+            while !back.is_empty() {
+                let waited = seat.waited.map(|waited| waited.as_millis());
+                let told = Told {
+                    form: self.call.address.form,
+                    id: self.call.id,
+                    served_by: &seat.flight.replica.served_by,
+                    waited,
+                    closes: self.closes || self.left > 0 || self.alarm.is_stopping(),
+                    date: &worker.date(),
+                };
+                match answer_head::pass(&back, self.method == "HEAD", &told, head.tail()) {
+                    AnswerHead::Final(answered) => {
+                        self.closes = told.closes;
+                        back.consume(answered.size);
+                        return Ok(Answering { link, back, head, answered });
+                    }
+                    AnswerHead::Interim(size) => back.consume(size),
+                    AnswerHead::Partial if back.len() < HEAD => break,
+                    AnswerHead::Partial | AnswerHead::Broken => return Err(Fault::Lost),
+                }
+            }
+        }
+    }
+
+    /// Reads of the replica, and goes on to send what the client sends.
+    fn poll_answer(
+        &mut self,
+        link: &mut TcpStream,
+        back: &mut Buffer,
+        upload: &mut Upload,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Fault>> {
+        if let Poll::Ready(read) = poll_read_buf(Pin::new(&mut *link), cx, back.room()) {
+            return Poll::Ready(match read {
+                Ok(1..) => Ok(()),
+                Ok(0) | Err(_) => Err(Fault::Lost),
+            });
+        }
+        if self.left > 0 && !upload.is_broken {
+            if let Poll::Ready(Err(fate)) = self.poll_upload(link, upload, cx) {
+                return Poll::Ready(Err(Fault::Body(fate)));
+            }
+        } else if poll_leaves(self.client, self.ahead, cx).is_ready() {
+            return Poll::Ready(Err(Fault::Gone));
+        }
+        self.alarm.poll(cx).map(|()| Err(Fault::Late))
+    }
+
+    /// Passes on what the client sends of its body, as far as both sides are ready.
+    fn poll_upload(
+        &mut self,
+        link: &mut TcpStream,
+        upload: &mut Upload,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Fate>> {
+        while self.left > 0 {
+            if self.ahead.is_empty() {
+                match poll_read_buf(Pin::new(&mut *self.client), cx, self.ahead.room()) {
+                    Poll::Ready(Ok(read @ 1..)) => self.patience.came(read as u64),
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fate::Broken)),
+                    Poll::Pending => {
+                        ready!(self.patience.poll(cx));
+                        return Poll::Ready(Err(Fate::Late));
+                    }
+                }
+            }
+            let have = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.ahead.len());
+            match ready!(Pin::new(&mut *link).poll_write(cx, &self.ahead[..have])) {
+                Ok(written @ 1..) => {
+                    self.ahead.consume(written);
+                    self.left -= written as u64;
+                }
+                // It may have answered before it stopped to read.
+                Ok(0) | Err(_) => {
+                    upload.is_broken = true;
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Relays the answer as it comes; `None` if nothing further can be said on this connection.
+    async fn relay(&mut self, seat: Seat, answering: Answering) -> Option<Ended> {
+        let Answering { mut link, mut back, mut head, answered } = answering;
+        let worker = self.call.worker;
+        if seat.waited.is_some() {
+            seat.flight.replica.answers_awaited(worker.gateway.clock.monotonic());
+        }
+        let key = seat.flight.replica.key;
+        let tally = self.call.tally(seat);
+        tally.begins(answered.status);
+        let mut body = Outgoing::new(answered.framing);
+        loop {
+            let Ok(used) = body.follow(&back, head.tail()) else {
+                tally.lost();
+                return None;
+            };
+            back.consume(used);
+            if body.is_over() {
+                break;
+            }
+            self.write(&head).await?;
+            head.clear();
+            match poll_fn(|cx| self.poll_more(&mut link, &mut back, cx)).await {
+                Ok(true) => {}
+                Ok(false) if body.ends_with_connection(head.tail()) => break,
+                Ok(false) => {
+                    tally.lost();
+                    return None;
+                }
+                Err(Fault::Late) => {
+                    tally.failed();
+                    return None;
+                }
+                Err(_) => return None,
+            }
+        }
+        // The replica is done with it before the client has read it all.
+        if answered.stays && back.is_empty() && self.left == 0 {
+            worker.links.put(key, link);
+        }
+        tally.finished();
+        self.write(&head).await?;
+        let more = !self.closes && !self.alarm.is_stopping();
+        Some(if more { Ended::Open } else { Ended::Closed })
+    }
+
+    /// Reads further bytes of an answer; `false` at its connection's end.
+    fn poll_more(
+        &mut self,
+        link: &mut TcpStream,
+        back: &mut Buffer,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<bool, Fault>> {
+        if let Poll::Ready(read) = poll_read_buf(Pin::new(link), cx, back.room()) {
+            return Poll::Ready(Ok(read.unwrap_or(0) > 0));
+        }
+        if poll_leaves(self.client, self.ahead, cx).is_ready() {
+            return Poll::Ready(Err(Fault::Gone));
+        }
+        self.alarm.poll(cx).map(|()| Err(Fault::Late))
+    }
+
+    /// Tells why there is no answer.
+    async fn refuse(&mut self, refusal: Refusal) -> Option<Ended> {
+        let have = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.ahead.len());
+        self.ahead.consume(have);
+        self.left -= have as u64;
+        self.closes |= self.left > 0 || self.alarm.is_stopping();
+        let worker = self.call.worker;
+        let mut head = worker.buffers.take();
+        let mut told = refusal.into_response();
+        headers::fence(told.headers_mut(), self.call.address.form);
+        told.headers_mut().insert(REQUEST_ID, self.call.id.clone());
+        respond::write(told, self.method == "HEAD", self.closes, &worker.date(), head.tail());
+        self.alarm.set(Instant::now() + worker.gateway.config.body_timeout);
+        self.write(&head).await?;
+        if self.left > 0 {
+            self.linger().await;
+        }
+        Some(if self.closes { Ended::Closed } else { Ended::Open })
+    }
+
+    /// Reads on for a moment: a client that is still sending would otherwise meet a broken connection instead of an answer.
+    async fn linger(&mut self) {
+        self.alarm.set(Instant::now() + LINGER);
+        if self.client.shutdown().await.is_err() {
+            return;
+        }
+        poll_fn(|cx| {
+            loop {
+                self.ahead.clear();
+                match poll_read_buf(Pin::new(&mut *self.client), cx, self.ahead.room()) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.alarm.poll(cx),
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Writes to the client; `None` if it has gone or takes too long.
+    async fn write(&mut self, bytes: &[u8]) -> Option<()> {
+        send(self.client, [bytes, b""], self.alarm).await.ok()
+    }
+}
+
+/// How a request's body fares on its way to the replica.
+struct Upload {
+    is_broken: bool,
+}
+
+/// The first lines of a request to a replica.
+fn write_line(into: &mut Vec<u8>, method: &str, uri: &Uri, authority: &HeaderValue) {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    // Writing into memory does not fail.
+    let _ = write!(into, "{method} {target} HTTP/1.1\r\nhost: ");
+    into.extend_from_slice(authority.as_bytes());
+    into.extend_from_slice(b"\r\n");
+}
+
+/// Writes two pieces as one; tells how much was written before it failed.
+async fn send<W: AsyncWrite + Unpin>(
+    to: &mut W,
+    [first, second]: [&[u8]; 2],
+    alarm: &Alarm,
+) -> Result<(), (usize, io::Error)> {
+    let mut written = 0;
+    poll_fn(|cx| {
+        while written < first.len() + second.len() {
+            let from = written.min(first.len());
+            let (first, second) = (&first[from..], &second[written - from..]);
+            let to = Pin::new(&mut *to);
+            let wrote = match (first, second) {
+                (one, []) | ([], one) => to.poll_write(cx, one),
+                _ => to.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)]),
+            };
+            let Poll::Ready(wrote) = wrote else {
+                return alarm.poll(cx).map(|()| Err((written, io::ErrorKind::TimedOut.into())));
+            };
+            match wrote {
+                Ok(0) => return Poll::Ready(Err((written, io::ErrorKind::WriteZero.into()))),
+                Ok(count) => written += count,
+                Err(error) => return Poll::Ready(Err((written, error))),
+            }
+        }
+        Pin::new(&mut *to).poll_flush(cx).map_err(|error| (written, error))
+    })
+    .await
+}
+
+/// Ready when the client closes its side. What it sends meanwhile is kept, as far as there is room.
+fn poll_leaves<S: Wire>(client: &mut S, ahead: &mut Buffer, cx: &mut Context<'_>) -> Poll<()> {
+    while ahead.len() < AHEAD {
+        ready!(client.poll_stirs(cx));
+        match ready!(poll_read_buf(Pin::new(&mut *client), cx, ahead.room())) {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return Poll::Ready(()),
+        }
+    }
+    Poll::Pending
+}

@@ -1,0 +1,182 @@
+//! Requests for the application, and those of an unusual kind: hyper reads and answers them.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST};
+use http::{HeaderMap, Request, Response, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+
+use crate::alarm::Alarm;
+use crate::body::{Answer, BoxError};
+use crate::conversation::Client;
+use crate::serve::BUFFER;
+use crate::wire::{Rewound, Wire};
+use crate::{address, app, forward};
+
+/// What is going on in a connection that hyper has.
+#[derive(Default)]
+struct State {
+    answering: Cell<u32>,
+    /// The last answer left the connection open, and nothing of its request is unread.
+    is_clean: Cell<bool>,
+}
+
+/// An answer that hyper is busy with, counted until it was sent or given up.
+struct During(Rc<State>);
+
+impl During {
+    fn begin(state: &Rc<State>) -> Self {
+        state.answering.set(state.answering.get() + 1);
+        Self(state.clone())
+    }
+}
+
+impl Drop for During {
+    fn drop(&mut self) {
+        self.0.answering.set(self.0.answering.get() - 1);
+    }
+}
+
+/// Answers the request that `ahead` begins with. The connection comes back if it takes another one, with what was read of
+/// that; a request with a body may leave some of it unread, so then hyper has the next one, too.
+pub(crate) async fn whole<S: Wire>(
+    client: &Client,
+    wire: S,
+    ahead: &[u8],
+    alarm: &Alarm,
+) -> Option<(S, Vec<u8>)> {
+    alarm.clear();
+    let state = Rc::new(State::default());
+    let service = {
+        let (worker, peer, from) = (client.worker.clone(), client.peer, client.from.clone());
+        let state = state.clone();
+        service_fn(move |request: Request<Incoming>| {
+            let (worker, from, state) = (worker.clone(), from.clone(), state.clone());
+            let during = During::begin(&state);
+            Box::pin(async move {
+                let stays = request.body().is_end_stream()
+                    && request.version() == Version::HTTP_11
+                    && !closes(request.headers());
+                let response = dispatch(&Client { worker, peer, from }, request).await;
+                state.is_clean.set(stays && !closes(response.headers()));
+                Ok::<_, Infallible>(response.map(|body| Watched { body, _during: during }))
+            })
+        })
+    };
+    let mut builder = Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(client.worker.gateway.config.header_timeout)
+        .max_buf_size(BUFFER);
+    let io = TokioIo::new(Rewound::new(ahead.to_vec(), wire));
+    let connection = builder.serve_connection(io, service);
+    if wants_upgrade(ahead) {
+        let mut connection = connection.with_upgrades();
+        let mut ends = false;
+        let ended = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+                    return Poll::Ready(ended);
+                }
+                if !alarm.is_stopping() || std::mem::replace(&mut ends, true) {
+                    return alarm.poll(cx).map(Ok);
+                }
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        });
+        if let Err(error) = ended.await {
+            tracing::debug!(peer = %client.peer, %error, "a client's connection broke");
+        }
+        return None;
+    }
+    let mut connection = connection;
+    let (mut ends, mut comes_back) = (false, false);
+    let ended = poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = connection.poll_without_shutdown(cx) {
+                return Poll::Ready(ended);
+            }
+            let is_done = state.answering.get() == 0 && state.is_clean.get();
+            if ends || !(alarm.is_stopping() || is_done) {
+                return alarm.poll(cx).map(Ok);
+            }
+            // The answer may not be written to its end yet; hyper ends after that.
+            (ends, comes_back) = (true, is_done);
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(peer = %client.peer, %error, "a client's connection broke");
+        return None;
+    }
+    let parts = connection.into_parts();
+    let (rest, mut wire) = parts.io.into_inner().into_parts();
+    if comes_back {
+        return Some((wire, [&parts.read_buf[..], &rest].concat()));
+    }
+    // Whoever has gone already can't be told.
+    let _ = wire.shutdown().await;
+    None
+}
+
+async fn dispatch(client: &Client, request: Request<Incoming>) -> Response<Answer> {
+    let worker = &client.worker;
+    let uri = request.uri().clone();
+    let host = uri.host().or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
+    let domain = worker.gateway.config.domain.as_deref();
+    match address::parse(domain, host.unwrap_or_default(), uri.path()) {
+        Some(address) => forward::call(worker, request, address, uri.query(), &client.from).await,
+        None => {
+            let body_timeout = worker.gateway.config.body_timeout;
+            app::ask(&worker.app, worker.runtime.as_ref(), request, client.peer, body_timeout).await
+        }
+    }
+}
+
+fn closes(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONNECTION)
+        && !headers.get_all(CONNECTION).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
+}
+
+/// Whether a head asks for another protocol. One that only seems to is answered all the same.
+fn wants_upgrade(head: &[u8]) -> bool {
+    const FIELD: &[u8] = b"\nupgrade:";
+    head.windows(FIELD.len()).any(|found| found.eq_ignore_ascii_case(FIELD))
+}
+
+/// An answer's body that tells when it is over.
+struct Watched {
+    body: Answer,
+    _during: During,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

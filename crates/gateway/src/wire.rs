@@ -1,0 +1,99 @@
+//! What a client is connected by: plain or encrypted, and with bytes that were read already.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// A connection to a client.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Ready when reading may bring something. One that can't tell is always ready: whoever asks then needs memory to
+    /// read into.
+    fn poll_stirs(&self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl Wire for TcpStream {
+    fn poll_stirs(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // An error is met by whoever reads then.
+        self.poll_read_ready(cx).map(drop)
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn poll_stirs(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+/// A connection of which something was read already.
+#[derive(Debug)]
+pub(crate) struct Rewound<S> {
+    ahead: Vec<u8>,
+    from: usize,
+    wire: S,
+}
+
+impl<S> Rewound<S> {
+    pub fn new(ahead: Vec<u8>, wire: S) -> Self {
+        Self { ahead, from: 0, wire }
+    }
+
+    /// The connection, and what is still ahead of it.
+    pub fn into_parts(mut self) -> (Vec<u8>, S) {
+        self.ahead.drain(..self.from);
+        (self.ahead, self.wire)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.from == this.ahead.len() {
+            return Pin::new(&mut this.wire).poll_read(cx, into);
+        }
+        let count = into.remaining().min(this.ahead.len() - this.from);
+        into.put_slice(&this.ahead[this.from..this.from + count]);
+        this.from += count;
+        if this.from == this.ahead.len() {
+            (this.ahead, this.from) = (Vec::new(), 0);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.wire).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.wire).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.wire.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_shutdown(cx)
+    }
+}
