@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn only_the_path_form_is_fenced_in() {
-        let head = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nset-cookie: a=1\r\nservice-worker-allowed: /\r\n\r\n";
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nset-cookie: a=1\r\nservice-worker-allowed: /\r\n\r\n";
         let (_, path) = answer(head, Form::Path);
         let (_, host) = answer(head, Form::Host);
         assert!(!path.contains("set-cookie") && !path.contains("service-worker-allowed"), "{path}");
@@ -249,7 +250,10 @@ mod tests {
             }
         };
         assert_eq!(framing("HTTP/1.1 200 OK\r\n\r\n"), Some((Framing::UntilClosed, false)));
-        assert_eq!(framing("HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\n"), Some((Framing::Length(1), false)));
+        assert_eq!(
+            framing("HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\n"),
+            Some((Framing::Length(1), false))
+        );
         let stays = "HTTP/1.0 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n\r\n";
         assert_eq!(framing(stays), Some((Framing::Length(1), true)));
         let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";

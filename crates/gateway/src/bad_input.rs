@@ -1,8 +1,10 @@
-//! Addresses that nobody would send on purpose.
+//! Heads and addresses that nobody would send on purpose.
 
 use proptest::prelude::*;
+use std::mem::MaybeUninit;
 
 use crate::address::{Action, parse};
+use crate::request_head::{self, FIELDS, RequestHead};
 
 #[global_allocator]
 static ALLOCATOR: mangle::Counting = mangle::Counting;
@@ -24,6 +26,23 @@ const PATHS: [&str; 7] = [
     "/v1/models/abc",
 ];
 
+const HEADS: [&str; 3] = [
+    "POST /model/abc/production/predict HTTP/1.1\r\nhost: h\r\nauthorization: Bearer k\r\ncontent-length: 12\r\n\r\n",
+    "GET /a?b HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nX-Own: 1\r\n\r\n",
+    "HEAD / HTTP/1.1\r\nhost: h\r\ncookie: slipway_session=x\r\nexpect: 100-continue\r\nupgrade: websocket\r\n\r\n",
+];
+
+/// How a replica that reads by the book sees what it gets.
+fn reread(fields: &[u8]) -> Result<Vec<(String, Vec<u8>)>, TestCaseError> {
+    let mut room = [httparse::EMPTY_HEADER; 100];
+    let bytes = [b"GET / HTTP/1.1\r\n", fields, b"\r\n"].concat();
+    let mut request = httparse::Request::new(&mut room);
+    let status = request.parse(&bytes).map_err(|error| TestCaseError::fail(format!("{error}")))?;
+    prop_assert_eq!(status, httparse::Status::Complete(bytes.len()));
+    let fields = request.headers.iter();
+    Ok(fields.map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec())).collect())
+}
+
 proptest! {
     #![proptest_config(mangle::config())]
 
@@ -38,6 +57,24 @@ proptest! {
             if let Action::Sync(rest) = address.action {
                 prop_assert!(rest.starts_with('/') && path.ends_with(rest));
             }
+        }
+    }
+
+    #[test]
+    fn any_usual_head_has_one_reading(text in mangle::mangled_text(&HEADS)) {
+        let mut room = [MaybeUninit::uninit(); FIELDS];
+        let head = mangle::bounded(text.len(), 1, || request_head::read(text.as_bytes(), &mut room));
+        let RequestHead::Usual(head) = head else { return Ok(()) };
+        prop_assert!(head.size <= text.len() && head.target.starts_with('/'));
+        let mut fields = Vec::new();
+        head.write_fields(&mut fields);
+        let fields = reread(&fields)?;
+        let lengths: Vec<_> = fields.iter().filter(|(name, _)| name == "content-length").collect();
+        prop_assert!(lengths.len() <= 1);
+        let length = lengths.first().map_or(Some(0), |(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
+        prop_assert_eq!(length, Some(head.length));
+        for own in ["host", "authorization", "connection", "transfer-encoding", "upgrade", "expect", "x-forwarded-for"] {
+            prop_assert!(fields.iter().all(|(name, _)| name != own), "{} in {:?}", own, fields);
         }
     }
 }

@@ -24,9 +24,9 @@ pub(crate) struct Buffer {
 }
 
 impl Buffers {
+    /// A buffer, which holds no memory until there is something to put into it.
     pub fn take(self: &Rc<Self>) -> Buffer {
-        let bytes = self.spare.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(SIZE));
-        Buffer { bytes, from: 0, home: self.clone() }
+        Buffer { bytes: Vec::new(), from: 0, home: self.clone() }
     }
 
     fn give_back(&self, mut bytes: Vec<u8>) {
@@ -44,6 +44,10 @@ impl Buffer {
         if self.from > 0 {
             self.bytes.drain(..self.from);
             self.from = 0;
+        }
+        if self.bytes.capacity() == 0 {
+            let spare = self.home.spare.borrow_mut().pop();
+            self.bytes = spare.unwrap_or_else(|| Vec::with_capacity(SIZE));
         }
         &mut self.bytes
     }
@@ -64,6 +68,12 @@ impl Buffer {
         }
     }
 
+    /// Gives its memory back, with whatever is in it.
+    pub fn release(&mut self) {
+        self.from = 0;
+        self.home.give_back(std::mem::take(&mut self.bytes));
+    }
+
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.from = 0;
@@ -71,7 +81,9 @@ impl Buffer {
 
     /// Keeps only the memory that its bytes need: a request that waits may wait for long, beside thousands.
     pub fn tighten(&mut self) {
-        if self.bytes.capacity() > self.len() + 1024 {
+        if self.is_empty() {
+            self.release();
+        } else if self.bytes.capacity() > self.len() + 1024 {
             let tight = self.to_vec();
             self.from = 0;
             self.home.give_back(std::mem::replace(&mut self.bytes, tight));
@@ -89,7 +101,7 @@ impl Deref for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.home.give_back(std::mem::take(&mut self.bytes));
+        self.release();
     }
 }
 
@@ -108,8 +120,8 @@ mod tests {
         assert_eq!(&*buffer, b"and body!");
         drop(buffer);
         assert_eq!(buffers.spare.borrow().len(), 1);
-        let again = buffers.take();
-        assert!(again.is_empty() && buffers.spare.borrow().is_empty());
+        let mut again = buffers.take();
+        assert!(again.tail().is_empty() && buffers.spare.borrow().is_empty());
     }
 
     #[test]

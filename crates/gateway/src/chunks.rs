@@ -104,7 +104,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BODY: &[u8] = b"5\r\nhello\r\n1A;name=value\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nx-after: 1\r\n\r\n";
+    const BODY: &[u8] =
+        b"5\r\nhello\r\n1A;name=value\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nx-after: 1\r\n\r\n";
 
     #[test]
     fn a_body_ends_where_it_ends_however_it_arrives() {

@@ -44,38 +44,39 @@ enum Next {
 pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S) {
     let alarm = client.worker.alarms.add();
     let mut ahead = None;
+    let mut is_new = true;
     loop {
         alarm.set(Instant::now() + client.worker.gateway.config.header_timeout);
-        if ahead.is_none() && !stirs(&wire, &alarm).await {
+        if ahead.is_none() && !stirs(&wire, is_new, &alarm).await {
             return;
         }
+        is_new = false;
         let buffer = ahead.take().unwrap_or_else(|| client.worker.buffers.take());
-        // In a box, so that a connection that waits for its next request is small.
-        match Box::pin(next(&client, &mut wire, buffer, &alarm)).await {
-            Next::Idle(rest) => ahead = rest,
+        // In boxes, so that a connection that waits for its next request is small.
+        let next = Box::pin(next(&client, &mut wire, buffer, &alarm)).await;
+        let buffer = match next {
+            Next::Idle(rest) => {
+                ahead = rest;
+                continue;
+            }
             Next::End => return,
-            Next::Whole(buffer) => match Box::pin(whole(&client, wire, &buffer, &alarm)).await {
-                Some((back, rest)) => {
-                    wire = back;
-                    ahead = Some(rest).filter(|rest| !rest.is_empty()).map(|rest| {
-                        let mut buffer = client.worker.buffers.take();
-                        buffer.tail().extend(rest);
-                        buffer
-                    });
-                }
-                None => return,
-            },
-        }
+            Next::Whole(buffer) => buffer,
+        };
+        let back = Box::pin(whole(&client, wire, buffer, &alarm)).await;
+        let Some((back, rest)) = back else { return };
+        wire = back;
+        ahead = Some(rest).filter(|rest| !rest.is_empty());
     }
 }
 
 /// Waits until something comes; `false` if the wait has to end.
-async fn stirs<S: Wire>(wire: &S, alarm: &Alarm) -> bool {
+async fn stirs<S: Wire>(wire: &S, is_new: bool, alarm: &Alarm) -> bool {
     poll_fn(|cx| {
         if alarm.is_stopping() {
             return Poll::Ready(false);
         }
-        if wire.poll_stirs(cx).is_ready() {
+        let stirs = if is_new { wire.poll_begins(cx) } else { wire.poll_stirs(cx) };
+        if stirs.is_ready() {
             return Poll::Ready(true);
         }
         alarm.poll(cx).map(|()| false)
@@ -87,11 +88,10 @@ async fn stirs<S: Wire>(wire: &S, alarm: &Alarm) -> bool {
 async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: &Alarm) -> Next {
     let worker = &client.worker;
     let asked = loop {
-        let mut room = [MaybeUninit::uninit(); FIELDS];
-        match request_head::read(&ahead, &mut room) {
-            RequestHead::Usual(head) => break Asked::of(client, &head),
-            RequestHead::Partial if ahead.len() < BUFFER => {}
-            RequestHead::Partial | RequestHead::Unusual => break None,
+        match look(client, &ahead) {
+            Look::Partial if ahead.len() < BUFFER => {}
+            Look::Usual(asked, fields) => break Some((asked, fields)),
+            Look::Partial | Look::Unusual => break None,
         }
         let read = poll_fn(|cx| match poll_read_buf(Pin::new(&mut *wire), cx, ahead.room()) {
             Poll::Ready(read) => Poll::Ready(read.unwrap_or(0) > 0),
@@ -118,7 +118,7 @@ async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: 
         started: Instant::now(),
     };
     let refused = call.check(asked.key, asked.method == Method::POST).err();
-    let exchange = Exchange {
+    let mut exchange = Exchange {
         call,
         client: wire,
         ahead: &mut ahead,
@@ -132,6 +132,26 @@ async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: 
     match exchange.run(refused).await {
         Ended::Open => Next::Idle(Some(ahead).filter(|ahead| !ahead.is_empty())),
         Ended::Closed => Next::End,
+    }
+}
+
+/// What a head is.
+enum Look {
+    Partial,
+    Unusual,
+    /// With the fields that a replica gets.
+    Usual(Box<Asked>, Buffer),
+}
+
+/// Reads a head; not where others wait, so that its table of fields is on the stack alone.
+fn look(client: &Client, ahead: &[u8]) -> Look {
+    match request_head::read(ahead, &mut [MaybeUninit::uninit(); FIELDS]) {
+        RequestHead::Partial => Look::Partial,
+        RequestHead::Unusual => Look::Unusual,
+        RequestHead::Usual(head) => match Asked::of(client, &head) {
+            Some((asked, fields)) => Look::Usual(Box::new(asked), fields),
+            None => Look::Unusual,
+        },
     }
 }
 

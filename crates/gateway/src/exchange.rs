@@ -17,10 +17,10 @@ use crate::answer_head::{self, AnswerHead, Answered, Told};
 use crate::body::Fate;
 use crate::buffers::Buffer;
 use crate::forward::{Call, Seat, TRIES};
+use crate::headers::{self, REQUEST_ID};
 use crate::outgoing::Outgoing;
 use crate::patience::Patience;
 use crate::pool;
-use crate::headers::{self, REQUEST_ID};
 use crate::respond::{self, Refusal};
 use crate::wire::Wire;
 
@@ -81,7 +81,7 @@ struct Answering {
 
 impl<S: Wire> Exchange<'_, S> {
     /// Answers the request, with a refusal if there is one.
-    pub async fn run(mut self, refused: Option<Refusal>) -> Ended {
+    pub async fn run(&mut self, refused: Option<Refusal>) -> Ended {
         let passed = match refused {
             Some(refusal) => Err(Some(refusal)),
             None => self.pass().await,
@@ -174,7 +174,10 @@ impl<S: Wire> Exchange<'_, S> {
             // It may say why before it closes.
             Err(_) => upload.is_broken = true,
         }
-        head.clear();
+        // While the model works, nothing is held for the request.
+        head.release();
+        self.fields.release();
+        self.ahead.tighten();
         let mut back = worker.buffers.take();
         loop {
             poll_fn(|cx| self.poll_answer(&mut link, &mut back, &mut upload, cx)).await?;
@@ -210,7 +213,7 @@ impl<S: Wire> Exchange<'_, S> {
         upload: &mut Upload,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>> {
-        if let Poll::Ready(read) = poll_read_buf(Pin::new(&mut *link), cx, back.room()) {
+        if let Poll::Ready(read) = poll_read(link, back, cx) {
             return Poll::Ready(match read {
                 Ok(1..) => Ok(()),
                 Ok(0) | Err(_) => Err(Fault::Lost),
@@ -281,7 +284,8 @@ impl<S: Wire> Exchange<'_, S> {
                 break;
             }
             self.write(&head).await?;
-            head.clear();
+            head.release();
+            back.tighten();
             match poll_fn(|cx| self.poll_more(&mut link, &mut back, cx)).await {
                 Ok(true) => {}
                 Ok(false) if body.ends_with_connection(head.tail()) => break,
@@ -313,7 +317,7 @@ impl<S: Wire> Exchange<'_, S> {
         back: &mut Buffer,
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, Fault>> {
-        if let Poll::Ready(read) = poll_read_buf(Pin::new(link), cx, back.room()) {
+        if let Poll::Ready(read) = poll_read(link, back, cx) {
             return Poll::Ready(Ok(read.unwrap_or(0) > 0));
         }
         if poll_leaves(self.client, self.ahead, cx).is_ready() {
@@ -409,6 +413,16 @@ async fn send<W: AsyncWrite + Unpin>(
         Pin::new(&mut *to).poll_flush(cx).map_err(|error| (written, error))
     })
     .await
+}
+
+/// Reads as soon as there is something to read; memory is taken then.
+fn poll_read(link: &mut TcpStream, back: &mut Buffer, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    ready!(link.poll_read_ready(cx))?;
+    let read = poll_read_buf(Pin::new(link), cx, back.room());
+    if read.is_pending() {
+        back.tighten();
+    }
+    read
 }
 
 /// Ready when the client closes its side. What it sends meanwhile is kept, as far as there is room.

@@ -82,11 +82,7 @@ fn usual<'b, 'r>(
     for Header { name, value } in fields {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         match name.len() {
-            4 if is("host") => {
-                if host.replace(std::str::from_utf8(value).ok()?).is_some() {
-                    return None;
-                }
-            }
+            4 if is("host") && host.replace(std::str::from_utf8(value).ok()?).is_some() => return None,
             6 if is("expect") => return None,
             6 if is("cookie") && contains(value, SESSION.as_bytes()) => return None,
             7 if is("upgrade") => return None,
@@ -96,11 +92,7 @@ fn usual<'b, 'r>(
                 () => return None,
             },
             13 if is("authorization") => authorization = authorization.or(Some(*value)),
-            14 if is("content-length") => {
-                if length.replace(number(value)?).is_some() {
-                    return None;
-                }
-            }
+            14 if is("content-length") && length.replace(number(value)?).is_some() => return None,
             17 if is("transfer-encoding") => return None,
             20 if is(REQUEST_ID.as_str()) => id = id.or(Some(*value)),
             _ => {}
@@ -115,7 +107,7 @@ impl Usual<'_, '_> {
     pub fn write_fields(&self, into: &mut Vec<u8>) {
         for Header { name, value } in self.fields {
             let is = |other: &&str| name.eq_ignore_ascii_case(other);
-            if !DROPPED.iter().any(|other| is(other)) && !is(&REQUEST_ID.as_str()) {
+            if !DROPPED.iter().any(&is) && !is(&REQUEST_ID.as_str()) {
                 write_field(into, name, value);
             }
         }

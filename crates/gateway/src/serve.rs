@@ -195,21 +195,23 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Tls>, shu
     }
 }
 
-async fn connection(
-    worker: Rc<Worker>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<Tls>,
-) {
+async fn connection(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, tls: Option<Tls>) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
     let from = Rc::new(Peer::new(peer.ip(), &worker.gateway.config.trusted_proxies));
-    let within = worker.gateway.config.header_timeout;
     let client = Client { worker, peer, from };
-    let Some(tls) = tls else { return converse(client, stream).await };
+    match tls {
+        None => converse(client, stream).await,
+        // Apart, so that connections which are not encrypted don't have its size.
+        Some(tls) => Box::pin(encrypted(client, stream, tls)).await,
+    }
+}
+
+async fn encrypted(client: Client, stream: TcpStream, tls: Tls) {
+    let (within, peer) = (client.worker.gateway.config.header_timeout, client.peer);
     match tokio::time::timeout(within, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => Box::pin(converse(client, stream)).await,
+        Ok(Ok(stream)) => converse(client, stream).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a client and the server did not agree on TLS"),
         Err(_) => tracing::debug!(%peer, "a client took too long to begin TLS"),
     }

@@ -19,6 +19,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::alarm::Alarm;
 use crate::body::{Answer, BoxError};
+use crate::buffers::Buffer;
 use crate::conversation::Client;
 use crate::serve::BUFFER;
 use crate::wire::{Rewound, Wire};
@@ -53,10 +54,11 @@ impl Drop for During {
 pub(crate) async fn whole<S: Wire>(
     client: &Client,
     wire: S,
-    ahead: &[u8],
+    ahead: Buffer,
     alarm: &Alarm,
-) -> Option<(S, Vec<u8>)> {
+) -> Option<(S, Buffer)> {
     alarm.clear();
+    let upgrades = wants_upgrade(&ahead);
     let state = Rc::new(State::default());
     let service = {
         let (worker, peer, from) = (client.worker.clone(), client.peer, client.from.clone());
@@ -80,8 +82,9 @@ pub(crate) async fn whole<S: Wire>(
         .header_read_timeout(client.worker.gateway.config.header_timeout)
         .max_buf_size(BUFFER);
     let io = TokioIo::new(Rewound::new(ahead.to_vec(), wire));
+    drop(ahead);
     let connection = builder.serve_connection(io, service);
-    if wants_upgrade(ahead) {
+    if upgrades {
         let mut connection = connection.with_upgrades();
         let mut ends = false;
         let ended = poll_fn(|cx| {
@@ -123,7 +126,12 @@ pub(crate) async fn whole<S: Wire>(
     let parts = connection.into_parts();
     let (rest, mut wire) = parts.io.into_inner().into_parts();
     if comes_back {
-        return Some((wire, [&parts.read_buf[..], &rest].concat()));
+        let mut ahead = client.worker.buffers.take();
+        if !(parts.read_buf.is_empty() && rest.is_empty()) {
+            ahead.tail().extend_from_slice(&parts.read_buf);
+            ahead.tail().extend_from_slice(&rest);
+        }
+        return Some((wire, ahead));
     }
     // Whoever has gone already can't be told.
     let _ = wire.shutdown().await;
@@ -146,7 +154,10 @@ async fn dispatch(client: &Client, request: Request<Incoming>) -> Response<Answe
 
 fn closes(headers: &HeaderMap) -> bool {
     headers.contains_key(CONNECTION)
-        && !headers.get_all(CONNECTION).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
+        && !headers
+            .get_all(CONNECTION)
+            .iter()
+            .all(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
 }
 
 /// Whether a head asks for another protocol. One that only seems to is answered all the same.

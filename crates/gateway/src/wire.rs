@@ -13,6 +13,9 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Ready when reading may bring something. One that can't tell is always ready: whoever asks then needs memory to
     /// read into.
     fn poll_stirs(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// As [`Self::poll_stirs`], of a connection that is new: the runtime takes one to be readable until it was tried.
+    fn poll_begins(&self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 impl Wire for TcpStream {
@@ -20,10 +23,18 @@ impl Wire for TcpStream {
         // An error is met by whoever reads then.
         self.poll_read_ready(cx).map(drop)
     }
+
+    fn poll_begins(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map(drop)
+    }
 }
 
 impl Wire for TlsStream<TcpStream> {
     fn poll_stirs(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn poll_begins(&self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
 }
@@ -69,11 +80,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.wire).poll_write(cx, bytes)
     }
 

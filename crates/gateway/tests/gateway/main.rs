@@ -16,3 +16,4 @@ mod slow;
 mod stage;
 mod tls;
 mod websocket;
+mod wire;
