@@ -36,11 +36,14 @@ export class Slipway {
   private process?: ChildProcess;
   private output = '';
 
-  private constructor(readonly data: string) {}
+  private constructor(
+    readonly data: string,
+    private readonly settings: Record<string, string>,
+  ) {}
 
-  /** Starts a server that knows nothing yet. */
-  static async start(): Promise<Slipway> {
-    const slipway = new Slipway(await mkdtemp(path.join(tmpdir(), 'slipway-')));
+  /** Starts a server that knows nothing yet; settings are variables of its environment. */
+  static async start(settings: Record<string, string> = {}): Promise<Slipway> {
+    const slipway = new Slipway(await mkdtemp(path.join(tmpdir(), 'slipway-')), settings);
     await slipway.up();
     return slipway;
   }
@@ -60,7 +63,7 @@ export class Slipway {
     await portIsFree();
     this.output = '';
     const child = spawn(BINARY, ['serve', '--data-dir', this.data], {
-      env: { ...process.env, SLIPWAY_ADMIN_KEY: this.key, SLIPWAY_LOG: process.env.SLIPWAY_LOG ?? 'info' },
+      env: { ...process.env, SLIPWAY_LOG: process.env.SLIPWAY_LOG ?? 'info', ...this.settings, SLIPWAY_ADMIN_KEY: this.key },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.process = child;

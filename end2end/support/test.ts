@@ -3,10 +3,12 @@ import { Slipway } from './slipway.ts';
 import { Truss } from './truss.ts';
 
 /** What every spec works with: one server and one client for all of them, and a page whose console stays silent. */
-export const test = base.extend<{ page: Page }, { slipway: Slipway; truss: Truss }>({
+export const test = base.extend<{ page: Page }, { settings: Record<string, string>; slipway: Slipway; truss: Truss }>({
+  // A spec with settings of its own gets a server of its own.
+  settings: [{}, { scope: 'worker', option: true }],
   slipway: [
-    async ({}, use) => {
-      const slipway = await Slipway.start();
+    async ({ settings }, use) => {
+      const slipway = await Slipway.start(settings);
       await use(slipway);
       await slipway.down();
     },

@@ -1,10 +1,12 @@
-//! Measures what has to do with time on real processes: `bench wake`, `bench step`, `bench counting`. Used by `cargo xtask bench`.
+//! Measures what has to do with time on real processes: `bench wake`, `bench step`, `bench counting`. Used by `cargo xtask bench`, which
+//! also measures a gateway beside others with what is in `callers`.
 //!
 //! The engine, the gateway and the runtime are the real ones; only the doors are left out, so that a deployment can be put
 //! to sleep without waiting for the autoscaler.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that can't go on has nothing else to say")]
 
+mod callers;
 mod counting;
 mod step;
 mod toy;
@@ -25,6 +27,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     more_files();
+    if let Some(kept) = callers::run(&words) {
+        return if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     // Before there are threads, which stay where the first one was.
     match words.first() {
         Some(&"counting") => counting::stay_on(0),
