@@ -1,5 +1,5 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CALLERS } from './callers.ts';
@@ -87,7 +87,9 @@ async function done(answer: ReturnType<Slipway['rest']>): Promise<any> {
 /** The ports of a deployment's replicas that are ready, as the server wrote them down. */
 function running(slipway: Slipway, deployment: string): number[] {
   const folder = path.join(slipway.data, 'replicas');
-  const told = readdirSync(folder).map((name) => JSON.parse(readFileSync(path.join(folder, name, 'replica.json'), 'utf8')));
+  // A replica that is being started has a folder before it has this file.
+  const files = readdirSync(folder).map((name) => path.join(folder, name, 'replica.json')).filter((file) => existsSync(file));
+  const told = files.map((file) => JSON.parse(readFileSync(file, 'utf8')));
   return told.filter((each) => each.deployment === deployment && each.ready_at).map((each) => each.port);
 }
 
