@@ -1,25 +1,12 @@
-import { readdirSync, readlinkSync } from 'node:fs';
 import { cp, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { replicas } from '../support/processes.ts';
 import { until } from '../support/slipway.ts';
 import { EXAMPLES, Truss, TRUSSES, saying, unique } from '../support/truss.ts';
 import { expect, test } from '../support/test.ts';
 
 test.describe.configure({ mode: 'serial' });
-
-/** Processes that run a model of this server, by id. */
-function replicas(data: string): number[] {
-  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  const ours = ids.filter((id) => {
-    try {
-      return readlinkSync(`/proc/${id}/cwd`).startsWith(path.join(data, 'replicas'));
-    } catch {
-      return false; // it ended while we looked
-    }
-  });
-  return ours.map(Number).sort((a, b) => a - b);
-}
 
 test('whoami knows a good key from a bad one', async ({ slipway, truss }) => {
   const good = await truss.run('whoami', '--remote', 'local');

@@ -61,8 +61,29 @@ export class Slipway {
   /** Starts the server, again after `kill`, and waits until it answers. */
   async up(): Promise<void> {
     await portIsFree();
+    const child = this.spawn();
+    await until('the server answers', async () => {
+      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${this.output}`);
+      return (await this.rest('GET', '/v1/models').catch(() => undefined))?.status === 200;
+    });
+  }
+
+  /** Starts a second server that takes over from the one that runs, and waits for the first one's end. */
+  async replace(): Promise<void> {
+    const former = this.process!;
+    const ended = new Promise<number | null>((resolve) => former.once('exit', resolve));
+    const child = this.spawn('--take-over');
+    await until('the new server has taken over', async () => {
+      if (child.exitCode !== null) throw new Error(`the new server ended with ${child.exitCode}:\n${this.output}`);
+      return this.output.includes('took over from the server that ran');
+    });
+    const code = await ended;
+    if (code !== 0) throw new Error(`the former server ended with ${code}`);
+  }
+
+  private spawn(...flags: string[]): ChildProcess {
     this.output = '';
-    const child = spawn(BINARY, ['serve', '--data-dir', this.data], {
+    const child = spawn(BINARY, ['serve', '--data-dir', this.data, ...flags], {
       env: { ...process.env, SLIPWAY_LOG: process.env.SLIPWAY_LOG ?? 'info', ...this.settings, SLIPWAY_ADMIN_KEY: this.key },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -70,10 +91,7 @@ export class Slipway {
     const hear = (chunk: Buffer) => (this.output += chunk.toString());
     child.stdout!.on('data', hear);
     child.stderr!.on('data', hear);
-    await until('the server answers', async () => {
-      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${this.output}`);
-      return (await this.rest('GET', '/v1/models').catch(() => undefined))?.status === 200;
-    });
+    return child;
   }
 
   /** Sends the server a signal and waits for its end; its models are its own affair. */

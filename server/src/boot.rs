@@ -8,7 +8,7 @@ use anyhow::Context;
 use control::{ControlPlane, NewKey};
 use domain::{Clock, Host, ModelId, ModelRoutes, Runtime, Seen, StopReason};
 use engine::{Publisher, Wakes};
-use gateway::{BindError, Gateway, GatewayConfig, Listeners, ServeHandle, Tls};
+use gateway::{Adopter, BindError, Gateway, GatewayConfig, Listeners, ServeHandle, SharedSocket, Tls};
 use runtime::{LocalConfig, LocalRuntime};
 use store::Store;
 use tokio::sync::mpsc;
@@ -20,6 +20,7 @@ use crate::client::{self, Local};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
+use crate::handover::{Door, Heir, Predecessor, Successor};
 use crate::machine::Machine;
 use crate::upkeep::Chores;
 use crate::wire::{Machinery, Place};
@@ -29,6 +30,10 @@ use crate::{bridge, keys, looks, random, upkeep, wire};
 const WAITING: usize = 1024;
 /// What requests get to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(20);
+/// What requests get to finish when another server has taken over, which nobody waits for.
+const FINISH: Duration = Duration::from_secs(1200);
+/// What each task that decides gets for its last look.
+const LAST_LOOK: Duration = Duration::from_secs(10);
 /// What replicas get to finish after that before they are killed.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -43,9 +48,14 @@ pub struct Server {
     keep_replicas: bool,
     shutdown: CancellationToken,
     serving: ServeHandle,
-    engine: JoinHandle<()>,
-    tasks: Vec<JoinHandle<()>>,
-    folder: DataFolder,
+    /// What decides, and what only one server may do; ends before the rest when another one takes over.
+    deciding: CancellationToken,
+    deciders: Vec<JoinHandle<()>>,
+    /// What requests need to the end.
+    carrying: Vec<JoinHandle<()>>,
+    door: Door,
+    /// Let go of when another server takes over.
+    folder: Option<DataFolder>,
 }
 
 /// Where models run.
@@ -97,6 +107,19 @@ impl Ground {
 
 /// Starts a server that runs models as processes of this machine.
 pub async fn start(config: Config) -> anyhow::Result<Server> {
+    start_after(config, None).await
+}
+
+/// As [`start`], in the place of a server that runs; it has to be told when this returns.
+pub async fn start_after(config: Config, before: Option<&mut Predecessor>) -> anyhow::Result<Server> {
+    let sockets = match before {
+        Some(before) => {
+            // It blocks, for as long as the other one takes to let go.
+            tokio::task::block_in_place(|| before.step_aside())?;
+            Some(std::mem::take(&mut before.sockets))
+        }
+        None => None,
+    };
     let ground = Ground::prepare(config).await?;
     let runtime = LocalRuntime::open(LocalConfig {
         data_dir: ground.folder.path().to_owned(),
@@ -113,7 +136,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
             tracing::warn!(%error, "the tools for builds could not be fetched yet; the first push tries again");
         }
     });
-    go(ground, Models::Local(runtime)).await
+    go(ground, Models::Local(runtime), sockets).await
 }
 
 /// Starts a server whose models run on another machine than this one; tests do.
@@ -123,25 +146,30 @@ pub async fn start_on(
 ) -> anyhow::Result<Server> {
     let ground = Ground::prepare(config).await?;
     let runtime = machine(ground.wakes.clone());
-    go(ground, Models::Other(runtime)).await
+    go(ground, Models::Other(runtime), None).await
 }
 
-async fn go(ground: Ground, machine: Models) -> anyhow::Result<Server> {
+async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>) -> anyhow::Result<Server> {
     let runtime = machine.runtime();
     let Ground { config, host, folder, store, clock, wakes } = ground;
     let shutdown = CancellationToken::new();
+    let deciding = shutdown.child_token();
     let gateway_config = GatewayConfig {
         domain: config.domain.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         ..GatewayConfig::default()
     };
     let gateway = Gateway::new(gateway_config, wakes.clone(), clock.clone());
-    let mut listeners = listen(&config)?;
+    gateway.expect_models();
     let tls =
         config.tls.as_ref().map(|tls| Tls::load(tls.certificate.clone(), tls.key.clone())).transpose()?;
-    if let (Some(settings), Some(tls)) = (&config.tls, &tls) {
-        listeners = listeners.with_tls(&settings.listen, tls.clone())?;
-    }
+    let listeners = match (sockets, &config.tls, &tls) {
+        (Some(sockets), ..) => Listeners::from_shared(sockets, config.gateway_threads, tls.clone())?,
+        (None, Some(settings), Some(tls)) => listen(&config)?.with_tls(&settings.listen, tls.clone())?,
+        (None, ..) => listen(&config)?,
+    };
+    let door = Door::open(folder.path(), listeners.share()?)
+        .context("opening the door by which another server takes over")?;
     let address = listeners.addrs().first().copied().context("there is no address to listen on")?;
     let public_url: Arc<str> = config.public_url(address.port()).into();
     let place = Place {
@@ -171,7 +199,7 @@ async fn go(ground: Ground, machine: Models) -> anyhow::Result<Server> {
     )
     .await?;
     let control = wired.control;
-    let mut tasks =
+    let mut carrying =
         vec![keys::follow(control.key_ring(), gateway.clone(), place.trial_key, shutdown.clone())];
     let chores = Chores {
         control: control.clone(),
@@ -181,15 +209,14 @@ async fn go(ground: Ground, machine: Models) -> anyhow::Result<Server> {
         keep: config.keep,
         tls,
     };
-    tasks.push(upkeep::start(chores, shutdown.clone()));
-    tasks.push(looks::start(control.clone(), shutdown.clone()));
-    tasks.push(wired.following);
-    let engine = {
-        let stop = shutdown.clone();
-        tokio::spawn(wired.engine.run(async move { stop.cancelled().await }))
-    };
+    let stop = deciding.clone();
+    let deciders = vec![
+        tokio::spawn(wired.engine.run(async move { stop.cancelled().await })),
+        upkeep::start(chores, deciding.clone()),
+        looks::start(control.clone(), deciding.clone()),
+    ];
     let (sender, requests) = mpsc::channel(WAITING);
-    tasks.push(tokio::spawn(bridge::carry(requests, wired.router)));
+    carrying.extend([wired.following, tokio::spawn(bridge::carry(requests, wired.router))]);
     let serving = gateway::serve(gateway, listeners, sender, shutdown.clone());
     let local = Local { address, public_url: public_url.to_string(), secret: place.local_secret.to_string() };
     folder.write_private(client::FILE, &serde_json::to_string(&local)?)?;
@@ -203,9 +230,11 @@ async fn go(ground: Ground, machine: Models) -> anyhow::Result<Server> {
         keep_replicas: config.keep_replicas,
         shutdown,
         serving,
-        engine,
-        tasks,
-        folder,
+        deciding,
+        deciders,
+        carrying,
+        door,
+        folder: Some(folder),
     })
 }
 
@@ -242,23 +271,79 @@ impl Server {
     }
 
     /// Stops in order: streams end, requests finish, replicas stop unless they are to be kept.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.shutdown.cancel();
         // Before its replicas stop, or it would start others in their place.
-        let _ = self.engine.await;
+        self.stop_deciding().await;
         self.serving.join(DRAIN).await;
-        for task in self.tasks {
-            task.abort();
-        }
-        match &self.machine {
-            Models::Local(runtime) => runtime.shutdown(self.keep_replicas, GRACE).await,
-            Models::Other(runtime) => stop_replicas(&self.store, runtime.as_ref()).await,
+        self.carrying.iter().for_each(JoinHandle::abort);
+        // Whoever took over has the replicas, too.
+        if self.folder.is_some() {
+            match &self.machine {
+                Models::Local(runtime) => runtime.shutdown(self.keep_replicas, GRACE).await,
+                Models::Other(runtime) => stop_replicas(&self.store, runtime.as_ref()).await,
+            }
         }
         if let Err(error) = self.control.flush_key_use().await {
             tracing::warn!(%error, "when keys were last used could not be written");
         }
         self.store.close().await;
-        let _ = std::fs::remove_file(self.folder.path().join(client::FILE));
+        if let Some(folder) = self.folder {
+            let _ = std::fs::remove_file(folder.path().join(client::FILE));
+        }
+    }
+
+    /// Waits until another server wants to take over.
+    pub async fn successor(&self) -> Successor {
+        self.door.knocked().await
+    }
+
+    /// Lets another server take over; replicas run on, and are adopted by it. Requests go on being answered here until it
+    /// answers them, and those that are in progress then are finished.
+    ///
+    /// # Errors
+    /// If the other one ends before it serves. Then this one goes on carrying requests, and decides nothing any more: the next
+    /// one may take over.
+    pub async fn hand_over(&mut self, successor: Successor) -> anyhow::Result<Heir> {
+        self.deciding.cancel();
+        self.stop_deciding().await;
+        if self.folder.is_some()
+            && let Models::Local(runtime) = &self.machine
+        {
+            runtime.shutdown(true, GRACE).await;
+        }
+        if let Err(error) = self.control.flush_key_use().await {
+            tracing::warn!(%error, "when keys were last used could not be written");
+        }
+        self.folder = None;
+        successor.takes().await
+    }
+
+    /// The way in for connections of the server before this one.
+    pub fn adopter(&self) -> Adopter {
+        self.serving.adopter()
+    }
+
+    /// Finishes what is in progress after another server has taken over, brings it the connections, and ends.
+    pub async fn finish(self, heir: Heir) {
+        let (mover, moved) = std::sync::mpsc::channel();
+        let moving = tokio::task::spawn_blocking(move || heir.gets(&moved));
+        self.shutdown.cancel();
+        self.serving.hand_over(mover, FINISH).await;
+        if let Ok(Err(error)) = moving.await {
+            tracing::warn!("connections could not be handed over, and were closed: {error:#}");
+        }
+        self.carrying.iter().for_each(JoinHandle::abort);
+        self.store.close().await;
+    }
+
+    async fn stop_deciding(&mut self) {
+        for task in std::mem::take(&mut self.deciders) {
+            let abort = task.abort_handle();
+            if tokio::time::timeout(LAST_LOOK, task).await.is_err() {
+                abort.abort();
+            }
+        }
     }
 }
 
@@ -296,5 +381,9 @@ impl Publisher for Published {
 
     fn forget(&self, model: &ModelId) {
         self.0.forget(model);
+    }
+
+    fn knows_all(&self) {
+        self.0.knows_all();
     }
 }

@@ -20,7 +20,12 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
-    Serve,
+    Serve {
+        /// Take over from the server that runs on the same data folder, if one does: its sockets, then its models. No
+        /// connection is refused meanwhile; the former one finishes what it has begun, and ends
+        #[arg(long)]
+        take_over: bool,
+    },
     /// Check this machine: names, ports, Python, disk, database
     Doctor,
     /// Print a one-time link to the dashboard: the first makes the first admin, later ones sign in
@@ -127,9 +132,9 @@ pub fn run() -> ExitCode {
 fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = arguments.settings.load()?;
     match &arguments.command {
-        Command::Serve => {
+        Command::Serve { take_over } => {
             telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
-            runtime()?.block_on(serve::run(config))?;
+            runtime()?.block_on(serve::run(config, *take_over))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor => runtime()?.block_on(doctor::run(&config)),

@@ -21,6 +21,7 @@ pub mod data_folder;
 pub mod doctor;
 pub mod graphql;
 pub mod guard;
+pub mod handover;
 mod keys;
 mod live;
 pub mod load;

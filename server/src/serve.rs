@@ -8,10 +8,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::banner::Banner;
 use crate::config::Config;
 use crate::doctor::names;
+use crate::handover::Predecessor;
 use crate::{boot, local, site};
 
-/// Runs until Ctrl-C or TERM.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+/// Runs until Ctrl-C or TERM, or until another server takes over. `takes_over` from the one that runs, if one does.
+pub async fn run(config: Config, takes_over: bool) -> anyhow::Result<()> {
     raise_open_files();
     // Before anything is started: a signal in between must not kill what was started.
     let mut terminate = signal(SignalKind::terminate()).context("listening for TERM")?;
@@ -20,7 +21,24 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     if !site::is_built() {
         tracing::warn!("the dashboard was not built, so pages have no style; run: cargo xtask site");
     }
-    let server = boot::start(config).await?;
+    let mut before = if takes_over { Predecessor::find(&config.data_dir)? } else { None };
+    let mut server = boot::start_after(config, before.as_mut()).await?;
+    if let Some(before) = before {
+        tracing::info!("took over from the server that ran; it finishes what it has begun");
+        let (adopter, mut turn) = (server.adopter(), 0);
+        let adopted = move || {
+            before.is_replaced(|connection| {
+                adopter.adopt(turn, connection);
+                turn += 1;
+            })
+        };
+        // Until the former one ends, which may be long after this one has.
+        std::thread::spawn(move || {
+            if let Err(error) = adopted() {
+                tracing::warn!("the server that ran has ended early: {error:#}");
+            }
+        });
+    }
     let token = server.control().new_sign_in_link(None).await?;
     let banner = Banner {
         public_url: server.public_url(),
@@ -32,13 +50,31 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         colour: std::io::stdout().is_terminal(),
     };
     println!("{}", banner.text());
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let heir = loop {
+        tokio::select! {
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            successor = server.successor() => {
+                tracing::info!("another server takes over");
+                match server.hand_over(successor).await {
+                    Ok(heir) => break Some(heir),
+                    Err(error) => tracing::error!(
+                        "the other server has ended before it served; this one carries requests on and decides \
+                         nothing more; start another one with --take-over: {error:#}"
+                    ),
+                }
+            }
+        }
+    };
     tracing::info!("stopping: requests finish first; a second signal ends at once");
+    let stopped = async move {
+        match heir {
+            Some(heir) => server.finish(heir).await,
+            None => server.stop().await,
+        }
+    };
     tokio::select! {
-        () = server.stop() => {}
+        () = stopped => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub trait Publisher: Send + Sync {
     fn publish(&self, routes: ModelRoutes);
     /// The model is gone.
     fn forget(&self, model: &ModelId);
+    /// Every model that there was at the start has been published; said once.
+    fn knows_all(&self);
 }
 
 /// What the engine works with.
@@ -60,6 +62,8 @@ pub struct Engine {
     pub(crate) waiting: Waiting,
     /// When every model is looked at whether or not it is due.
     sweep_at: i64,
+    /// Models of the first sweep that were not looked at yet; `None` before it, and empty for ever after.
+    unseen: Option<BTreeSet<ModelId>>,
 }
 
 /// Every model is looked at within this time, in milliseconds, so that no lost wake stays lost.
@@ -79,6 +83,7 @@ impl Engine {
             room: WaitingRoom::default(),
             waiting: Waiting::default(),
             sweep_at: i64::MIN,
+            unseen: None,
         }
     }
 
@@ -89,6 +94,10 @@ impl Engine {
         if at.monotonic >= self.sweep_at {
             match self.parts.store.all_model_ids().await {
                 Ok(all) => {
+                    if self.unseen.is_none() {
+                        self.unseen = Some(all.iter().cloned().collect());
+                        self.seen_all();
+                    }
                     due.extend(all);
                     self.sweep_at = at.monotonic + SWEEP_EVERY;
                 }
@@ -105,6 +114,8 @@ impl Engine {
             if let Err(error) = self.look(&model).await {
                 tracing::error!(%model, %error, "could not carry out what a model needs; trying again in a second");
                 self.models.entry(model).or_default().look_at = Some(at.monotonic + AFTER_FAILURE);
+            } else if self.unseen.as_mut().is_some_and(|unseen| unseen.remove(&model)) {
+                self.seen_all();
             }
         }
         if self.meter.is_due(at.monotonic) {
@@ -119,6 +130,13 @@ impl Engine {
             .chain([self.sweep_at, self.meter.due_at()])
             .min()
             .unwrap_or(self.sweep_at)
+    }
+
+    /// Tells when the last model of the first sweep has had its look.
+    fn seen_all(&self) {
+        if self.unseen.as_ref().is_some_and(BTreeSet::is_empty) {
+            self.parts.publisher.knows_all();
+        }
     }
 
     /// Ticks until `shutdown` ends; then saves what is metered.

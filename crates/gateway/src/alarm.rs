@@ -10,20 +10,32 @@ use tokio::time::Instant;
 /// How late an alarm may ring.
 const EVERY: Duration = Duration::from_millis(250);
 
+/// How a thread ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Ending {
+    #[default]
+    No,
+    /// Each connection closes after the answer it is at.
+    Closing,
+    /// Each connection goes to another process after the answer it is at. Those that can't go close; idle ones stay until
+    /// this moment, in case that a request is on its way.
+    Moving(Instant),
+}
+
 /// One connection's deadline.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {
     at: Cell<Option<Instant>>,
     has_rung: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
-    stopping: Rc<Cell<bool>>,
+    ending: Rc<Cell<Ending>>,
 }
 
 /// All alarms of one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Alarms {
     all: RefCell<Vec<Weak<Alarm>>>,
-    stopping: Rc<Cell<bool>>,
+    ending: Rc<Cell<Ending>>,
 }
 
 impl Alarm {
@@ -52,9 +64,9 @@ impl Alarm {
         Poll::Pending
     }
 
-    /// Whether the thread is to end: no further request begins.
-    pub fn is_stopping(&self) -> bool {
-        self.stopping.get()
+    /// Whether, and how, the thread is to end.
+    pub fn ending(&self) -> Ending {
+        self.ending.get()
     }
 
     fn ring(&self) {
@@ -71,14 +83,14 @@ impl Alarm {
 
 impl Alarms {
     pub fn add(&self) -> Rc<Alarm> {
-        let alarm = Rc::new(Alarm { stopping: self.stopping.clone(), ..Alarm::default() });
+        let alarm = Rc::new(Alarm { ending: self.ending.clone(), ..Alarm::default() });
         self.all.borrow_mut().push(Rc::downgrade(&alarm));
         alarm
     }
 
     /// Tells every connection that the thread is to end.
-    pub fn stop(&self) {
-        self.stopping.set(true);
+    pub fn end(&self, ending: Ending) {
+        self.ending.set(ending);
         for alarm in self.all.borrow().iter().filter_map(Weak::upgrade) {
             alarm.wake();
         }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
 use crate::address::{self, Action, Address};
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Ending};
 use crate::buffers::Buffer;
 use crate::exchange::{Ended, Exchange};
 use crate::forward::Call;
@@ -47,8 +47,12 @@ pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S) {
     let mut is_new = true;
     loop {
         alarm.set(Instant::now() + client.worker.gateway.config.header_timeout);
-        if ahead.is_none() && !stirs(&wire, is_new, &alarm).await {
-            return;
+        if ahead.is_none() {
+            match stirs(&wire, is_new, &alarm).await {
+                Stirred::Yes => {}
+                Stirred::Never => return,
+                Stirred::Moves => return client.worker.move_away(wire),
+            }
         }
         is_new = false;
         let buffer = ahead.take().unwrap_or_else(|| client.worker.buffers.take());
@@ -69,17 +73,29 @@ pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S) {
     }
 }
 
-/// Waits until something comes; `false` if the wait has to end.
-async fn stirs<S: Wire>(wire: &S, is_new: bool, alarm: &Alarm) -> bool {
+/// How a wait for a request ends.
+enum Stirred {
+    Yes,
+    /// Nothing came in time, or the thread ends.
+    Never,
+    /// Another process goes on with the connection.
+    Moves,
+}
+
+/// Waits until something comes.
+async fn stirs<S: Wire>(wire: &S, is_new: bool, alarm: &Alarm) -> Stirred {
     poll_fn(|cx| {
-        if alarm.is_stopping() {
-            return Poll::Ready(false);
+        match alarm.ending() {
+            Ending::Moving(_) if S::MOVES => return Poll::Ready(Stirred::Moves),
+            Ending::Moving(until) if Instant::now() < until => alarm.set(until),
+            Ending::Moving(_) | Ending::Closing => return Poll::Ready(Stirred::Never),
+            Ending::No => {}
         }
         let stirs = if is_new { wire.poll_begins(cx) } else { wire.poll_stirs(cx) };
         if stirs.is_ready() {
-            return Poll::Ready(true);
+            return Poll::Ready(Stirred::Yes);
         }
-        alarm.poll(cx).map(|()| false)
+        alarm.poll(cx).map(|()| Stirred::Never)
     })
     .await
 }
@@ -95,7 +111,7 @@ async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: 
         }
         let read = poll_fn(|cx| match poll_read_buf(Pin::new(&mut *wire), cx, ahead.room()) {
             Poll::Ready(read) => Poll::Ready(read.unwrap_or(0) > 0),
-            Poll::Pending if alarm.is_stopping() => Poll::Ready(false),
+            Poll::Pending if alarm.ending() == Ending::Closing => Poll::Ready(false),
             Poll::Pending => alarm.poll(cx).map(|()| false),
         });
         if !read.await {

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Ending};
 use crate::answer_head::{self, AnswerHead, Answered, Told};
 use crate::body::Fate;
 use crate::buffers::Buffer;
@@ -188,7 +188,7 @@ impl<S: Wire> Exchange<'_, S> {
                     id: self.call.id,
                     served_by: &seat.flight.replica.served_by,
                     waited,
-                    closes: self.closes || self.left > 0 || self.alarm.is_stopping(),
+                    closes: self.closes || self.left > 0 || self.is_last(),
                     date: &worker.date(),
                 };
                 match answer_head::pass(&back, self.method == "HEAD", &told, head.tail()) {
@@ -306,7 +306,7 @@ impl<S: Wire> Exchange<'_, S> {
         }
         tally.finished();
         self.write(&head).await?;
-        let more = !self.closes && !self.alarm.is_stopping();
+        let more = !self.closes && !self.is_last();
         Some(if more { Ended::Open } else { Ended::Closed })
     }
 
@@ -331,7 +331,7 @@ impl<S: Wire> Exchange<'_, S> {
         let have = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.ahead.len());
         self.ahead.consume(have);
         self.left -= have as u64;
-        self.closes |= self.left > 0 || self.alarm.is_stopping();
+        self.closes |= self.left > 0 || self.is_last();
         let worker = self.call.worker;
         let mut head = worker.buffers.take();
         let mut told = refusal.into_response();
@@ -363,6 +363,15 @@ impl<S: Wire> Exchange<'_, S> {
             }
         })
         .await;
+    }
+
+    /// Whether the connection closes after this answer because the thread ends.
+    fn is_last(&self) -> bool {
+        match self.alarm.ending() {
+            Ending::No => false,
+            Ending::Closing => true,
+            Ending::Moving(_) => !S::MOVES,
+        }
     }
 
     /// Writes to the client; `None` if it has gone or takes too long.

@@ -89,7 +89,10 @@ impl Call<'_> {
                 let message = "asynchronous predictions are not offered; call the same address with /predict";
                 Err(Refusal::new(StatusCode::NOT_FOUND, "client_error", message))
             }
-            Action::Wake => self.wake(),
+            Action::Wake => {
+                self.until_known().await;
+                self.wake()
+            }
             Action::Websocket => upgrade::websocket(self, request).await,
             Action::Predict | Action::Sync(_) => self.forward(request).await,
         }
@@ -222,8 +225,16 @@ impl Call<'_> {
         })
     }
 
+    /// After a start, models are published one after the other: waits for this one's turn, as long as a request may wait.
+    async fn until_known(&self) {
+        let gateway = &self.worker.gateway;
+        let deadline = self.started + gateway.config.predict_timeout;
+        let _ = tokio::time::timeout_at(deadline, gateway.until_known(&self.address.model)).await;
+    }
+
     /// Finds the deployment and waits until one of its replicas is free.
     pub async fn admit(&self) -> Result<Seat, Refusal> {
+        self.until_known().await;
         self.wait(self.ask(None)?, None).await
     }
 

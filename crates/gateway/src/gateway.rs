@@ -3,6 +3,7 @@
 use arc_swap::ArcSwap;
 use domain::{Clock, DeploymentId, ModelId, ModelRoutes, ReplicaId, Wake};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use tokio::sync::watch;
 
@@ -26,6 +27,8 @@ pub struct Gateway {
     publishing: Mutex<()>,
     /// Changes with each publish.
     pub(crate) published: watch::Sender<u64>,
+    /// Whether every model that there is has been published; before, one that is not known may only be late.
+    knows_all: AtomicBool,
 }
 
 /// Replicas by id, so that finding one does not look at all deployments.
@@ -65,6 +68,7 @@ impl Gateway {
             replicas: RwLock::default(),
             publishing: Mutex::new(()),
             published: watch::Sender::new(0),
+            knows_all: AtomicBool::new(true),
         })
     }
 
@@ -100,6 +104,27 @@ impl Gateway {
         let gone: Vec<_> = before.deployments.values().map(|entry| &entry.deployment).collect();
         self.dismiss(&gone);
         self.published.send_modify(|count| *count += 1);
+    }
+
+    /// Says that models are still to be published, as after a start: a request for one that is not known waits.
+    pub fn expect_models(&self) {
+        self.knows_all.store(false, Ordering::SeqCst);
+    }
+
+    /// Says that every model has been published: what is not known now does not exist.
+    pub fn knows_all(&self) {
+        self.knows_all.store(true, Ordering::SeqCst);
+        self.published.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until a model is known, or known not to exist.
+    pub(crate) async fn until_known(&self, model: &ModelId) {
+        let is_late = || !self.knows_all.load(Ordering::SeqCst) && self.table(model).is_none();
+        if !is_late() {
+            return;
+        }
+        let mut published = self.published.subscribe();
+        while is_late() && published.changed().await.is_ok() {}
     }
 
     /// Replaces the keys in force.

@@ -3,6 +3,7 @@
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use thiserror::Error;
 
 use crate::Tls;
@@ -15,6 +16,14 @@ const BACKLOG: i32 = 4096;
 pub enum BindError {
     #[error("{0} is in use by another program; stop it, or choose another port with --listen")]
     InUse(SocketAddr),
+    #[error("{0} is encrypted, and there is no certificate; start with --tls-certificate and --tls-key")]
+    NoCertificate(SocketAddr),
+    #[error("could not take over the {kind} sockets: {source}")]
+    Shared {
+        kind: &'static str,
+        #[source]
+        source: io::Error,
+    },
     #[error("could not listen on {addr}: {source}")]
     Failed {
         addr: SocketAddr,
@@ -45,6 +54,81 @@ impl Listeners {
         self.tls = Some((more.by_thread, tls));
         Ok(self)
     }
+}
+
+/// A listening socket as it goes from one process to another: connections that wait in it are lost to nobody.
+#[derive(Debug)]
+pub struct SharedSocket {
+    pub addr: SocketAddr,
+    pub encrypted: bool,
+    pub socket: OwnedFd,
+}
+
+impl SharedSocket {
+    /// The same socket once more.
+    ///
+    /// # Errors
+    /// If this process may not open that many files.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self { addr: self.addr, encrypted: self.encrypted, socket: self.socket.try_clone()? })
+    }
+}
+
+impl Listeners {
+    /// All sockets once more, for another process.
+    ///
+    /// # Errors
+    /// If this process may not open that many files.
+    pub fn share(&self) -> io::Result<Vec<SharedSocket>> {
+        let plain = self.by_thread.iter().flatten().map(|socket| (socket, false));
+        let encrypted = self.tls.iter().flat_map(|(sets, _)| sets).flatten().map(|socket| (socket, true));
+        plain
+            .chain(encrypted)
+            .map(|(socket, encrypted)| {
+                let addr = socket.local_addr()?;
+                Ok(SharedSocket { addr, encrypted, socket: socket.try_clone()?.into() })
+            })
+            .collect()
+    }
+
+    /// Takes another process's sockets over, whatever number of threads it had.
+    ///
+    /// # Errors
+    /// If there are none that could be used, or some are encrypted and there is no certificate.
+    pub fn from_shared(
+        shared: Vec<SharedSocket>,
+        threads: usize,
+        tls: Option<Tls>,
+    ) -> Result<Self, BindError> {
+        let none = || (0..threads.max(1)).map(|_| Vec::new()).collect::<Vec<Vec<TcpListener>>>();
+        let (mut plain, mut encrypted, mut addrs) = (none(), none(), Vec::new());
+        for (at, SharedSocket { addr, encrypted: is_encrypted, socket }) in shared.into_iter().enumerate() {
+            if is_encrypted && tls.is_none() {
+                return Err(BindError::NoCertificate(addr));
+            }
+            if !addrs.contains(&addr) {
+                addrs.push(addr);
+            }
+            let sets = if is_encrypted { &mut encrypted } else { &mut plain };
+            let thread = at % sets.len();
+            sets[thread].push(socket.into());
+        }
+        for (sets, reuse) in [(&mut plain, "plain"), (&mut encrypted, "encrypted")] {
+            fill(sets).map_err(|source| BindError::Shared { kind: reuse, source })?;
+        }
+        Ok(Self { by_thread: plain, tls: tls.map(|tls| (encrypted, tls)), addrs })
+    }
+}
+
+/// Lets threads that got no socket accept from those of another one.
+fn fill(sets: &mut [Vec<TcpListener>]) -> io::Result<()> {
+    let Some(full) = sets.iter().position(|set| !set.is_empty()) else { return Ok(()) };
+    for at in 0..sets.len() {
+        if sets[at].is_empty() {
+            sets[at] = sets[full].iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?;
+        }
+    }
+    Ok(())
 }
 
 /// Listens on every address, once per thread. Port 0 takes a free one.
@@ -123,6 +207,24 @@ mod tests {
                 listeners.unwrap();
             }
         });
+    }
+
+    #[test]
+    fn connections_that_wait_are_handed_over() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        for threads in [1, 2, 5] {
+            let first = bind(&[any], 2).unwrap();
+            let address = first.addrs()[0];
+            let waiting: Vec<TcpStream> = (0..32).map(|_| TcpStream::connect(address).unwrap()).collect();
+            let second = Listeners::from_shared(first.share().unwrap(), threads, None).unwrap();
+            drop(first);
+            assert_eq!((second.addrs(), second.by_thread.len()), (&[address][..], threads));
+            assert!(second.by_thread.iter().all(|set| !set.is_empty()), "a thread would have nothing to do");
+            let accepted =
+                || second.by_thread.iter().flatten().filter(|socket| socket.accept().is_ok()).count();
+            let all: usize = (0..32).map(|_| accepted()).sum();
+            assert_eq!(all, waiting.len());
+        }
     }
 
     #[test]

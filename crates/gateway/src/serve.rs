@@ -2,23 +2,26 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::alarm::Alarms;
+use crate::alarm::{Alarms, Ending};
 use crate::app::AppRequest;
 use crate::buffers::Buffers;
 use crate::conversation::{Client, converse};
 use crate::headers::{Peer, RequestIds};
 use crate::links::Links;
 use crate::pool::Pool;
+use crate::wire::Wire;
 use crate::{Gateway, Listeners, Tls};
 
 /// Bytes that a connection reads ahead. A request's head that is not complete by then is refused (431).
@@ -26,14 +29,48 @@ pub(crate) const BUFFER: usize = 64 << 10;
 /// Bytes of a held request's body that are in memory at most: a frame that was read, and the buffer behind it.
 pub const HELD_BODY: u64 = 2 * BUFFER as u64;
 
+/// How long idle connections that can't go to another process stay open there.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// The gateway's threads.
 pub struct ServeHandle {
     threads: Vec<(JoinHandle<()>, oneshot::Receiver<()>)>,
     shutdown: CancellationToken,
     abort: CancellationToken,
+    /// Where connections go when the threads end, if they go anywhere.
+    mover: Arc<OnceLock<Mover>>,
+    adopter: Adopter,
+}
+
+/// Takes connections away, to another process.
+type Mover = std::sync::mpsc::Sender<OwnedFd>;
+
+/// Brings connections in, from another process.
+#[derive(Debug, Clone)]
+pub struct Adopter(Vec<mpsc::UnboundedSender<OwnedFd>>);
+
+impl Adopter {
+    /// Goes on with a connection that was accepted elsewhere, on the thread whose turn it is.
+    pub fn adopt(&self, turn: usize, connection: OwnedFd) {
+        // A thread that has ended takes none: the connection closes.
+        let _ = self.0[turn % self.0.len()].send(connection);
+    }
 }
 
 impl ServeHandle {
+    /// As [`Self::join`], while another process accepts from the same sockets and goes on with the connections that `mover`
+    /// brings to it, each after the answer it is at.
+    pub async fn hand_over(self, mover: std::sync::mpsc::Sender<OwnedFd>, drain: Duration) {
+        // It is set once, here, and this consumes the handle.
+        let _ = self.mover.set(mover);
+        self.join(drain).await;
+    }
+
+    /// The way in for connections of another process.
+    pub fn adopter(&self) -> Adopter {
+        self.adopter.clone()
+    }
+
     /// Stops accepting, lets requests in progress end within `drain`, then ends the threads.
     pub async fn join(self, drain: Duration) {
         self.shutdown.cancel();
@@ -61,6 +98,8 @@ pub fn serve(
     shutdown: CancellationToken,
 ) -> ServeHandle {
     let abort = CancellationToken::new();
+    let mover = Arc::new(OnceLock::new());
+    let mut adopter = Adopter(Vec::new());
     let runtime = Handle::try_current().ok();
     let mut threads = Vec::new();
     let (mut encrypted, tls) = listeners.tls.map_or((Vec::new(), None), |(sets, tls)| (sets, Some(tls)));
@@ -69,10 +108,12 @@ pub fn serve(
         let plain = plain.into_iter().map(|listener| (listener, None));
         let listeners = plain.chain(encrypted.into_iter().map(|listener| (listener, tls.clone()))).collect();
         let (gateway, app, runtime) = (gateway.clone(), app.clone(), runtime.clone());
-        let (shutdown, abort) = (shutdown.child_token(), abort.clone());
+        let (shutdown, abort, mover) = (shutdown.child_token(), abort.clone(), mover.clone());
+        let (adopts, adopted) = mpsc::unbounded_channel();
+        adopter.0.push(adopts);
         let (done, finished) = oneshot::channel();
         let run = move || {
-            thread(gateway, listeners, app, runtime, shutdown, abort);
+            thread(gateway, listeners, adopted, app, runtime, shutdown, abort, mover);
             // Nobody may be waiting for it.
             let _ = done.send(());
         };
@@ -81,7 +122,7 @@ pub fn serve(
             Err(error) => tracing::error!(%error, "could not start a thread of the gateway"),
         }
     }
-    ServeHandle { threads, shutdown, abort }
+    ServeHandle { threads, shutdown, abort, mover, adopter }
 }
 
 /// What the connections of one thread share.
@@ -90,6 +131,7 @@ pub(crate) struct Worker {
     pub pool: Rc<Pool>,
     pub ids: RequestIds,
     pub tasks: TaskTracker,
+    mover: Arc<OnceLock<Mover>>,
     pub links: Links,
     pub buffers: Rc<Buffers>,
     pub alarms: Alarms,
@@ -107,6 +149,25 @@ impl Worker {
         turn
     }
 
+    /// Lets another process go on with a connection on which nothing is in progress.
+    pub fn move_away<S: Wire>(&self, wire: S) {
+        let moved = wire.release().map(|connection| self.mover.get().map(|mover| mover.send(connection)));
+        if let Err(error) = moved {
+            tracing::debug!(%error, "a connection could not go to another process");
+        }
+    }
+
+    /// Goes on with a connection that was accepted by another process.
+    fn adopt(self: &Rc<Self>, connection: OwnedFd) {
+        let stream = TcpStream::from_std(connection.into());
+        match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
+            Ok((peer, stream)) => {
+                self.tasks.spawn_local(self::connection(self.clone(), stream, peer, None));
+            }
+            Err(error) => tracing::debug!(%error, "a connection of another process had ended"),
+        }
+    }
+
     /// The moment, as a `date` header has it.
     pub fn date(&self) -> Rc<str> {
         let second = self.gateway.clock.now().millis().div_euclid(1000);
@@ -122,10 +183,12 @@ impl Worker {
 fn thread(
     gateway: Arc<Gateway>,
     listeners: Vec<(TcpListener, Option<Tls>)>,
+    mut adopted: mpsc::UnboundedReceiver<OwnedFd>,
     app: mpsc::Sender<AppRequest>,
     runtime: Option<Handle>,
     shutdown: CancellationToken,
     abort: CancellationToken,
+    mover: Arc<OnceLock<Mover>>,
 ) {
     let own = match tokio::runtime::Builder::new_current_thread().enable_all().event_interval(61).build() {
         Ok(own) => own,
@@ -139,6 +202,7 @@ fn thread(
         pool: Rc::default(),
         ids: RequestIds::default(),
         tasks: TaskTracker::new(),
+        mover: mover.clone(),
         links: Links::default(),
         buffers: Rc::default(),
         alarms: Alarms::default(),
@@ -158,8 +222,17 @@ fn thread(
             let (worker, shutdown) = (worker.clone(), shutdown.clone());
             tokio::task::spawn_local(async move { accept(worker, listener, tls, shutdown).await });
         }
+        let adopter = worker.clone();
+        tokio::task::spawn_local(async move {
+            while let Some(connection) = adopted.recv().await {
+                adopter.adopt(connection);
+            }
+        });
         shutdown.cancelled().await;
-        worker.alarms.stop();
+        worker.alarms.end(match mover.get() {
+            Some(_) => Ending::Moving(Instant::now() + LINGER),
+            None => Ending::Closing,
+        });
         worker.tasks.close();
         tokio::select! {
             () = worker.tasks.wait() => {}

@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Ending};
 use crate::body::{Answer, BoxError};
 use crate::buffers::Buffer;
 use crate::conversation::Client;
@@ -92,7 +92,7 @@ pub(crate) async fn whole<S: Wire>(
                 if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
                     return Poll::Ready(ended);
                 }
-                if !alarm.is_stopping() || std::mem::replace(&mut ends, true) {
+                if alarm.ending() == Ending::No || std::mem::replace(&mut ends, true) {
                     return alarm.poll(cx).map(Ok);
                 }
                 Pin::new(&mut connection).graceful_shutdown();
@@ -111,7 +111,8 @@ pub(crate) async fn whole<S: Wire>(
                 return Poll::Ready(ended);
             }
             let is_done = state.answering.get() == 0 && state.is_clean.get();
-            if ends || !(alarm.is_stopping() || is_done) {
+            let must_end = alarm.ending() != Ending::No;
+            if ends || !(must_end || is_done) {
                 return alarm.poll(cx).map(Ok);
             }
             // The answer may not be written to its end yet; hyper ends after that.

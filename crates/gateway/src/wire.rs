@@ -1,6 +1,7 @@
 //! What a client is connected by: plain or encrypted, and with bytes that were read already.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,6 +11,12 @@ use tokio_rustls::server::TlsStream;
 
 /// A connection to a client.
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Whether another process can go on with it.
+    const MOVES: bool;
+
+    /// Lets go of it, for another process.
+    fn release(self) -> io::Result<OwnedFd>;
+
     /// Ready when reading may bring something. One that can't tell is always ready: whoever asks then needs memory to
     /// read into.
     fn poll_stirs(&self, cx: &mut Context<'_>) -> Poll<()>;
@@ -19,6 +26,12 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 }
 
 impl Wire for TcpStream {
+    const MOVES: bool = true;
+
+    fn release(self) -> io::Result<OwnedFd> {
+        self.into_std().map(OwnedFd::from)
+    }
+
     fn poll_stirs(&self, cx: &mut Context<'_>) -> Poll<()> {
         // An error is met by whoever reads then.
         self.poll_read_ready(cx).map(drop)
@@ -30,6 +43,12 @@ impl Wire for TcpStream {
 }
 
 impl Wire for TlsStream<TcpStream> {
+    const MOVES: bool = false;
+
+    fn release(self) -> io::Result<OwnedFd> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn poll_stirs(&self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use domain::{LogFound, LogLine, LogNews, LogQuery, Timestamp};
 use regex::{Regex, RegexBuilder, RegexSetBuilder};
 
-use crate::segment::Segment;
+use crate::segment::{Segment, moment};
 
 /// A reader of news who is further behind than this many lines, which are more than a page keeps, gets the newest.
 const BEHIND: u64 = 100_000;
@@ -98,8 +98,10 @@ fn forward(segments: &[PathBuf], span: &Span, mut go_on: impl FnMut(LogLine, usi
     }
 }
 
-/// A line as it was written; one that a crash cut short can't be read.
+/// A line as it was written; one that a crash cut short can't be read, and one without its moment in its place was found
+/// where it does not belong.
 fn read(line: &[u8]) -> Option<LogLine> {
+    moment(line)?;
     serde_json::from_slice(line).ok()
 }
 

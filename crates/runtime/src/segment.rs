@@ -122,7 +122,7 @@ impl Segment {
 }
 
 /// The moment that a line begins with.
-fn moment(line: &[u8]) -> Option<i64> {
+pub(crate) fn moment(line: &[u8]) -> Option<i64> {
     let digits = line.strip_prefix(HEAD)?;
     // A number without its comma may be cut short.
     let end = digits.iter().position(|byte| !byte.is_ascii_digit()).filter(|end| digits[*end] == b',')?;

@@ -41,6 +41,8 @@ impl Publisher for Published {
     fn forget(&self, model: &ModelId) {
         self.0.iter().for_each(|gateway| gateway.forget(model));
     }
+
+    fn knows_all(&self) {}
 }
 
 /// Everything between a request and a process.

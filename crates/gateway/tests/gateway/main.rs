@@ -9,6 +9,7 @@ mod errors;
 mod first_answer;
 mod full;
 mod holding;
+mod moving;
 mod passing;
 mod routing;
 mod sides;

@@ -101,6 +101,15 @@ impl Stage {
         found.unwrap_or_default()
     }
 
+    pub fn adopter(&self) -> gateway::Adopter {
+        self.handle.adopter()
+    }
+
+    /// Ends, and hands its connections on.
+    pub async fn hand_over(self, mover: std::sync::mpsc::Sender<std::os::fd::OwnedFd>) {
+        self.handle.hand_over(mover, Duration::from_secs(10)).await;
+    }
+
     pub async fn stop(self) {
         self.handle.join(Duration::from_secs(10)).await;
     }

@@ -1,0 +1,70 @@
+//! A gateway's connections go on in another one's process.
+
+use crate::stage::*;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_goes_on_elsewhere_after_the_answer_it_is_at() {
+    let (first, second) = (Stage::new(), Stage::new());
+    let (old, new) = (Toy::saying("the former").await, Toy::saying("the new one").await);
+    let go_on = Arc::new(Notify::new());
+    let slow = Toy::start({
+        let go_on = go_on.clone();
+        move |_| {
+            let go_on = go_on.clone();
+            async move {
+                go_on.notified().await;
+                plain("slowly")
+            }
+        }
+    })
+    .await;
+    let shares = [("a", 100)];
+    let both =
+        |port| vec![deployment("a", &[("r1", port)], None), deployment("slow", &[("r2", slow.port)], None)];
+    first.gateway.publish(routes(1, &shares, both(old.port)));
+    second.gateway.publish(routes(1, &shares, both(new.port)));
+
+    let (mut idle, mut busy) = (first.client().await, first.client().await);
+    assert_eq!(text(idle.send(predict(PRODUCTION, "{}")).await).await, "the former");
+    let waits = tokio::spawn(async move {
+        let answer = busy.send(predict("/model/model1/deployment/slow/predict", "{}")).await;
+        let closes = answer.headers().contains_key("connection");
+        (text(answer).await, closes, busy)
+    });
+    until("the slow one is asked", || first.traffic("slow").demand.in_flight == 1).await;
+
+    let (mover, moved) = mpsc::channel();
+    let adopter = second.adopter();
+    std::thread::spawn(move || moved.iter().enumerate().for_each(|(turn, one)| adopter.adopt(turn, one)));
+    let ended = tokio::spawn(first.hand_over(mover));
+    // While the other one is still at its answer.
+    assert_eq!(text(idle.send(predict(PRODUCTION, "{}")).await).await, "the new one");
+    assert!(!ended.is_finished());
+    go_on.notify_one();
+    let (answer, closes, mut busy) = waits.await.unwrap();
+    assert_eq!((answer.as_str(), closes), ("slowly", false));
+    assert_eq!(text(busy.send(predict(PRODUCTION, "{}")).await).await, "the new one");
+    tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap().unwrap();
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_not_published_yet_is_waited_for() {
+    let stage = Stage::new();
+    stage.gateway.expect_models();
+    let toy = Toy::saying("hello").await;
+    let early = stage.spawn(predict(PRODUCTION, "{}"));
+    let nothing = stage.spawn(predict("/model/nothing/production/predict", "{}"));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!early.is_finished() && !nothing.is_finished());
+    stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
+    assert_eq!(text(early.await.unwrap()).await, "hello");
+    assert!(!nothing.is_finished());
+    stage.gateway.knows_all();
+    assert_eq!(nothing.await.unwrap().status(), 404);
+    stage.stop().await;
+}
