@@ -86,9 +86,12 @@ impl Ground {
     async fn prepare(config: Config) -> anyhow::Result<Self> {
         let folder = DataFolder::take(&config.data_dir)?;
         let name = wire::database_name(&config, folder.path());
-        let store = Store::open(&config.database_url(folder.path()))
-            .await
-            .with_context(|| format!("opening the database ({name}); check DATABASE_URL"))?;
+        let store = Store::open(&config.database_url(folder.path())).await.map_err(|error| match error {
+            // The address was right, and the sentence has the way out.
+            store::Error::Damaged { .. } | store::Error::Newer { .. } => error.into(),
+            other => anyhow::Error::from(other)
+                .context(format!("opening the database ({name}); check DATABASE_URL")),
+        })?;
         tracing::info!(database = name, folder = %folder.path().display(), "opened");
         let host = Arc::new(Machine::read().host(&config.machine));
         Ok(Self { config, host, folder, store, clock: Arc::new(SystemClock::new()), wakes: Arc::default() })

@@ -8,6 +8,7 @@ mod deployments;
 mod environments;
 mod error;
 mod events;
+mod file;
 mod history;
 mod keys;
 mod metrics;

@@ -43,6 +43,11 @@ async fn database(config: &Config, folder: &Path) -> Finding {
     let kind = url.split(':').next().unwrap_or_default().to_owned();
     match store::Store::open(&url).await {
         Ok(_) => Finding::ok("database", format!("{kind} opens")),
+        Err(error @ store::Error::Damaged { .. }) => Finding::fail(
+            "database",
+            error.to_string(),
+            "restore a backup: slipway restore BACKUP --data-dir NEW",
+        ),
         Err(error) => {
             Finding::fail("database", error.to_string(), "check DATABASE_URL, and that the database runs")
         }
