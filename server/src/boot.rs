@@ -23,7 +23,7 @@ use crate::data_folder::DataFolder;
 use crate::machine::Machine;
 use crate::upkeep::Chores;
 use crate::wire::{Machinery, Place};
-use crate::{bridge, keys, looks, random, upkeep, wire};
+use crate::{bridge, keys, looks, random, restore, upkeep, wire};
 
 /// Requests for the application that may wait for it before the gateway answers 503.
 const WAITING: usize = 1024;
@@ -92,6 +92,7 @@ impl Ground {
             other => anyhow::Error::from(other)
                 .context(format!("opening the database ({name}); check DATABASE_URL")),
         })?;
+        restore::finish(&folder, &store).await?;
         tracing::info!(database = name, folder = %folder.path().display(), "opened");
         let host = Arc::new(Machine::read().host(&config.machine));
         Ok(Self { config, host, folder, store, clock: Arc::new(SystemClock::new()), wakes: Arc::default() })
@@ -194,7 +195,12 @@ async fn go(ground: Ground, machine: Models) -> anyhow::Result<Server> {
     let (sender, requests) = mpsc::channel(WAITING);
     tasks.push(tokio::spawn(bridge::carry(requests, wired.router)));
     let serving = gateway::serve(gateway, listeners, sender, shutdown.clone());
-    let local = Local { address, public_url: public_url.to_string(), secret: place.local_secret.to_string() };
+    let local = Local {
+        address,
+        public_url: public_url.to_string(),
+        secret: place.local_secret.to_string(),
+        database: wire::database_name(&config, folder.path()),
+    };
     folder.write_private(client::FILE, &serde_json::to_string(&local)?)?;
     Ok(Server {
         address,

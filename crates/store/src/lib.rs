@@ -36,7 +36,7 @@ pub use models::ModelState;
 pub use overview::ModelOverview;
 pub use part::{ModelPart, Newest, Part, Place};
 pub use people::{Invitation, LinkFor, LinkRow};
-pub use pool::{Store, Tx};
+pub use pool::{Store, Tx, sqlite_file};
 pub use secrets::SecretRow;
 pub use uploads::UploadRow;
 pub use usage::{UsageDelta, UsageRow};

@@ -56,7 +56,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`] if the file is not whole; it is not migrated then.
     pub async fn open(address: &str) -> Result<Self, Error> {
-        if address.starts_with("postgres://") || address.starts_with("postgresql://") {
+        let Some(path) = sqlite_file(address) else {
             let options = PgConnectOptions::from_str(address)?;
             let pool = PgPoolOptions::new()
                 .max_connections(10)
@@ -65,10 +65,8 @@ impl Store {
                 .await?;
             MIGRATIONS.run(&pool).await?;
             return Ok(Self { pool: Pool::Postgres(pool) });
-        }
-        let path =
-            address.strip_prefix("sqlite://").or_else(|| address.strip_prefix("sqlite:")).unwrap_or(address);
-        Self::open_file(Path::new(path), SqliteSynchronous::Full, 4).await
+        };
+        Self::open_file(path, SqliteSynchronous::Full, 4).await
     }
 
     /// Opens a file whose last moments may be lost with the machine: for simulations.
@@ -123,6 +121,15 @@ impl Store {
             Pool::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// The file that an address of [`Store::open`] names; nothing if it is Postgres'.
+pub fn sqlite_file(address: &str) -> Option<&Path> {
+    if address.starts_with("postgres://") || address.starts_with("postgresql://") {
+        return None;
+    }
+    let path = address.strip_prefix("sqlite://").or_else(|| address.strip_prefix("sqlite:"));
+    Some(Path::new(path.unwrap_or(address)))
 }
 
 impl From<Pool> for Store {

@@ -21,9 +21,7 @@ pub async fn check(config: &Config) -> Vec<Finding> {
             findings
                 .push(Finding::ok("data folder", format!("{} is in use by process {pid}", folder.display())));
             findings.push(match client::Local::find(config) {
-                Ok(local) if tokio::net::TcpStream::connect(local.address).await.is_ok() => {
-                    Finding::ok("database", "in use by the running server")
-                }
+                Ok(local) if local.answers().await => Finding::ok("database", "in use by the running server"),
                 _ => Finding::fail(
                     "server",
                     format!("process {pid} does not answer"),

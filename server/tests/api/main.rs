@@ -5,6 +5,7 @@
 mod access;
 mod activity;
 mod audit;
+mod backup;
 mod controls;
 mod dashboard;
 mod doors;
