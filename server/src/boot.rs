@@ -245,6 +245,10 @@ impl Server {
         &self.control
     }
 
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The admin key that this start made, if it was the first.
     pub fn admin_key(&self) -> Option<&str> {
         self.admin_key.as_ref().map(|key| key.key.as_str())

@@ -180,11 +180,11 @@ fn progress(step: String) {
     eprintln!("{step}");
 }
 
-/// Prints what came of a backup or restore. Ctrl-C ends it, and what was begun goes.
+/// Prints what came of a backup or restore. Ctrl-C ends it, and what was begun goes as far as nobody writes to it.
 async fn saved(work: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<ExitCode> {
     tokio::select! {
         told = work => println!("{}", told?),
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; nothing is left of it"),
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; a folder ending in .part beside it can be removed, if it is there"),
     }
     Ok(ExitCode::SUCCESS)
 }

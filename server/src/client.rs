@@ -22,7 +22,8 @@ pub struct Local {
     pub address: SocketAddr,
     pub public_url: String,
     pub secret: String,
-    /// The database it uses, without a password.
+    /// The database it uses, without a password; empty if an earlier version wrote this.
+    #[serde(default)]
     pub database: String,
 }
 

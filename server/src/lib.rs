@@ -37,6 +37,7 @@ mod refusals;
 pub mod rest;
 pub mod restore;
 pub mod rollouts;
+mod room_left;
 pub mod router;
 mod secret_key;
 pub mod serve;

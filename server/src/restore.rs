@@ -9,8 +9,9 @@ use store::Store;
 
 use crate::backup::copy::{Held, copy};
 use crate::backup::fresh::{self, Fresh};
+use crate::backup::full::explained;
 use crate::backup::manifest::{ARTIFACTS, DATABASE, Manifest};
-use crate::backup::{named_by, no_room, shut_secrets};
+use crate::backup::parts::{named_by, shut_secrets};
 use crate::config::Config;
 use crate::data_folder::{self, DataFolder};
 use crate::secret_key;
@@ -25,6 +26,10 @@ pub async fn restore(
     source: &Path,
     say: &(dyn Fn(String) + Sync),
 ) -> anyhow::Result<String> {
+    make(config, source, say).await.map_err(|error| explained(error, &config.data_dir))
+}
+
+async fn make(config: &Config, source: &Path, say: &(dyn Fn(String) + Sync)) -> anyhow::Result<String> {
     let manifest = Manifest::read(source)?;
     data_folder::check_unused(&config.data_dir)?;
     if manifest.layout > data_folder::LAYOUT {
@@ -79,11 +84,7 @@ pub async fn finish(folder: &DataFolder, store: &Store) -> anyhow::Result<()> {
 /// Copies one part, and compares it with what the backup says of it.
 async fn take(source: &Path, to: &Path, name: &str, held: &Held) -> anyhow::Result<()> {
     let (from, target) = (source.join(name), to.join(name));
-    let copied = tokio::task::spawn_blocking(move || copy(&from, &target)).await?;
-    let copied = copied.map_err(|error| match error.is_full() {
-        true => no_room(to),
-        false => error.into(),
-    })?;
+    let copied = tokio::task::spawn_blocking(move || copy(&from, &target)).await??;
     if copied != *held {
         bail!(
             "{} is not what was backed up ({} in {} files, expected {} in {}); the backup is damaged, so use another one",

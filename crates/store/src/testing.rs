@@ -21,8 +21,6 @@ pub struct Scratch {
 
 impl Store {
     /// Lets the SQLite file stay as large as it is: what needs more room fails as on a full disk.
-    ///
-    /// Holds for the connection that writes now; SQLite's rollback may cost it, and the next one knows no limit.
     pub async fn allow_no_growth(&self) -> Result<(), Error> {
         self.limit_pages(1).await
     }
@@ -35,6 +33,9 @@ impl Store {
     /// SQLite makes it the present size if that is more.
     async fn limit_pages(&self, pages: u32) -> Result<(), Error> {
         if let Pool::Sqlite { writer, .. } = self.pool() {
+            // Such a failure costs the connection; the next one is to be as poor.
+            let options = writer.connect_options().as_ref().clone();
+            writer.set_connect_options(options.pragma("max_page_count", pages.to_string()));
             let text = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
             sqlx::query(text).execute(writer).await?;
         }

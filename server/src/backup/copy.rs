@@ -25,13 +25,6 @@ pub struct Failed {
     source: io::Error,
 }
 
-impl Failed {
-    /// Whether the disk has no room for it.
-    pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-    }
-}
-
 /// Copies a file, or a folder with all in it; `to` must not exist. Blocking.
 ///
 /// # Errors
@@ -149,12 +142,5 @@ mod tests {
         fs::write(second.join("run.sh"), "fals\n").unwrap();
         assert_ne!(flush(&second).unwrap(), held);
         assert!(copy(&first, &third).is_err(), "nothing is written over");
-    }
-
-    #[test]
-    fn a_full_disk_is_told_apart() {
-        let failed = |kind: io::ErrorKind| Failed { path: "/x".into(), source: kind.into() };
-        assert!(failed(io::ErrorKind::StorageFull).is_full());
-        assert!(!failed(io::ErrorKind::PermissionDenied).is_full());
     }
 }

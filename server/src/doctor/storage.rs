@@ -6,6 +6,7 @@ use super::Finding;
 use crate::client;
 use crate::config::Config;
 use crate::data_folder::{DataFolder, Error};
+use crate::room_left;
 
 const GIB: u64 = 1 << 30;
 
@@ -54,13 +55,13 @@ async fn database(config: &Config, folder: &Path) -> Finding {
 
 fn disk(folder: &Path) -> Finding {
     let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    match rustix::fs::statvfs(existing) {
+    match room_left::free(existing) {
         Err(error) => Finding::warn(
             "disk",
             format!("{} can't be measured: {error}", existing.display()),
             "check the mount",
         ),
-        Ok(space) => judge(space.f_bavail.saturating_mul(space.f_frsize)),
+        Ok(free) => judge(free),
     }
 }
 

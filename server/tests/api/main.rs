@@ -9,6 +9,7 @@ mod backup;
 mod controls;
 mod dashboard;
 mod doors;
+mod full_disk;
 mod hostile;
 mod life;
 mod lists;

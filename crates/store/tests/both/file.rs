@@ -124,6 +124,8 @@ async fn a_full_disk_is_told_and_leaves_nothing_half_written() {
         let (left, right) =
             (store.setting("left").await.unwrap().unwrap(), store.setting("right").await.unwrap().unwrap());
         assert_eq!(left, right, "what did not fit left nothing");
+        let again = write_twins(store, &"x".repeat(50_000)).await.unwrap_err();
+        assert!(matches!(again, Error::Full), "{again}");
         // With room again the same call goes through, on whichever connection writes now.
         store.allow_growth().await.unwrap();
         write_twins(store, &format!("after {round}")).await.unwrap();

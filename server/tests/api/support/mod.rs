@@ -204,6 +204,10 @@ impl World {
         pushed(&self.ask(client::create_version(model, &key, &config_with(more), "")).await)
     }
 
+    pub fn store(&self) -> &store::Store {
+        self.server.as_ref().unwrap().store()
+    }
+
     /// The data folder.
     pub fn data(&self) -> &Path {
         self.data.path()
