@@ -23,7 +23,9 @@ pub enum Error {
     Newer { folder: PathBuf, found: u32 },
     #[error("{folder} holds something already; name a folder that does not exist yet with --data-dir")]
     Occupied { folder: PathBuf },
-    #[error("{path} can't be used as the data folder: {source}; check that it exists and is yours")]
+    #[error(
+        "{path} can't be used as the data folder: {source}; check that it exists, is yours, and has room"
+    )]
     Io { path: PathBuf, source: std::io::Error },
 }
 

@@ -45,6 +45,9 @@ impl Store {
     /// # Errors
     /// If it is missing, damaged, or was made by a newer version.
     pub async fn open_as_is(path: &Path) -> Result<Self, Error> {
+        if !path.is_file() {
+            return Err(Error::Io(format!("there is no database {}", path.display())));
+        }
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10));
         let only = connect(path, &options, 1).await?;
         let store = Self::from(Pool::Sqlite { writer: only.clone(), readers: only });

@@ -93,7 +93,8 @@ async fn a_copy_is_of_one_moment_while_others_write() {
 async fn a_file_that_is_missing_is_not_made_and_a_newer_one_not_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none.db");
-    assert!(Store::open_as_is(&path).await.is_err());
+    let refusal = Store::open_as_is(&path).await.unwrap_err().to_string();
+    assert!(refusal.contains("there is no database") && refusal.contains("none.db"), "{refusal}");
     assert!(!path.exists());
 
     let scratch = sqlite().await;
