@@ -24,7 +24,7 @@ use crate::handover::{Door, Heir, Predecessor, Successor};
 use crate::machine::Machine;
 use crate::upkeep::Chores;
 use crate::wire::{Machinery, Place};
-use crate::{bridge, keys, looks, random, upkeep, wire};
+use crate::{bridge, keys, looks, random, restore, upkeep, wire};
 
 /// Requests for the application that may wait for it before the gateway answers 503.
 const WAITING: usize = 1024;
@@ -96,9 +96,13 @@ impl Ground {
     async fn prepare(config: Config) -> anyhow::Result<Self> {
         let folder = DataFolder::take(&config.data_dir)?;
         let name = wire::database_name(&config, folder.path());
-        let store = Store::open(&config.database_url(folder.path()))
-            .await
-            .with_context(|| format!("opening the database ({name}); check DATABASE_URL"))?;
+        let store = Store::open(&config.database_url(folder.path())).await.map_err(|error| match error {
+            // The address was right, and the sentence has the way out.
+            store::Error::Damaged { .. } | store::Error::Newer { .. } => error.into(),
+            other => anyhow::Error::from(other)
+                .context(format!("opening the database ({name}); check DATABASE_URL")),
+        })?;
+        restore::finish(&folder, &store).await?;
         tracing::info!(database = name, folder = %folder.path().display(), "opened");
         let host = Arc::new(Machine::read().host(&config.machine));
         Ok(Self { config, host, folder, store, clock: Arc::new(SystemClock::new()), wakes: Arc::default() })
@@ -218,7 +222,12 @@ async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>)
     let (sender, requests) = mpsc::channel(WAITING);
     carrying.extend([wired.following, tokio::spawn(bridge::carry(requests, wired.router))]);
     let serving = gateway::serve(gateway, listeners, sender, shutdown.clone());
-    let local = Local { address, public_url: public_url.to_string(), secret: place.local_secret.to_string() };
+    let local = Local {
+        address,
+        public_url: public_url.to_string(),
+        secret: place.local_secret.to_string(),
+        database: wire::database_name(&config, folder.path()),
+    };
     folder.write_private(client::FILE, &serde_json::to_string(&local)?)?;
     Ok(Server {
         address,
@@ -263,6 +272,10 @@ impl Server {
 
     pub fn control(&self) -> &ControlPlane {
         &self.control
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// The admin key that this start made, if it was the first.

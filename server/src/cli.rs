@@ -1,11 +1,15 @@
 //! The commands of `slipway`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use domain::Clock;
 
+use crate::backup::Backup;
+use crate::clock::SystemClock;
 use crate::config::{Config, Settings};
-use crate::{client, doctor, load, serve, telemetry, trussrc};
+use crate::{client, doctor, load, restore, serve, telemetry, trussrc};
 
 /// A self-hosted control plane for machine-learning models.
 #[derive(Debug, Parser)]
@@ -32,6 +36,21 @@ enum Command {
     Login {
         /// Whom the link signs in; the oldest admin if it is left out
         email: Option<String>,
+    },
+    /// Save the database, the pushed code and the key of secrets to a new folder, while the server runs or not
+    ///
+    /// Use the settings of the server. What can be made again (Python environments, caches) and logs are left out.
+    Backup {
+        /// The folder to make
+        target: PathBuf,
+        /// Leave the key of secrets out, to be kept elsewhere
+        #[arg(long)]
+        without_key: bool,
+    },
+    /// Make a data folder of a backup, at --data-dir, which must not exist yet
+    Restore {
+        /// The backup's folder
+        source: PathBuf,
     },
     /// API keys
     #[command(subcommand)]
@@ -140,6 +159,14 @@ fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Doctor => runtime()?.block_on(doctor::run(&config)),
         Command::Login { email } => runtime()?.block_on(login(&config, email.as_deref())),
         Command::Key(Key::Create { name, role }) => runtime()?.block_on(create_key(&config, name, *role)),
+        Command::Backup { target, without_key } => {
+            let now = SystemClock::new().now();
+            let backup = Backup { config: &config, target, with_key: !without_key, now };
+            runtime()?.block_on(saved(backup.write(&progress)))
+        }
+        Command::Restore { source } => {
+            runtime()?.block_on(saved(restore::restore(&config, source, &progress)))
+        }
         Command::Load(load) => runtime()?.block_on(send_load(&config, load)),
         Command::Trussrc { write, remote } => runtime()?.block_on(write_trussrc(&config, *write, remote)),
     }
@@ -152,6 +179,19 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .thread_name("slipway-app")
         .enable_all()
         .build()?)
+}
+
+fn progress(step: String) {
+    eprintln!("{step}");
+}
+
+/// Prints what came of a backup or restore. Ctrl-C ends it, and what was begun goes as far as nobody writes to it.
+async fn saved(work: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        told = work => println!("{}", told?),
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; a folder ending in .part beside it can be removed, if it is there"),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn login(config: &Config, email: Option<&str>) -> anyhow::Result<ExitCode> {

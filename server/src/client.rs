@@ -22,6 +22,9 @@ pub struct Local {
     pub address: SocketAddr,
     pub public_url: String,
     pub secret: String,
+    /// The database it uses, without a password; empty if an earlier version wrote this.
+    #[serde(default)]
+    pub database: String,
 }
 
 impl Local {
@@ -31,6 +34,11 @@ impl Local {
         Self::read(&path).with_context(|| {
             format!("no server runs on {}; start it with `slipway serve`", config.data_dir.display())
         })
+    }
+
+    /// Whether anybody answers there.
+    pub async fn answers(&self) -> bool {
+        tokio::net::TcpStream::connect(self.address).await.is_ok()
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {

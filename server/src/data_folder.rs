@@ -6,7 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// How this version of Slipway lays the folder out; a higher number was written by a newer one.
-const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 1;
+/// Marks a folder whose environments are to be built again: a backup has none.
+pub const RESTORED: &str = "restored";
 
 /// Why the folder can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +21,11 @@ pub enum Error {
         "{folder} was written by a newer Slipway (layout {found}, this one knows {LAYOUT}); install that version again"
     )]
     Newer { folder: PathBuf, found: u32 },
-    #[error("{path} can't be used as the data folder: {source}; check that it exists and is yours")]
+    #[error("{folder} holds something already; name a folder that does not exist yet with --data-dir")]
+    Occupied { folder: PathBuf },
+    #[error(
+        "{path} can't be used as the data folder: {source}; check that it exists, is yours, and has room"
+    )]
     Io { path: PathBuf, source: std::io::Error },
 }
 
@@ -54,6 +60,16 @@ impl DataFolder {
         self.path.join("uploads")
     }
 
+    /// Whether it came from a backup and was not started since.
+    pub fn is_restored(&self) -> bool {
+        self.path.join(RESTORED).exists()
+    }
+
+    /// From now on it is as any other.
+    pub fn forget_restored(&self) -> std::io::Result<()> {
+        fs::remove_file(self.path.join(RESTORED))
+    }
+
     /// Writes a file that only its owner can read, whole or not at all.
     pub fn write_private(&self, name: &str, content: &str) -> std::io::Result<()> {
         let fresh = self.path.join(format!(".{name}.new"));
@@ -72,12 +88,7 @@ fn lock(folder: &Path) -> Result<File, Error> {
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            let pid = if pid.trim().is_empty() { "unknown".into() } else { pid.trim().to_owned() };
-            return Err(Error::InUse { folder: folder.to_owned(), pid });
-        }
+        Err(fs::TryLockError::WouldBlock) => return Err(in_use(folder, &mut file)),
         Err(fs::TryLockError::Error(source)) => return Err(io(source)),
     }
     file.set_len(0).map_err(io)?;
@@ -86,22 +97,51 @@ fn lock(folder: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-fn check_layout(folder: &Path) -> Result<(), Error> {
-    let path = folder.join("layout");
-    let io = |source| Error::Io { path: path.clone(), source };
-    match fs::read_to_string(&path) {
-        Ok(text) => {
-            let found = text.trim().parse().unwrap_or(u32::MAX);
-            if found > LAYOUT {
-                return Err(Error::Newer { folder: folder.to_owned(), found });
-            }
-            Ok(())
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            fs::write(&path, format!("{LAYOUT}\n")).map_err(io)
-        }
-        Err(error) => Err(io(error)),
+fn in_use(folder: &Path, lock: &mut File) -> Error {
+    let mut pid = String::new();
+    let _ = lock.read_to_string(&mut pid);
+    let pid = if pid.trim().is_empty() { "unknown".into() } else { pid.trim().to_owned() };
+    Error::InUse { folder: folder.to_owned(), pid }
+}
+
+/// Refuses a folder that a server uses, or that holds anything. Nothing is made.
+pub fn check_unused(folder: &Path) -> Result<(), Error> {
+    let io = |source| Error::Io { path: folder.to_owned(), source };
+    if let Ok(mut file) = File::open(folder.join("lock"))
+        && let Err(fs::TryLockError::WouldBlock) = file.try_lock_shared()
+    {
+        return Err(in_use(folder, &mut file));
     }
+    let holds = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(io(error)),
+    };
+    if holds { Err(Error::Occupied { folder: folder.to_owned() }) } else { Ok(()) }
+}
+
+/// How the folder is laid out; nothing if no server ever ran on it.
+///
+/// # Errors
+/// If a newer version wrote it, or it can't be read.
+pub fn layout(folder: &Path) -> Result<Option<u32>, Error> {
+    let path = folder.join("layout");
+    match fs::read_to_string(&path) {
+        Ok(text) => match text.trim().parse().unwrap_or(u32::MAX) {
+            found if found > LAYOUT => Err(Error::Newer { folder: folder.to_owned(), found }),
+            found => Ok(Some(found)),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { path, source }),
+    }
+}
+
+fn check_layout(folder: &Path) -> Result<(), Error> {
+    if layout(folder)?.is_some() {
+        return Ok(());
+    }
+    let path = folder.join("layout");
+    fs::write(&path, format!("{LAYOUT}\n")).map_err(|source| Error::Io { path, source })
 }
 
 #[cfg(test)]
@@ -116,6 +156,17 @@ mod tests {
         assert!(refusal.contains(&std::process::id().to_string()), "{refusal}");
         drop(first);
         assert!(DataFolder::take(temp.path()).is_ok());
+    }
+
+    #[test]
+    fn a_restore_takes_no_folder_that_is_used_or_holds_something() {
+        let temp = tempfile::tempdir().unwrap();
+        assert!(check_unused(temp.path()).is_ok());
+        assert!(check_unused(&temp.path().join("none")).is_ok());
+        let server = DataFolder::take(temp.path()).unwrap();
+        assert!(matches!(check_unused(temp.path()), Err(Error::InUse { .. })));
+        drop(server);
+        assert!(matches!(check_unused(temp.path()), Err(Error::Occupied { .. })));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use runtime::{LocalRuntime, Retention};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::uploads;
+use crate::{room_left, uploads};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// The disk is swept, and old records are trimmed, once in this many rounds.
@@ -30,10 +30,13 @@ pub struct Chores {
     pub tls: Option<Tls>,
 }
 
-/// Writes when keys were used and looks for a renewed certificate, each minute; gives the disk back and trims the record of scaling, each hour.
+/// Writes when keys were used, looks for a renewed certificate and at the room on the disk, each minute;
+/// gives the disk back and trims the record of scaling, each hour.
 pub fn start(chores: Chores, shutdown: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
+        let mut room = room_left::Watch::default();
         for round in 0u64.. {
+            room.look(&chores.uploads);
             if round.is_multiple_of(SWEEP_ROUNDS) {
                 chores.sweep().await;
             }

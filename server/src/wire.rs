@@ -196,9 +196,46 @@ impl Grants for Given {
 
 /// Where the database is, for logs and the doctor: never with a password.
 pub fn database_name(config: &Config, folder: &Path) -> String {
-    let url = config.database_url(folder);
-    match url.split_once('@') {
-        Some((_, rest)) if url.starts_with("postgres") => format!("postgres at {rest}"),
-        _ => url,
+    without_password(&config.database_url(folder))
+}
+
+/// The same address, for logs and command lines.
+pub fn without_password(url: &str) -> String {
+    if store::sqlite_file(url).is_some() {
+        return url.to_owned();
+    }
+    let (head, query) = url.split_once('?').unwrap_or((url, ""));
+    let (scheme, rest) = head.split_once("://").unwrap_or(("postgres", head));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    // The last `@`: one in a password may have been left as it is.
+    let authority = match authority.rsplit_once('@') {
+        Some((user, host)) => format!("{}@{host}", user.split(':').next().unwrap_or_default()),
+        None => authority.to_owned(),
+    };
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|part| !part.is_empty() && !part.to_ascii_lowercase().starts_with("password"))
+        .collect();
+    let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
+    format!("{scheme}://{authority}/{path}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn a_password_is_left_out_wherever_it_stands() {
+        for (url, told) in [
+            ("postgres://ada:hush@db:5432/slipway", "postgres://ada@db:5432/slipway"),
+            (
+                "postgres://ada:hu@sh@db/slipway?password=hush&sslmode=require",
+                "postgres://ada@db/slipway?sslmode=require",
+            ),
+            ("postgresql://db/slipway?host=/run/pg", "postgresql://db/slipway?host=/run/pg"),
+            ("sqlite:/var/lib/slipway/slipway.db", "sqlite:/var/lib/slipway/slipway.db"),
+        ] {
+            assert_eq!(without_password(url), told);
+        }
     }
 }

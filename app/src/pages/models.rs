@@ -42,6 +42,7 @@ fn Body(initial: view::ModelsPage) -> impl IntoView {
             title="Models"
             headline=Signal::derive(move || page.with(|page| page.headline.clone()))
         />
+        {move || page.with(|page| page.warning.clone()).map(|said| view! { <p class="notice bad">{said}</p> })}
         {move || match first_run.get() {
             Some(first_run) => view! { <FirstModel first_run=first_run /> }.erased(),
             None => view! { <ModelsTable page=page /> }.erased(),

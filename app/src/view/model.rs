@@ -11,6 +11,8 @@ pub struct ModelsPage {
     pub as_of: Timestamp,
     /// One sentence on all models together.
     pub headline: String,
+    /// What whoever runs the server has to see to before it stands in the way.
+    pub warning: Option<String>,
     pub models: Vec<ModelRow>,
     /// How to push the first model; present only while there is none.
     pub first_run: Option<FirstRun>,

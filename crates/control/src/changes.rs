@@ -104,7 +104,9 @@ impl ControlPlane {
                 return match error {
                     PatchError::NeedsPush(reason) => Ok(Received::NeedsPush(reason)),
                     PatchError::Refused(reason) => Ok(Received::Refused(reason)),
-                    PatchError::File { .. } => Err(Error::Internal(error.to_string())),
+                    PatchError::File { ref source, .. } => {
+                        Err(Error::disk(source, || Error::Internal(error.to_string())))
+                    }
                 };
             }
         };

@@ -28,14 +28,38 @@ pub enum Error {
     /// Somebody else changed the same thing at the same moment, several times: try again.
     #[error("somebody else changed this at the same moment; try again")]
     Busy,
+    /// There is no room to write it down; nothing was changed, and reading and serving go on.
+    #[error(
+        "the server's disk is full, so nothing was changed; make room on it (`uv cache clean`, or what else is large there), \
+         then try again"
+    )]
+    Full,
     #[error("the store failed: {0}")]
-    Store(#[from] store::Error),
+    Store(#[source] store::Error),
     /// The machine failed us.
     #[error("{0}")]
     Internal(String),
 }
 
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Full => Self::Full,
+            other => Self::Store(other),
+        }
+    }
+}
+
 impl Error {
+    /// A file could not be written: a full disk is told as such, and the rest as `otherwise`.
+    pub(crate) fn disk(error: &std::io::Error, otherwise: impl FnOnce() -> Self) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded => Self::Full,
+            _ => otherwise(),
+        }
+    }
+
     pub fn not_found(sentence: impl Into<String>) -> Self {
         Self::NotFound(sentence.into())
     }
@@ -57,6 +81,7 @@ impl Error {
             Self::NotFound(_) => "RESOURCE_NOT_FOUND",
             Self::Invalid(_) | Self::Conflict(_) => "VALIDATION_ERROR",
             Self::Busy => "CONFLICT",
+            Self::Full => "DISK_FULL",
             Self::Store(_) | Self::Internal(_) => "INTERNAL_ERROR",
         }
     }

@@ -497,11 +497,17 @@ async fn unpack(
         let file = std::fs::File::open(&archive)
             .map_err(|error| Error::Internal(format!("the uploaded archive can't be read: {error}")))?;
         if let Some(parent) = folder.parent() {
-            std::fs::create_dir_all(parent)
-                .map_err(|error| Error::Internal(format!("the data folder can't be written: {error}")))?;
+            std::fs::create_dir_all(parent).map_err(|error| {
+                Error::disk(&error, || Error::Internal(format!("the data folder can't be written: {error}")))
+            })?;
         }
-        truss::unpack(std::io::BufReader::new(file), &folder, &Limits::default())
-            .map_err(|error| Invalid::new("archive", error.to_string()))?;
+        truss::unpack(std::io::BufReader::new(file), &folder, &Limits::default()).map_err(|error| {
+            let refused = || Invalid::new("archive", error.to_string()).into();
+            match &error {
+                truss::ArchiveError::Write { source, .. } => Error::disk(source, refused),
+                _ => refused(),
+            }
+        })?;
         let verdict = truss::validate_files(&config, &folder);
         if !verdict.errors.is_empty() {
             return Err(Invalid::new("archive", verdict.errors.join("; ")).into());

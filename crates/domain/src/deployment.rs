@@ -152,6 +152,15 @@ impl Deployment {
         environments.iter().find(|environment| &environment.name == name)
     }
 
+    /// What was built is gone: it is to be built again. False if nothing was built, or was being built.
+    pub fn build_again(&mut self) -> bool {
+        let built = matches!(self.build, Build::Done { .. } | Build::Running { .. });
+        if built {
+            self.build = Build::Queued;
+        }
+        built
+    }
+
     /// Begins, again, to deploy what is built: used by activation and retry.
     pub fn begin_deploying(&mut self, replicas: u32, now: Timestamp) {
         self.lifecycle = Lifecycle::Active;

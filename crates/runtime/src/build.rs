@@ -9,7 +9,7 @@ use truss::{Config, InstallPlan, Wheel};
 
 use crate::envs::claim;
 use crate::external;
-use crate::files::{Files, make_private};
+use crate::files::{DISK_FULL, Files, is_full, make_private};
 use crate::logs::Logs;
 use crate::parse::Parsed;
 use crate::tools::{Lines, TRUSS_VERSION, Told, Tools, run};
@@ -160,5 +160,8 @@ async fn lock(path: PathBuf) -> Told<std::fs::File> {
 
 fn disk(path: &Path, error: &std::io::Error) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    format!("`{name}` could not be written to the data folder: {error}")
+    match is_full(error) {
+        true => format!("{DISK_FULL} (`{name}` could not be written to the data folder)"),
+        false => format!("`{name}` could not be written to the data folder: {error}"),
+    }
 }

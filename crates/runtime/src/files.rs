@@ -65,6 +65,14 @@ impl Files {
     }
 }
 
+/// What a build says that found no room.
+pub(crate) const DISK_FULL: &str = "the server's disk is full; make room on it, then retry the deployment";
+
+/// Whether the disk has no room for what was to be written.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// A folder nobody but this user may enter.
 pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)

@@ -173,7 +173,11 @@ impl Log {
         if self.size > 0 && self.size + text.len() as u64 > SEGMENT {
             self.rotate()?;
         }
-        self.file.write_all(&text)?;
+        if let Err(error) = self.file.write_all(&text) {
+            // What a full disk took of a line would run into the next one.
+            self.file.set_len(self.size)?;
+            return Err(error);
+        }
         self.size += text.len() as u64;
         Ok(())
     }

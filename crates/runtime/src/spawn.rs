@@ -9,13 +9,13 @@ use std::process::Stdio;
 
 use domain::{Endpoints, ReplicaSpec, RuntimeError};
 use tokio::process::{Child, Command};
-use truss::{Config, Serves, Wheel, lay_out};
+use truss::{Config, LayoutError, Serves, Wheel, lay_out};
 
 use crate::bell;
 use crate::build::{COMPLETE, plan};
 use crate::cgroup::{Group, enter};
 use crate::external;
-use crate::files::{Files, make_private};
+use crate::files::{Files, is_full, make_private};
 use crate::follow::OUTPUTS;
 use crate::slots::visible;
 use crate::told;
@@ -62,13 +62,15 @@ pub(crate) fn spawn(
     for name in ["home", "tmp", told::FOLDER] {
         make_private(&folder.join(name)).map_err(busy)?;
     }
-    lay_out(&config, &truss, &wheel.templates(), &folder).map_err(|error| {
-        RuntimeError::Refused(format!("the model's folder could not be laid out: {error}"))
+    lay_out(&config, &truss, &wheel.templates(), &folder).map_err(|error| match error {
+        LayoutError::File { source, .. } if is_full(&source) => busy(source),
+        error => RuntimeError::Refused(format!("the model's folder could not be laid out: {error}")),
     })?;
-    external::place(&config, files, &folder).map_err(|error| {
-        RuntimeError::Refused(format!(
+    external::place(&config, files, &folder).map_err(|error| match is_full(&error) {
+        true => busy(error),
+        false => RuntimeError::Refused(format!(
             "its external data is gone; retry the deployment to fetch it again: {error}"
-        ))
+        )),
     })?;
     told::write(&folder, spec.environment.as_ref()).map_err(busy)?;
     let (mut command, endpoints) = match config.serves() {

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 use truss::Wheel;
 
-use crate::files::Files;
+use crate::files::{DISK_FULL, Files};
 
 /// The version of the `truss` package whose server code runs models.
 pub const TRUSS_VERSION: &str = "0.18.35";
@@ -186,7 +186,10 @@ pub(crate) async fn run<A: AsRef<OsStr>>(
     if status.success() {
         return Ok(());
     }
-    Err(reason(&last).unwrap_or_else(|| format!("`{name}` ended with {status}")))
+    let said = reason(&last).unwrap_or_else(|| format!("`{name}` ended with {status}"));
+    // A command's own error has no kind, only the system's words.
+    let full = last.iter().any(|line| line.contains("No space left on device"));
+    Err(if full { format!("{DISK_FULL} ({said})") } else { said })
 }
 
 async fn read_lines(source: Option<impl AsyncRead + Unpin>, lines: Lines<'_>) -> Vec<String> {

@@ -1,3 +1,7 @@
+use std::path::PathBuf;
+
+use sqlx::error::DatabaseError;
+
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -9,6 +13,16 @@ pub enum Error {
         "the database was made by a newer version of Slipway (migration {version}); install that version or a newer one"
     )]
     Newer { version: i64 },
+    /// The disk has no room; nothing of the transaction was written.
+    #[error("the disk that holds the database is full; make room on it and try again")]
+    Full,
+    /// The file is not what SQLite wrote.
+    #[error(
+        "the database {} is damaged (SQLite says: {said}); restore a backup into a new folder: `slipway restore BACKUP \
+         --data-dir NEW`; keep the damaged file: without a backup, `sqlite3 FILE .recover` may save a part of it",
+        file.display()
+    )]
+    Damaged { file: PathBuf, said: String },
     /// A document in the database can't be read.
     #[error("a stored {what} can't be read: {source}")]
     Document { what: &'static str, source: serde_json::Error },
@@ -30,14 +44,29 @@ pub enum Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if let sqlx::Error::Database(database) = &error
-            && database.is_unique_violation()
-        {
-            let constraint = database.constraint().unwrap_or_else(|| database.message()).to_owned();
-            return Self::Taken { constraint };
+        match &error {
+            sqlx::Error::Database(database) if database.is_unique_violation() => {
+                let constraint = database.constraint().unwrap_or_else(|| database.message()).to_owned();
+                Self::Taken { constraint }
+            }
+            sqlx::Error::Database(database) if is_full(database.as_ref()) => Self::Full,
+            _ => Self::Database(error),
         }
-        Self::Database(error)
     }
+}
+
+/// `SQLITE_FULL`, or Postgres' `disk_full`.
+fn is_full(error: &dyn DatabaseError) -> bool {
+    match error.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+        Some(_) => sqlite_code(error) == Some(13),
+        None => error.code().is_some_and(|code| code == "53100"),
+    }
+}
+
+/// SQLite's primary result code.
+pub(crate) fn sqlite_code(error: &dyn DatabaseError) -> Option<i32> {
+    let sqlite = error.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+    sqlite.code()?.parse::<i32>().ok().map(|extended| extended & 0xff)
 }
 
 impl From<sqlx::migrate::MigrateError> for Error {

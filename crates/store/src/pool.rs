@@ -3,14 +3,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqlitePool, SqliteSynchronous};
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::Error;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+pub(crate) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 #[derive(Debug, Clone)]
 pub(crate) enum Pool {
@@ -54,8 +52,11 @@ pub(crate) use on;
 
 impl Store {
     /// Opens a Postgres URL (`postgres://…`), or a SQLite file, which is made if it is missing; then migrates it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the file is not whole; it is not migrated then.
     pub async fn open(address: &str) -> Result<Self, Error> {
-        if address.starts_with("postgres://") || address.starts_with("postgresql://") {
+        let Some(path) = sqlite_file(address) else {
             let options = PgConnectOptions::from_str(address)?;
             let pool = PgPoolOptions::new()
                 .max_connections(10)
@@ -64,37 +65,13 @@ impl Store {
                 .await?;
             MIGRATIONS.run(&pool).await?;
             return Ok(Self { pool: Pool::Postgres(pool) });
-        }
-        let path =
-            address.strip_prefix("sqlite://").or_else(|| address.strip_prefix("sqlite:")).unwrap_or(address);
-        Self::open_file(Path::new(path), SqliteSynchronous::Full, 4).await
+        };
+        Self::open_file(path, SqliteSynchronous::Full, 4).await
     }
 
     /// Opens a file whose last moments may be lost with the machine: for simulations.
     pub async fn open_scratch(path: &Path) -> Result<Self, Error> {
         Self::open_file(path, SqliteSynchronous::Off, 1).await
-    }
-
-    async fn open_file(path: &Path, synchronous: SqliteSynchronous, readers: u32) -> Result<Self, Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(10))
-            .synchronous(synchronous);
-        let pool = |count: u32| {
-            SqlitePoolOptions::new()
-                .max_connections(count)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                // A file does not hang up: asking each time whether it is there would double the trips.
-                .test_before_acquire(false)
-        };
-        let writer = pool(1).connect_with(options.clone()).await?;
-        MIGRATIONS.run(&writer).await?;
-        let readers = pool(readers).connect_with(options).await?;
-        Ok(Self { pool: Pool::Sqlite { writer, readers } })
     }
 
     /// Which database this is, for people.
@@ -112,7 +89,7 @@ impl Store {
     /// Begins to write.
     pub async fn begin(&self) -> Result<Tx, Error> {
         Ok(match &self.pool {
-            Pool::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Pool::Sqlite { writer, .. } => Tx::Sqlite(begin_to_write(writer).await?),
             Pool::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
     }
@@ -143,6 +120,35 @@ impl Store {
             }
             Pool::Postgres(pool) => pool.close().await,
         }
+    }
+}
+
+/// The file that an address of [`Store::open`] names; nothing if it is Postgres'.
+pub fn sqlite_file(address: &str) -> Option<&Path> {
+    if address.starts_with("postgres://") || address.starts_with("postgresql://") {
+        return None;
+    }
+    let path = address.strip_prefix("sqlite://").or_else(|| address.strip_prefix("sqlite:"));
+    Some(Path::new(path.unwrap_or(address)))
+}
+
+impl From<Pool> for Store {
+    fn from(pool: Pool) -> Self {
+        Self { pool }
+    }
+}
+
+/// Begins on the one connection that writes.
+async fn begin_to_write(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    const BEGIN: &str = "BEGIN IMMEDIATE";
+    match writer.begin_with(BEGIN).await {
+        // A full disk makes SQLite roll back by itself. sqlx's own rollback then fails, and it would believe for ever
+        // that the connection is inside a transaction: only a new connection knows better.
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            writer.acquire().await?.close().await?;
+            writer.begin_with(BEGIN).await
+        }
+        begun => begun,
     }
 }
 

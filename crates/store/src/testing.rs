@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::Store;
+use crate::pool::Pool;
+use crate::{Error, Store};
 
 /// A database of its own for one test; gone with it.
 pub struct Scratch {
@@ -16,6 +17,30 @@ pub struct Scratch {
     /// What [`Store::open`] takes to open it once more.
     pub address: String,
     _folder: Option<tempfile::TempDir>,
+}
+
+impl Store {
+    /// Lets the SQLite file stay as large as it is: what needs more room fails as on a full disk.
+    pub async fn allow_no_growth(&self) -> Result<(), Error> {
+        self.limit_pages(1).await
+    }
+
+    /// Lifts what [`Store::allow_no_growth`] imposed.
+    pub async fn allow_growth(&self) -> Result<(), Error> {
+        self.limit_pages(1 << 30).await
+    }
+
+    /// SQLite makes it the present size if that is more.
+    async fn limit_pages(&self, pages: u32) -> Result<(), Error> {
+        if let Pool::Sqlite { writer, .. } = self.pool() {
+            // Such a failure costs the connection; the next one is to be as poor.
+            let options = writer.connect_options().as_ref().clone();
+            writer.set_connect_options(options.pragma("max_page_count", pages.to_string()));
+            let text = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+            sqlx::query(text).execute(writer).await?;
+        }
+        Ok(())
+    }
 }
 
 /// A SQLite file.

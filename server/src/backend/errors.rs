@@ -17,6 +17,10 @@ pub fn told(error: Error) -> AppError {
         Error::Invalid(invalid) => invalid.into(),
         Error::Conflict(message) => AppError::Conflict { message },
         Error::Busy => AppError::Conflict { message: error.to_string() },
+        Error::Full => {
+            tracing::error!("a use case was refused: the disk is full");
+            AppError::Unavailable { message: error.to_string() }
+        }
         Error::Store(_) | Error::Internal(_) => {
             tracing::error!(%error, "a use case failed");
             AppError::Internal { message: "Something went wrong on the server; its log says what.".into() }

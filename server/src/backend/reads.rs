@@ -11,6 +11,7 @@ use super::errors::told;
 use super::first_run::first_run;
 use super::{Dashboard, pages};
 use crate::picture::Picture;
+use crate::room_left;
 
 /// Deployments that a list shows, and that can be chosen from.
 const LISTED: u32 = 50;
@@ -26,6 +27,7 @@ impl Dashboard {
         models.sort_by(|a, b| b.last_change_at.cmp(&a.last_change_at).then_with(|| a.name.cmp(&b.name)));
         let first_run = if models.is_empty() { Some(first_run(&self.api.public_url).await) } else { None };
         Ok(ModelsPage {
+            warning: room_left::warning(&self.api.artifacts),
             as_of: self.api.clock.now(),
             headline: pages::models_headline(&models),
             models,

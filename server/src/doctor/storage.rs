@@ -6,6 +6,7 @@ use super::Finding;
 use crate::client;
 use crate::config::Config;
 use crate::data_folder::{DataFolder, Error};
+use crate::room_left;
 
 const GIB: u64 = 1 << 30;
 
@@ -21,9 +22,7 @@ pub async fn check(config: &Config) -> Vec<Finding> {
             findings
                 .push(Finding::ok("data folder", format!("{} is in use by process {pid}", folder.display())));
             findings.push(match client::Local::find(config) {
-                Ok(local) if tokio::net::TcpStream::connect(local.address).await.is_ok() => {
-                    Finding::ok("database", "in use by the running server")
-                }
+                Ok(local) if local.answers().await => Finding::ok("database", "in use by the running server"),
                 _ => Finding::fail(
                     "server",
                     format!("process {pid} does not answer"),
@@ -43,6 +42,11 @@ async fn database(config: &Config, folder: &Path) -> Finding {
     let kind = url.split(':').next().unwrap_or_default().to_owned();
     match store::Store::open(&url).await {
         Ok(_) => Finding::ok("database", format!("{kind} opens")),
+        Err(error @ store::Error::Damaged { .. }) => Finding::fail(
+            "database",
+            error.to_string(),
+            "restore a backup: slipway restore BACKUP --data-dir NEW",
+        ),
         Err(error) => {
             Finding::fail("database", error.to_string(), "check DATABASE_URL, and that the database runs")
         }
@@ -51,13 +55,13 @@ async fn database(config: &Config, folder: &Path) -> Finding {
 
 fn disk(folder: &Path) -> Finding {
     let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    match rustix::fs::statvfs(existing) {
+    match room_left::free(existing) {
         Err(error) => Finding::warn(
             "disk",
             format!("{} can't be measured: {error}", existing.display()),
             "check the mount",
         ),
-        Ok(space) => judge(space.f_bavail.saturating_mul(space.f_frsize)),
+        Ok(free) => judge(free),
     }
 }
 

@@ -17,6 +17,10 @@ pub fn described(error: &Error) -> (StatusCode, &'static str, String) {
         // What things stand in the way of is as much the caller's to change as a value is.
         Error::Invalid(_) | Error::Conflict(_) => StatusCode::BAD_REQUEST,
         Error::Busy => StatusCode::CONFLICT,
+        Error::Full => {
+            tracing::error!("a use case was refused: the disk is full");
+            StatusCode::INSUFFICIENT_STORAGE
+        }
         Error::Store(_) | Error::Internal(_) => {
             tracing::error!(%error, "a use case failed");
             let message = "something went wrong on the server; its log says what";

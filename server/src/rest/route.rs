@@ -180,7 +180,7 @@ impl Route {
             statuses.extend([400, 408, 413]);
         }
         if self.method != "get" {
-            statuses.push(409);
+            statuses.extend([409, 507]);
         }
         let mut responses = Map::new();
         if !self.refuses {

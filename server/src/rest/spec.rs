@@ -101,6 +101,7 @@ fn failures() -> Value {
         (413, "The body is too large."),
         (429, "Too many requests by one key; try again later."),
         (503, "Not ready yet; ask again."),
+        (507, "The server's disk is full; nothing was changed, and models go on answering."),
     ];
     let schema = json!({ "$ref": "#/components/schemas/Error" });
     all.into_iter()

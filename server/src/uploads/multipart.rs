@@ -65,6 +65,18 @@ impl Multipart {
         if size > LIMIT {
             return Err(too_large(LIMIT));
         }
+        if let Err(error) = self.join(numbers, target).await {
+            // The first part may hold a piece of the second by now, which nobody could tell apart later.
+            self.abort().await;
+            return Err(error);
+        }
+        self.abort().await;
+        tracing::info!(bytes = size, parts = numbers.len(), "an archive was uploaded in parts");
+        let tag = hex(&Sha256::digest(self.folder.to_string_lossy().as_bytes()));
+        Ok(format!("\"{}-{}\"", &tag[..32], numbers.len()))
+    }
+
+    async fn join(&self, numbers: &[u32], target: &Path) -> Result<(), S3Error> {
         // The first part becomes the whole, so most of a small archive is never copied.
         let whole = self.file(numbers[0]);
         let mut file =
@@ -77,11 +89,7 @@ impl Multipart {
         }
         file.flush().await.map_err(|error| disk(&whole, &error))?;
         file.sync_data().await.map_err(|error| disk(&whole, &error))?;
-        fs::rename(&whole, target).await.map_err(|error| disk(target, &error))?;
-        self.abort().await;
-        tracing::info!(bytes = size, parts = numbers.len(), "an archive was uploaded in parts");
-        let tag = hex(&Sha256::digest(self.folder.to_string_lossy().as_bytes()));
-        Ok(format!("\"{}-{}\"", &tag[..32], numbers.len()))
+        fs::rename(&whole, target).await.map_err(|error| disk(target, &error))
     }
 
     /// Removes everything that arrived.

@@ -86,8 +86,13 @@ pub fn too_large(limit: u64) -> S3Error {
 /// The disk refused; the operator learns where, the sender that it was not their fault.
 pub fn disk(path: &Path, error: &std::io::Error) -> S3Error {
     tracing::error!(path = %path.display(), %error, "an upload could not be written");
-    let full = error.kind() == std::io::ErrorKind::StorageFull;
-    let message = if full { "the server's disk is full" } else { "the server could not write the archive" };
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    if matches!(error.kind(), StorageFull | QuotaExceeded) {
+        // A status that clients do not try again at once.
+        let message = "the server's disk is full; make room on it, then push again";
+        return S3Error::new(StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage", message);
+    }
+    let message = "the server could not write the archive";
     S3Error::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
 }
 
@@ -107,6 +112,15 @@ mod tests {
         let right = Payload::Hashed(hex(&Sha256::digest(b"hello")));
         assert_eq!(receive(Body::from("hello"), &right, &path, 100).await.unwrap().size, 5);
         assert_eq!(std::fs::read(&path).unwrap(), b"hello");
+    }
+
+    #[test]
+    fn a_full_disk_is_not_tried_again_at_once() {
+        let told = |kind: std::io::ErrorKind| disk(Path::new("archive"), &kind.into());
+        let full = told(std::io::ErrorKind::StorageFull);
+        assert_eq!((full.status, full.code), (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage"));
+        assert!(full.message.contains("make room"), "{}", full.message);
+        assert_eq!(told(std::io::ErrorKind::PermissionDenied).status, StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[tokio::test]

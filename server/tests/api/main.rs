@@ -5,9 +5,11 @@
 mod access;
 mod activity;
 mod audit;
+mod backup;
 mod controls;
 mod dashboard;
 mod doors;
+mod full_disk;
 mod hostile;
 mod life;
 mod lists;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod activity;
+mod file;
 mod models;
 mod people;
 mod records;

@@ -31,6 +31,8 @@ pub struct World {
     server: Option<Server>,
     pub address: SocketAddr,
     pub data: tempfile::TempDir,
+    /// What it was started with.
+    pub config: Config,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
@@ -41,23 +43,33 @@ impl World {
     }
 
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        Self::begin(change, async |config| {
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// Starts a server whose models are processes of this machine, as outside of tests.
+    pub async fn start_here() -> Self {
+        Self::start_here_in(tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same on a data folder that is there.
+    pub async fn start_here_in(data: tempfile::TempDir) -> Self {
+        Self::begin(data, |_| {}, boot::start).await
+    }
+
+    /// As [`World::start_with`], on a data folder that is there.
+    pub async fn start_in(data: tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        Self::begin(data, change, async |config| {
             boot::start_on(config, |wakes| machine::Machine::new(wakes) as _).await
         })
         .await
     }
 
-    /// Starts a server whose models are processes of this machine, as outside of tests.
-    pub async fn start_here() -> Self {
-        Self::begin(|_| {}, boot::start).await
-    }
-
     async fn begin(
+        data: tempfile::TempDir,
         change: impl FnOnce(&mut Config),
         start: impl AsyncFnOnce(Config) -> anyhow::Result<Server>,
     ) -> Self {
         let turn = TURN.lock().await;
-        let data = tempfile::tempdir().unwrap();
         let mut config = Config {
             data_dir: data.path().to_owned(),
             listen: vec!["127.0.0.1:0".parse().unwrap()],
@@ -76,8 +88,8 @@ impl World {
             keep: runtime::Retention { environments: 0, logs: 0 },
         };
         change(&mut config);
-        let server = start(config).await.unwrap();
-        Self { address: server.address(), server: Some(server), data, _turn: turn }
+        let server = start(config.clone()).await.unwrap();
+        Self { address: server.address(), server: Some(server), data, config, _turn: turn }
     }
 
     /// Stops the server as TERM does.
@@ -190,6 +202,10 @@ impl World {
     pub async fn version_with(&self, model: &str, more: Value) -> (String, String) {
         let key = self.upload(archive()).await;
         pushed(&self.ask(client::create_version(model, &key, &config_with(more), "")).await)
+    }
+
+    pub fn store(&self) -> &store::Store {
+        self.server.as_ref().unwrap().store()
     }
 
     /// The data folder.
