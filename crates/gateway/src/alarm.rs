@@ -32,8 +32,10 @@ pub(crate) struct Alarm {
 }
 
 /// All alarms of one thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Alarms {
+    /// The moment of the last look.
+    now: Cell<Instant>,
     all: RefCell<Vec<Weak<Alarm>>>,
     ending: Rc<Cell<Ending>>,
 }
@@ -81,7 +83,18 @@ impl Alarm {
     }
 }
 
+impl Default for Alarms {
+    fn default() -> Self {
+        Self { now: Cell::new(Instant::now()), all: RefCell::default(), ending: Rc::default() }
+    }
+}
+
 impl Alarms {
+    /// The moment, up to a quarter of a second late: for what is measured in seconds, and often.
+    pub fn coarse_now(&self) -> Instant {
+        self.now.get()
+    }
+
     pub fn add(&self) -> Rc<Alarm> {
         let alarm = Rc::new(Alarm { ending: self.ending.clone(), ..Alarm::default() });
         self.all.borrow_mut().push(Rc::downgrade(&alarm));
@@ -102,6 +115,7 @@ impl Alarms {
         loop {
             every.tick().await;
             let now = Instant::now();
+            self.now.set(now);
             self.all.borrow_mut().retain(|alarm| {
                 let Some(alarm) = alarm.upgrade() else { return false };
                 if alarm.at.get().is_some_and(|at| at <= now) {

@@ -46,7 +46,8 @@ pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S) {
     let mut ahead = None;
     let mut is_new = true;
     loop {
-        alarm.set(Instant::now() + client.worker.gateway.config.header_timeout);
+        let worker = &client.worker;
+        alarm.set(worker.alarms.coarse_now() + worker.gateway.config.header_timeout);
         if ahead.is_none() {
             match stirs(&wire, is_new, &alarm).await {
                 Stirred::Yes => {}

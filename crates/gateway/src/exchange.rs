@@ -107,7 +107,7 @@ impl<S: Wire> Exchange<'_, S> {
         loop {
             tries += 1;
             let replica = &seat.flight.replica;
-            let link = match self.call.worker.links.take(replica.key) {
+            let link = match self.call.worker.links.take(replica.key, self.call.worker.alarms.coarse_now()) {
                 Some(link) => Ok(link),
                 None => pool::connect(replica.port).await,
             };
@@ -302,7 +302,7 @@ impl<S: Wire> Exchange<'_, S> {
         }
         // The replica is done with it before the client has read it all.
         if answered.stays && back.is_empty() && self.left == 0 {
-            worker.links.put(key, link);
+            worker.links.put(key, link, worker.alarms.coarse_now());
         }
         tally.finished();
         self.write(&head).await?;

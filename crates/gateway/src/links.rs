@@ -18,23 +18,23 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// An idle connection that its replica has not closed, the one used last first.
-    pub fn take(&self, key: u64) -> Option<TcpStream> {
+    /// An idle connection that its replica has not closed, the one used last first. `now` may be coarse, here and below.
+    pub fn take(&self, key: u64, now: Instant) -> Option<TcpStream> {
         let mut idle = self.idle.borrow_mut();
         let idle = idle.get_mut(&key)?;
         while let Some((stream, since)) = idle.pop() {
-            if since.elapsed() < IDLE && is_quiet(&stream) {
+            if now.saturating_duration_since(since) < IDLE && is_quiet(&stream) {
                 return Some(stream);
             }
         }
         None
     }
 
-    pub fn put(&self, key: u64, stream: TcpStream) {
+    pub fn put(&self, key: u64, stream: TcpStream, now: Instant) {
         let mut idle = self.idle.borrow_mut();
         let idle = idle.entry(key).or_default();
         if idle.len() < KEPT {
-            idle.push((stream, Instant::now()));
+            idle.push((stream, now));
         }
     }
 

@@ -138,7 +138,8 @@ pub(crate) struct Worker {
     pub app: mpsc::Sender<AppRequest>,
     pub runtime: Option<Handle>,
     turn: Cell<usize>,
-    date: RefCell<(i64, Rc<str>)>,
+    /// As of the last look at the alarms.
+    date: RefCell<(Option<Instant>, Rc<str>)>,
 }
 
 impl Worker {
@@ -170,11 +171,11 @@ impl Worker {
 
     /// The moment, as a `date` header has it.
     pub fn date(&self) -> Rc<str> {
-        let second = self.gateway.clock.now().millis().div_euclid(1000);
+        let now = self.alarms.coarse_now();
         let mut date = self.date.borrow_mut();
-        if date.0 != second {
-            let since = Duration::from_secs(second.max(0).unsigned_abs());
-            *date = (second, httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since).into());
+        if date.0 != Some(now) {
+            let since = Duration::from_millis(self.gateway.clock.now().millis().max(0).unsigned_abs());
+            *date = (Some(now), httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since).into());
         }
         date.1.clone()
     }
@@ -209,7 +210,7 @@ fn thread(
         app,
         runtime,
         turn: Cell::new(0),
-        date: RefCell::new((-1, Rc::from(""))),
+        date: RefCell::new((None, Rc::from(""))),
     });
     tokio::task::LocalSet::new().block_on(&own, async move {
         let pool = worker.pool.clone();
