@@ -21,7 +21,7 @@ pub struct Test {
     #[arg(long)]
     pub list: bool,
     /// Histories to simulate; `cargo xtask simulate` by itself plays 10,000.
-    #[arg(long, default_value_t = 6_000)]
+    #[arg(long, default_value_t = 3_000)]
     pub histories: u32,
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -191,7 +191,9 @@ fn thread(
     abort: CancellationToken,
     mover: Arc<OnceLock<Mover>>,
 ) {
-    let own = match tokio::runtime::Builder::new_current_thread().enable_all().event_interval(61).build() {
+    // Not a `LocalSet`: what the kernel wakes would be queued twice, for the set and then within it.
+    let own = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let own = match own {
         Ok(own) => own,
         Err(error) => {
             tracing::error!(%error, "could not start a runtime of the gateway");
@@ -212,7 +214,7 @@ fn thread(
         turn: Cell::new(0),
         date: RefCell::new((None, Rc::from(""))),
     });
-    tokio::task::LocalSet::new().block_on(&own, async move {
+    own.block_on(async move {
         let pool = worker.pool.clone();
         tokio::task::spawn_local(async move { pool.sweep().await });
         let sweeper = worker.clone();

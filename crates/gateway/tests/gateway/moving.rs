@@ -2,6 +2,7 @@
 
 use crate::stage::*;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -39,8 +40,15 @@ async fn a_connection_goes_on_elsewhere_after_the_answer_it_is_at() {
 
     let (mover, moved) = mpsc::channel();
     let adopter = second.adopter();
-    std::thread::spawn(move || moved.iter().enumerate().for_each(|(turn, one)| adopter.adopt(turn, one)));
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let arrivals = arrived.clone();
+    std::thread::spawn(move || {
+        for one in moved {
+            adopter.adopt(arrivals.fetch_add(1, SeqCst), one);
+        }
+    });
     let ended = tokio::spawn(first.hand_over(mover));
+    until("the idle one has moved", || arrived.load(SeqCst) == 1).await;
     // While the other one is still at its answer.
     assert_eq!(text(idle.send(predict(PRODUCTION, "{}")).await).await, "the new one");
     assert!(!ended.is_finished());
