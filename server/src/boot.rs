@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::Changes;
 use crate::client::{self, Local};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, TlsSettings};
 use crate::data_folder::DataFolder;
 use crate::handover::{Door, Heir, Predecessor, Successor};
 use crate::machine::Machine;
@@ -48,12 +48,14 @@ pub struct Server {
     keep_replicas: bool,
     shutdown: CancellationToken,
     serving: ServeHandle,
+    gateway: Arc<Gateway>,
     /// What decides, and what only one server may do; ends before the rest when another one takes over.
     deciding: CancellationToken,
     deciders: Vec<JoinHandle<()>>,
     /// What requests need to the end.
     carrying: Vec<JoinHandle<()>>,
-    door: Door,
+    /// `None` if the data folder takes no socket.
+    door: Option<Door>,
     /// Let go of when another server takes over.
     folder: Option<DataFolder>,
 }
@@ -118,6 +120,9 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
 pub async fn start_after(config: Config, before: Option<&mut Predecessor>) -> anyhow::Result<Server> {
     let sockets = match before {
         Some(before) => {
+            // What can be found wrong now must not be found when nobody decides any more.
+            let tls = load_certificate(&config)?;
+            Listeners::from_shared(duplicate(&before.sockets)?, config.gateway_threads, tls)?;
             // It blocks, for as long as the other one takes to let go.
             tokio::task::block_in_place(|| before.step_aside())?;
             Some(std::mem::take(&mut before.sockets))
@@ -165,15 +170,13 @@ async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>)
     };
     let gateway = Gateway::new(gateway_config, wakes.clone(), clock.clone());
     gateway.expect_models();
-    let tls =
-        config.tls.as_ref().map(|tls| Tls::load(tls.certificate.clone(), tls.key.clone())).transpose()?;
+    let tls = load_certificate(&config)?;
     let listeners = match (sockets, &config.tls, &tls) {
         (Some(sockets), ..) => Listeners::from_shared(sockets, config.gateway_threads, tls.clone())?,
         (None, Some(settings), Some(tls)) => listen(&config)?.with_tls(&settings.listen, tls.clone())?,
         (None, ..) => listen(&config)?,
     };
-    let door = Door::open(folder.path(), listeners.share()?)
-        .context("opening the door by which another server takes over")?;
+    let shared = listeners.share();
     let address = listeners.addrs().first().copied().context("there is no address to listen on")?;
     let public_url: Arc<str> = config.public_url(address.port()).into();
     let place = Place {
@@ -221,7 +224,6 @@ async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>)
     ];
     let (sender, requests) = mpsc::channel(WAITING);
     carrying.extend([wired.following, tokio::spawn(bridge::carry(requests, wired.router))]);
-    let serving = gateway::serve(gateway, listeners, sender, shutdown.clone());
     let local = Local {
         address,
         public_url: public_url.to_string(),
@@ -229,6 +231,10 @@ async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>)
         database: wire::database_name(&config, folder.path()),
     };
     folder.write_private(client::FILE, &serde_json::to_string(&local)?)?;
+    let door = shared.and_then(|sockets| Door::open(folder.path(), sockets));
+    let door =
+        door.inspect_err(|error| tracing::warn!(%error, "no other server can take over from this one")).ok();
+    let serving = gateway::serve(gateway.clone(), listeners, sender, shutdown.clone());
     Ok(Server {
         address,
         public_url,
@@ -239,12 +245,22 @@ async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>)
         keep_replicas: config.keep_replicas,
         shutdown,
         serving,
+        gateway,
         deciding,
         deciders,
         carrying,
         door,
         folder: Some(folder),
     })
+}
+
+fn load_certificate(config: &Config) -> anyhow::Result<Option<Tls>> {
+    let load = |tls: &TlsSettings| Tls::load(tls.certificate.clone(), tls.key.clone());
+    Ok(config.tls.as_ref().map(load).transpose()?)
+}
+
+fn duplicate(sockets: &[SharedSocket]) -> std::io::Result<Vec<SharedSocket>> {
+    sockets.iter().map(SharedSocket::duplicate).collect()
 }
 
 /// Binds what was chosen, or loopback on both families; a machine without IPv6 is fine then.
@@ -308,7 +324,10 @@ impl Server {
 
     /// Waits until another server wants to take over.
     pub async fn successor(&self) -> Successor {
-        self.door.knocked().await
+        match &self.door {
+            Some(door) => door.knocked().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Lets another server take over; replicas run on, and are adopted by it. Requests go on being answered here until it
@@ -329,7 +348,11 @@ impl Server {
             tracing::warn!(%error, "when keys were last used could not be written");
         }
         self.folder = None;
-        successor.takes().await
+        let taken = successor.takes().await;
+        if let (Err(_), Some(door)) = (&taken, &mut self.door) {
+            door.reopen().context("opening the door for the next one")?;
+        }
+        taken
     }
 
     /// The way in for connections of the server before this one.
@@ -337,11 +360,18 @@ impl Server {
         self.serving.adopter()
     }
 
+    /// What counts requests; for those that the server before this one has in progress.
+    pub fn gateway(&self) -> Arc<Gateway> {
+        self.gateway.clone()
+    }
+
     /// Finishes what is in progress after another server has taken over, brings it the connections, and ends.
     pub async fn finish(self, heir: Heir) {
+        // Were they kept, connections would wait in sockets that nobody accepts from, if the other one ended.
+        drop(self.door);
         let (mover, moved) = std::sync::mpsc::channel();
-        let moving = tokio::task::spawn_blocking(move || heir.gets(&moved));
-        self.shutdown.cancel();
+        let gateway = self.gateway;
+        let moving = tokio::task::spawn_blocking(move || heir.gets(&moved, || gateway.busy()));
         self.serving.hand_over(mover, FINISH).await;
         if let Ok(Err(error)) = moving.await {
             tracing::warn!("connections could not be handed over, and were closed: {error:#}");

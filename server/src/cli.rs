@@ -153,7 +153,11 @@ fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::Serve { take_over } => {
             telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
-            runtime()?.block_on(serve::run(config, *take_over))?;
+            let runtime = runtime()?;
+            let served = runtime.block_on(serve::run(config, *take_over));
+            // Whoever ends it twice does not want to wait for what may block.
+            runtime.shutdown_background();
+            served?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor => runtime()?.block_on(doctor::run(&config)),

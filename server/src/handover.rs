@@ -10,34 +10,40 @@
 //! | `take` | stops deciding, lets go of the folder |
 //! | | `yours` |
 //! | `serving` | accepts no more |
-//! | | `connections`, with those on which nothing is in progress, again and again |
+//! | | `connections`, with those on which nothing is in progress, and how busy it keeps each replica, again and again |
 //! | | finishes the last request, and ends |
 
+use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use gateway::SharedSocket;
+use domain::ReplicaId;
+use gateway::{Moved, SharedSocket};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 const SOCKET: &str = "handover.sock";
 const HELLO: &str = "slipway handover 1";
 const TAKE: &str = "take";
 const YOURS: &str = "yours";
 const SERVING: &str = "serving";
-const CONNECTIONS: &str = "connections\n";
 /// How long either waits for the other's next line. The former's last looks, and the new one's start, are within it.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the former tells what it is busy with.
+const EVERY: Duration = Duration::from_secs(1);
 /// Sockets that go with one line; the kernel takes 253.
 const TOGETHER: usize = 64;
 
@@ -58,6 +64,7 @@ struct Bundle {
 /// The running server's end: where a new one knocks.
 #[derive(Debug)]
 pub struct Door {
+    path: PathBuf,
     listener: tokio::net::UnixListener,
     sockets: Vec<SharedSocket>,
 }
@@ -67,19 +74,22 @@ pub struct Door {
 pub struct Successor(UnixStream);
 
 impl Door {
-    /// Opens it in the data folder. Whoever may enter the folder may knock.
+    /// Opens it in the data folder, for the server's own user.
     ///
     /// # Errors
     /// If the folder takes no socket.
     pub fn open(folder: &Path, sockets: Vec<SharedSocket>) -> io::Result<Self> {
         let path = folder.join(SOCKET);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(short(&path)?)?;
-        listener.set_nonblocking(true)?;
-        Ok(Self { listener: tokio::net::UnixListener::from_std(listener)?, sockets })
+        Ok(Self { listener: listen(&path)?, path, sockets })
+    }
+
+    /// Opens it again, after a server that had begun to take over put its own in this one's place.
+    ///
+    /// # Errors
+    /// If the folder takes no socket.
+    pub fn reopen(&mut self) -> io::Result<()> {
+        self.listener = listen(&self.path)?;
+        Ok(())
     }
 
     /// Waits for a new server that has taken the sockets. One that breaks off is logged, and the next one is waited for.
@@ -97,6 +107,17 @@ impl Door {
             }
         }
     }
+}
+
+fn listen(path: &Path) -> io::Result<tokio::net::UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(short(path)?)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    tokio::net::UnixListener::from_std(listener)
 }
 
 fn greet(mut stream: UnixStream, sockets: &[SharedSocket]) -> anyhow::Result<Successor> {
@@ -124,6 +145,8 @@ impl Successor {
         let Self(mut stream) = self;
         let taken = tokio::task::spawn_blocking(move || {
             write_line(&mut stream, YOURS)?;
+            // Its start may take long, as with a large database; its end is heard.
+            stream.set_read_timeout(None)?;
             expect(&mut stream, SERVING)?;
             Ok(Heir(stream))
         });
@@ -136,19 +159,56 @@ impl Successor {
 pub struct Heir(UnixStream);
 
 impl Heir {
-    /// Brings it connections until no more come. Blocks.
+    /// Brings it connections until no more come, and tells it each second what is `busy` here. Blocks.
     ///
     /// # Errors
     /// If it has ended; connections close then.
-    pub fn gets(self, connections: &mpsc::Receiver<OwnedFd>) -> anyhow::Result<()> {
-        while let Ok(first) = connections.recv() {
-            let together: Vec<OwnedFd> =
-                [first].into_iter().chain(connections.try_iter()).take(TOGETHER).collect();
-            let fds: Vec<BorrowedFd<'_>> = together.iter().map(AsFd::as_fd).collect();
-            send_with(&self.0, CONNECTIONS, &fds)?;
+    pub fn gets(
+        mut self,
+        connections: &mpsc::Receiver<Moved>,
+        busy: impl Fn() -> BTreeMap<ReplicaId, u32>,
+    ) -> anyhow::Result<()> {
+        let mut told = Instant::now();
+        self.is_told(busy())?;
+        loop {
+            match connections.recv_timeout(EVERY) {
+                Ok(first) => {
+                    let together = [first].into_iter().chain(connections.try_iter()).take(TOGETHER);
+                    self.is_brought(&together.collect::<Vec<_>>())?;
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            if told.elapsed() >= EVERY {
+                self.is_told(busy())?;
+                told = Instant::now();
+            }
+        }
+    }
+
+    fn is_told(&mut self, busy: BTreeMap<ReplicaId, u32>) -> anyhow::Result<()> {
+        write_line(&mut self.0, &serde_json::to_string(&Brought { ahead: Vec::new(), busy })?)
+    }
+
+    fn is_brought(&mut self, connections: &[Moved]) -> anyhow::Result<()> {
+        let ahead = connections.iter().map(|moved| moved.ahead.len()).collect();
+        let line = serde_json::to_string(&Brought { ahead, busy: BTreeMap::new() })?;
+        let fds: Vec<BorrowedFd<'_>> = connections.iter().map(|moved| moved.connection.as_fd()).collect();
+        send_with(&self.0, &format!("{line}\n"), &fds)?;
+        for moved in connections {
+            self.0.write_all(&moved.ahead)?;
         }
         Ok(())
     }
+}
+
+/// What a server that ends brings: connections, or news of what it is still busy with.
+#[derive(Debug, Serialize, Deserialize)]
+struct Brought {
+    /// For each connection, how many bytes were read of it; they follow the line.
+    ahead: Vec<usize>,
+    /// Requests that it has in progress on each replica; meant if there are no connections.
+    busy: BTreeMap<ReplicaId, u32>,
 }
 
 /// The new server's end.
@@ -200,17 +260,37 @@ impl Predecessor {
         expect(&mut self.stream, YOURS).context("waiting for the running server to let go of its data folder")
     }
 
-    /// Tells it that connections are accepted here now, and takes over those that it has until it ends. Blocks.
+    /// Tells it that connections are accepted here now. From then on it accepts none.
     ///
     /// # Errors
-    /// If it has ended before; then there are none.
-    pub fn is_replaced(mut self, mut adopt: impl FnMut(OwnedFd)) -> anyhow::Result<()> {
-        write_line(&mut self.stream, SERVING)?;
+    /// If it does not listen any more: then it still accepts, or has ended.
+    pub fn is_replaced(&mut self) -> anyhow::Result<()> {
+        write_line(&mut self.stream, SERVING)
+    }
+
+    /// Takes over the connections that it has, and hears how busy it keeps each replica, until it ends. Blocks.
+    ///
+    /// # Errors
+    /// If it says what can't be understood.
+    pub fn brings(
+        mut self,
+        mut adopt: impl FnMut(Moved),
+        busy: impl Fn(BTreeMap<ReplicaId, u32>),
+    ) -> anyhow::Result<()> {
         // Its last request may take long.
         self.stream.set_read_timeout(None)?;
         while let Ok((line, fds)) = receive_with(&mut self.stream) {
-            ensure!(format!("{line}\n") == CONNECTIONS, "it said `{line}` instead of bringing connections");
-            fds.into_iter().for_each(&mut adopt);
+            let brought: Brought =
+                serde_json::from_str(&line).with_context(|| format!("it said `{line}`"))?;
+            ensure!(brought.ahead.len() == fds.len(), "its connections did not arrive");
+            if fds.is_empty() {
+                busy(brought.busy);
+            }
+            for (length, connection) in brought.ahead.into_iter().zip(fds) {
+                let mut ahead = vec![0; length];
+                self.stream.read_exact(&mut ahead)?;
+                adopt(Moved { connection, ahead });
+            }
         }
         Ok(())
     }
@@ -299,6 +379,7 @@ fn short(path: &Path) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
     use std::net::TcpListener;
 
     fn sockets(count: usize) -> Vec<SharedSocket> {
@@ -330,16 +411,27 @@ mod tests {
                 assert_eq!(listens.local_addr().unwrap(), socket.addr);
             }
             let told: Vec<_> = found.sockets.iter().map(|socket| (socket.addr, socket.encrypted)).collect();
-            let mut adopted = 0;
-            found.is_replaced(|_| adopted += 1).unwrap();
-            (told, adopted)
+            found.is_replaced().unwrap();
+            let (mut adopted, heard) = (Vec::new(), RefCell::new(Vec::new()));
+            found.brings(|moved| adopted.push(moved.ahead), |busy| heard.borrow_mut().push(busy)).unwrap();
+            (told, adopted, heard.into_inner())
         });
         let heir = door.knocked().await.takes().await.unwrap();
         let (sender, connections) = mpsc::channel();
-        sockets(150).into_iter().for_each(|socket| sender.send(socket.socket).unwrap());
+        let ahead = |at: usize| vec![at as u8; at * 1_000];
+        for (at, socket) in sockets(150).into_iter().enumerate() {
+            sender.send(Moved { connection: socket.socket, ahead: ahead(at) }).unwrap();
+        }
         drop(sender);
-        heir.gets(&connections).unwrap();
-        assert_eq!(taking.await.unwrap(), (expected, 150));
+        let busy = BTreeMap::from([(ReplicaId::new("r1"), 2)]);
+        let bring = busy.clone();
+        tokio::task::spawn_blocking(move || heir.gets(&connections, || bring.clone()).unwrap())
+            .await
+            .unwrap();
+        let (told, adopted, heard) = taking.await.unwrap();
+        assert_eq!(told, expected);
+        assert_eq!(adopted, (0..150).map(ahead).collect::<Vec<_>>());
+        assert_eq!(heard.first(), Some(&busy));
     }
 
     #[tokio::test]

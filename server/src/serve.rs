@@ -1,6 +1,7 @@
 //! `slipway serve`.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,23 +24,13 @@ pub async fn run(config: Config, takes_over: bool) -> anyhow::Result<()> {
     }
     let mut before = if takes_over { Predecessor::find(&config.data_dir)? } else { None };
     let mut server = boot::start_after(config, before.as_mut()).await?;
-    if let Some(before) = before {
-        tracing::info!("took over from the server that ran; it finishes what it has begun");
-        let (adopter, mut turn) = (server.adopter(), 0);
-        let adopted = move || {
-            before.is_replaced(|connection| {
-                adopter.adopt(turn, connection);
-                turn += 1;
-            })
-        };
-        // Until the former one ends, which may be long after this one has.
-        std::thread::spawn(move || {
-            if let Err(error) = adopted() {
-                tracing::warn!("the server that ran has ended early: {error:#}");
-            }
-        });
-    }
     let token = server.control().new_sign_in_link(None).await?;
+    // Everything that may fail is behind: from here on nobody else accepts.
+    if let Some(mut before) = before {
+        before.is_replaced().context("telling the server that ran that this one serves")?;
+        tracing::info!("took over from the server that ran; it finishes what it has begun");
+        follow(&server, before);
+    }
     let banner = Banner {
         public_url: server.public_url(),
         data_dir: &data_dir,
@@ -66,6 +57,11 @@ pub async fn run(config: Config, takes_over: bool) -> anyhow::Result<()> {
             }
         }
     };
+    if heir.is_some() {
+        // One that came while the other took over asked for what happens now anyway.
+        let come = async { tokio::join!(terminate.recv(), interrupt.recv()) };
+        let _ = tokio::time::timeout(Duration::ZERO, come).await;
+    }
     tracing::info!("stopping: requests finish first; a second signal ends at once");
     let stopped = async move {
         match heir {
@@ -79,6 +75,30 @@ pub async fn run(config: Config, takes_over: bool) -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// Takes over what the server before this one brings until it ends; then looks at what it has written last.
+fn follow(server: &boot::Server, before: Predecessor) {
+    let (adopter, gateway, control) = (server.adopter(), server.gateway(), server.control().clone());
+    let runtime = tokio::runtime::Handle::current();
+    // It may be long until then, longer than this one lives.
+    std::thread::spawn(move || {
+        let mut turn = 0;
+        let adopt = |moved| {
+            adopter.adopt(turn, moved);
+            turn += 1;
+        };
+        if let Err(error) = before.brings(adopt, |busy| gateway.set_elsewhere(busy)) {
+            tracing::warn!("what the server that ran brought could not be taken over: {error:#}");
+        }
+        gateway.set_elsewhere(Default::default());
+        tracing::info!("the server that ran has ended");
+        runtime.spawn(async move {
+            if let Err(error) = control.look_again().await {
+                tracing::warn!(%error, "what the server that ran wrote last is looked at later");
+            }
+        });
+    });
 }
 
 /// Takes what the machine permits: each request of a busy gateway is a file or two.

@@ -159,6 +159,18 @@ impl ControlPlane {
 
     /// Reads keys, people and restrictions anew. One reading at a time: of two, the older must not be what stays in memory, or a key that
     /// was revoked in between would go on working.
+    /// Takes in what another server has written beside this one: its keys, and what it asked of models.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn look_again(&self) -> Result<(), Error> {
+        self.reload_keys().await?;
+        for model in self.parts.store.all_model_ids().await? {
+            self.parts.wake.wake(&model);
+        }
+        Ok(())
+    }
+
     pub(crate) async fn reload_keys(&self) -> Result<(), Error> {
         let _turn = self.ring.reading.lock().await;
         let mut tx = self.parts.store.read().await?;

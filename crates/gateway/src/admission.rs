@@ -314,6 +314,11 @@ impl Deployment {
         self.lock().replicas.iter().find(|replica| replica.id == *id).cloned()
     }
 
+    /// Replicas that are routed, or still finishing.
+    pub fn replica_ids(&self) -> SmallVec<[domain::ReplicaId; 4]> {
+        self.lock().replicas.iter().map(|replica| replica.id.clone()).collect()
+    }
+
     pub fn in_flight(&self) -> u32 {
         self.lock().replicas.iter().map(|replica| replica.in_flight()).sum()
     }

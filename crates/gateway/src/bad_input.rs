@@ -1,9 +1,13 @@
-//! Heads and addresses that nobody would send on purpose.
+//! Heads, chunks and addresses that nobody would send on purpose.
 
 use proptest::prelude::*;
 use std::mem::MaybeUninit;
 
-use crate::address::{Action, parse};
+use http::HeaderValue;
+
+use crate::address::{Action, Form, parse};
+use crate::answer_head::{self, AnswerHead, Framing, Told};
+use crate::chunks::Chunks;
 use crate::request_head::{self, FIELDS, RequestHead};
 
 #[global_allocator]
@@ -31,6 +35,12 @@ const HEADS: [&str; 3] = [
     "GET /a?b HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nX-Own: 1\r\n\r\n",
     "HEAD / HTTP/1.1\r\nhost: h\r\ncookie: slipway_session=x\r\nexpect: 100-continue\r\nupgrade: websocket\r\n\r\n",
 ];
+
+const ANSWERS: [&str; 2] = [
+    "HTTP/1.1 200 OK\r\ncontent-length: 12\r\nconnection: x-a, close\r\nx-a: 1\r\nset-cookie: a=1\r\n\r\n",
+    "HTTP/1.0 500 No\r\ntransfer-encoding: chunked\r\nDate: x\r\n\r\n",
+];
+const CHUNKS: &[u8] = b"5\r\nhello\r\n1A;name=value\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nx-after: 1\r\n\r\n";
 
 /// How a replica that reads by the book sees what it gets.
 fn reread(fields: &[u8]) -> Result<Vec<(String, Vec<u8>)>, TestCaseError> {
@@ -75,6 +85,44 @@ proptest! {
         prop_assert_eq!(length, Some(head.length));
         for own in ["host", "authorization", "connection", "transfer-encoding", "upgrade", "expect", "x-forwarded-for"] {
             prop_assert!(fields.iter().all(|(name, _)| name != own), "{} in {:?}", own, fields);
+        }
+    }
+
+    /// What is passed on is a head that reads the same way again.
+    #[test]
+    fn any_answer_is_passed_with_one_reading(text in mangle::mangled_text(&ANSWERS)) {
+        let id = HeaderValue::from_static("id");
+        let told = Told { form: Form::Path, id: &id, served_by: &id, waited: Some(5), closes: true, date: "now" };
+        let mut written = Vec::new();
+        let found = mangle::bounded(text.len(), 4, || answer_head::pass(text.as_bytes(), false, &told, &mut written));
+        let AnswerHead::Final(found) = found else { return Ok(()) };
+        prop_assert!(found.size <= text.len());
+        // A few fields of ours come to the replica's.
+        if text.lines().count() > FIELDS - 10 {
+            return Ok(());
+        }
+        let AnswerHead::Final(again) = answer_head::pass(&written, false, &told, &mut Vec::new()) else {
+            return Err(TestCaseError::fail(format!("{:?}", String::from_utf8_lossy(&written))));
+        };
+        prop_assert_eq!(again.size, written.len());
+        prop_assert!(!again.stays);
+        let framing = if found.framing == Framing::UntilClosed { Framing::Chunked } else { found.framing };
+        prop_assert_eq!(again.framing, framing);
+    }
+
+    #[test]
+    fn any_framing_is_followed_alike_in_one_piece_and_in_two(
+        bytes in mangle::mangled(vec![CHUNKS.to_vec()]),
+        cut in 0usize..80,
+    ) {
+        let (first, second) = bytes.split_at(cut.min(bytes.len()));
+        let mut whole = Chunks::new();
+        let at_once = whole.follow(&bytes);
+        let mut halves = Chunks::new();
+        let in_two = halves.follow(first).and_then(|used| Ok(used + halves.follow(second)?));
+        prop_assert_eq!(&at_once, &in_two);
+        if at_once.is_ok() {
+            prop_assert_eq!(whole.is_over(), halves.is_over());
         }
     }
 }

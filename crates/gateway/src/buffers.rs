@@ -29,6 +29,11 @@ impl Buffers {
         Buffer { bytes: Vec::new(), from: 0, home: self.clone() }
     }
 
+    /// A buffer of these bytes.
+    pub fn filled(self: &Rc<Self>, bytes: Vec<u8>) -> Buffer {
+        Buffer { bytes, from: 0, home: self.clone() }
+    }
+
     fn give_back(&self, mut bytes: Vec<u8>) {
         let mut spare = self.spare.borrow_mut();
         if bytes.capacity() == SIZE && spare.len() < KEPT {

@@ -37,13 +37,17 @@ enum Next {
     Idle(Option<Buffer>),
     /// A request for the application, or of an unusual kind.
     Whole(Buffer),
+    /// Another process is to answer what was read.
+    Moves(Buffer),
     End,
 }
 
 /// Answers the requests of a connection until it ends.
-pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S) {
+///
+/// `ahead` was read of it by another process.
+pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S, ahead: Vec<u8>) {
     let alarm = client.worker.alarms.add();
-    let mut ahead = None;
+    let mut ahead = (!ahead.is_empty()).then(|| client.worker.buffers.filled(ahead));
     let mut is_new = true;
     loop {
         let worker = &client.worker;
@@ -52,7 +56,7 @@ pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S) {
             match stirs(&wire, is_new, &alarm).await {
                 Stirred::Yes => {}
                 Stirred::Never => return,
-                Stirred::Moves => return client.worker.move_away(wire),
+                Stirred::Moves => return client.worker.move_away(wire, &[]),
             }
         }
         is_new = false;
@@ -65,6 +69,7 @@ pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S) {
                 continue;
             }
             Next::End => return,
+            Next::Moves(buffer) => return client.worker.move_away(wire, &buffer),
             Next::Whole(buffer) => buffer,
         };
         let back = Box::pin(whole(&client, wire, buffer, &alarm)).await;
@@ -113,7 +118,19 @@ async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: 
         let read = poll_fn(|cx| match poll_read_buf(Pin::new(&mut *wire), cx, ahead.room()) {
             Poll::Ready(read) => Poll::Ready(read.unwrap_or(0) > 0),
             Poll::Pending if alarm.ending() == Ending::Closing => Poll::Ready(false),
-            Poll::Pending => alarm.poll(cx).map(|()| false),
+            Poll::Pending => {
+                // One that can't tell when it stirs waits for its next request here.
+                if ahead.is_empty() {
+                    ahead.release();
+                    if let Ending::Moving(until) = alarm.ending() {
+                        if until <= Instant::now() {
+                            return Poll::Ready(false);
+                        }
+                        alarm.set(until);
+                    }
+                }
+                alarm.poll(cx).map(|()| false)
+            }
         });
         if !read.await {
             return Next::End;
@@ -124,7 +141,6 @@ async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: 
     if !matches!(address.action, Action::Predict | Action::Sync(_)) {
         return Next::Whole(ahead);
     }
-    ahead.consume(asked.size);
     let call = Call {
         worker,
         address,
@@ -142,6 +158,7 @@ async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: 
         alarm,
         method: asked.method.as_str(),
         fields,
+        size: asked.size,
         left: asked.length,
         patience: Patience::new(worker.gateway.config.body_timeout),
         closes: asked.closes,
@@ -149,6 +166,7 @@ async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: 
     match exchange.run(refused).await {
         Ended::Open => Next::Idle(Some(ahead).filter(|ahead| !ahead.is_empty())),
         Ended::Closed => Next::End,
+        Ended::Moves => Next::Moves(ahead),
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
@@ -26,8 +26,9 @@ use crate::wire::Wire;
 
 /// A head of an answer that is not complete by then is not one.
 const HEAD: usize = 64 << 10;
-/// Bytes that are read of a client while it waits for an answer.
+/// Bytes that are read of a body while its request waits for a replica, and of a next request meanwhile.
 const AHEAD: usize = 64 << 10;
+const NEXT: usize = 4 << 10;
 /// How long a client that was refused may go on to send its body, so that it reads why.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -35,12 +36,14 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(crate) struct Exchange<'a, S> {
     pub call: Call<'a>,
     pub client: &'a mut S,
-    /// What was read of the client and not yet passed on: the body's begin, and perhaps a next request.
+    /// What was read of the client and not yet passed on: the head, the body's begin, and perhaps a next request.
     pub ahead: &'a mut Buffer,
     pub alarm: &'a Alarm,
     pub method: &'a str,
     /// The fields that go to the replica, then what was read of the body.
     pub fields: Buffer,
+    /// Bytes of the head, which stay in `ahead` until there is a replica.
+    pub size: usize,
     /// Bytes of the body that are still to be passed on.
     pub left: u64,
     pub patience: Patience,
@@ -54,6 +57,8 @@ pub(crate) enum Ended {
     /// The connection takes another request.
     Open,
     Closed,
+    /// Nothing of the request was sent, and all that was read of it is still there: another process is to answer it.
+    Moves,
 }
 
 /// What keeps a replica from answering.
@@ -77,14 +82,28 @@ struct Answering {
     /// The head as the client gets it.
     head: Buffer,
     answered: Answered,
+    upload: Upload,
 }
 
 impl<S: Wire> Exchange<'_, S> {
     /// Answers the request, with a refusal if there is one.
     pub async fn run(&mut self, refused: Option<Refusal>) -> Ended {
         let passed = match refused {
-            Some(refusal) => Err(Some(refusal)),
-            None => self.pass().await,
+            Some(refusal) => {
+                self.ahead.consume(self.size);
+                Err(Some(refusal))
+            }
+            None => match self.admit(None).await {
+                Ok(None) => return Ended::Moves,
+                admitted => {
+                    self.ahead.consume(self.size);
+                    match admitted {
+                        Ok(Some(seat)) => self.pass(seat).await,
+                        Ok(None) => Err(None),
+                        Err(refusal) => Err(refusal),
+                    }
+                }
+            },
         };
         match passed {
             Ok(ended) => ended,
@@ -94,7 +113,7 @@ impl<S: Wire> Exchange<'_, S> {
     }
 
     /// Passes it on and relays the answer; `Err(None)` if the client has gone.
-    async fn pass(&mut self) -> Result<Ended, Option<Refusal>> {
+    async fn pass(&mut self, mut seat: Seat) -> Result<Ended, Option<Refusal>> {
         let fields = self.fields.tail();
         fields.extend_from_slice(b"\r\n");
         let have = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.ahead.len());
@@ -102,7 +121,6 @@ impl<S: Wire> Exchange<'_, S> {
         self.ahead.consume(have);
         self.left -= have as u64;
 
-        let mut seat = self.admit(None).await?;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -115,7 +133,8 @@ impl<S: Wire> Exchange<'_, S> {
                 Ok(link) => link,
                 Err(error) if tries < TRIES => {
                     tracing::debug!(replica = %replica.id, %error, "a replica took no connection");
-                    seat = self.admit(Some(seat)).await?;
+                    // What was read of the body is with the fields by now, so it can't move any more.
+                    seat = self.admit(Some(seat)).await?.ok_or_else(|| Some(Refusal::moving()))?;
                     continue;
                 }
                 Err(_) => return Err(Some(self.call.lost(seat, "no replica takes connections"))),
@@ -136,9 +155,11 @@ impl<S: Wire> Exchange<'_, S> {
     }
 
     /// Waits for a place on a replica, on another one than that which refused a connection; meanwhile it notices when the
-    /// client goes.
-    async fn admit(&mut self, refused: Option<Seat>) -> Result<Seat, Option<Refusal>> {
-        let Self { call, client, ahead, fields, .. } = self;
+    /// client goes. `None` if another process serves the model by now: here nobody starts a replica any more.
+    async fn admit(&mut self, refused: Option<Seat>) -> Result<Option<Seat>, Option<Refusal>> {
+        let Self { call, client, ahead, fields, alarm, size, left, .. } = self;
+        let room = *size + if *left > 0 { AHEAD } else { NEXT };
+        alarm.clear();
         let mut seat = pin!(async {
             match refused {
                 Some(seat) => call.elsewhere(seat).await,
@@ -148,13 +169,20 @@ impl<S: Wire> Exchange<'_, S> {
         let mut waits = false;
         poll_fn(|cx| {
             if let Poll::Ready(seat) = seat.as_mut().poll(cx) {
-                return Poll::Ready(seat.map_err(Some));
+                return Poll::Ready(seat.map(Some).map_err(Some));
+            }
+            // It does not ring, and wakes when the thread is to end.
+            let _ = alarm.poll(cx);
+            match alarm.ending() {
+                Ending::Moving(_) if S::MOVES => return Poll::Ready(Ok(None)),
+                Ending::Moving(_) => return Poll::Ready(Err(Some(Refusal::moving()))),
+                Ending::No | Ending::Closing => {}
             }
             if !std::mem::replace(&mut waits, true) {
                 fields.tighten();
                 ahead.tighten();
             }
-            poll_leaves(*client, ahead, cx).map(|()| Err(None))
+            poll_leaves(*client, ahead, room, cx).map(|()| Err(None))
         })
         .await
     }
@@ -170,6 +198,7 @@ impl<S: Wire> Exchange<'_, S> {
         let mut upload = Upload { is_broken: false };
         match send(&mut link, [&head, &self.fields], self.alarm).await {
             Ok(()) => {}
+            Err((_, error)) if error.kind() == io::ErrorKind::TimedOut => return Err(Fault::Late),
             Err((0, _)) => return Err(Fault::Unsent),
             // It may say why before it closes.
             Err(_) => upload.is_broken = true,
@@ -192,10 +221,11 @@ impl<S: Wire> Exchange<'_, S> {
                     date: &worker.date(),
                 };
                 match answer_head::pass(&back, self.method == "HEAD", &told, head.tail()) {
-                    AnswerHead::Final(answered) => {
+                    AnswerHead::Final(mut answered) => {
                         self.closes = told.closes;
                         back.consume(answered.size);
-                        return Ok(Answering { link, back, head, answered });
+                        answered.stays &= !upload.is_broken;
+                        return Ok(Answering { link, back, head, answered, upload });
                     }
                     AnswerHead::Interim(size) => back.consume(size),
                     AnswerHead::Partial if back.len() < HEAD => break,
@@ -219,11 +249,24 @@ impl<S: Wire> Exchange<'_, S> {
                 Ok(0) | Err(_) => Err(Fault::Lost),
             });
         }
-        if self.left > 0 && !upload.is_broken {
-            if let Poll::Ready(Err(fate)) = self.poll_upload(link, upload, cx) {
-                return Poll::Ready(Err(Fault::Body(fate)));
-            }
-        } else if poll_leaves(self.client, self.ahead, cx).is_ready() {
+        self.poll_client(link, upload, cx)
+    }
+
+    /// Passes on what the client sends of its body; once that is over, it notices when the client goes.
+    fn poll_client<T>(
+        &mut self,
+        link: &mut TcpStream,
+        upload: &mut Upload,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, Fault>> {
+        if self.left > 0
+            && !upload.is_broken
+            && let Poll::Ready(Err(fate)) = self.poll_upload(link, upload, cx)
+        {
+            return Poll::Ready(Err(Fault::Body(fate)));
+        }
+        // Also in the moment in which the body ends, or nobody would be told.
+        if (self.left == 0 || upload.is_broken) && poll_leaves(self.client, self.ahead, NEXT, cx).is_ready() {
             return Poll::Ready(Err(Fault::Gone));
         }
         self.alarm.poll(cx).map(|()| Err(Fault::Late))
@@ -265,7 +308,7 @@ impl<S: Wire> Exchange<'_, S> {
 
     /// Relays the answer as it comes; `None` if nothing further can be said on this connection.
     async fn relay(&mut self, seat: Seat, answering: Answering) -> Option<Ended> {
-        let Answering { mut link, mut back, mut head, answered } = answering;
+        let Answering { mut link, mut back, mut head, answered, mut upload } = answering;
         let worker = self.call.worker;
         if seat.waited.is_some() {
             seat.flight.replica.answers_awaited(worker.gateway.clock.monotonic());
@@ -286,10 +329,10 @@ impl<S: Wire> Exchange<'_, S> {
             self.write(&head).await?;
             head.release();
             back.tighten();
-            match poll_fn(|cx| self.poll_more(&mut link, &mut back, cx)).await {
+            match poll_fn(|cx| self.poll_more(&mut link, &mut back, &mut upload, cx)).await {
                 Ok(true) => {}
                 Ok(false) if body.ends_with_connection(head.tail()) => break,
-                Ok(false) => {
+                Ok(false) | Err(Fault::Lost) => {
                     tally.lost();
                     return None;
                 }
@@ -306,6 +349,10 @@ impl<S: Wire> Exchange<'_, S> {
         }
         tally.finished();
         self.write(&head).await?;
+        if self.left > 0 {
+            self.linger().await;
+            return Some(Ended::Closed);
+        }
         let more = !self.closes && !self.is_last();
         Some(if more { Ended::Open } else { Ended::Closed })
     }
@@ -315,15 +362,13 @@ impl<S: Wire> Exchange<'_, S> {
         &mut self,
         link: &mut TcpStream,
         back: &mut Buffer,
+        upload: &mut Upload,
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, Fault>> {
         if let Poll::Ready(read) = poll_read(link, back, cx) {
-            return Poll::Ready(Ok(read.unwrap_or(0) > 0));
+            return Poll::Ready(read.map(|count| count > 0).map_err(|_| Fault::Lost));
         }
-        if poll_leaves(self.client, self.ahead, cx).is_ready() {
-            return Poll::Ready(Err(Fault::Gone));
-        }
-        self.alarm.poll(cx).map(|()| Err(Fault::Late))
+        self.poll_client(link, upload, cx)
     }
 
     /// Tells why there is no answer.
@@ -349,10 +394,15 @@ impl<S: Wire> Exchange<'_, S> {
     /// Reads on for a moment: a client that is still sending would otherwise meet a broken connection instead of an answer.
     async fn linger(&mut self) {
         self.alarm.set(Instant::now() + LINGER);
-        if self.client.shutdown().await.is_err() {
-            return;
-        }
+        let mut is_told = false;
         poll_fn(|cx| {
+            while !is_told {
+                match Pin::new(&mut *self.client).poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => is_told = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => return self.alarm.poll(cx),
+                }
+            }
             loop {
                 self.ahead.clear();
                 match poll_read_buf(Pin::new(&mut *self.client), cx, self.ahead.room()) {
@@ -419,7 +469,11 @@ async fn send<W: AsyncWrite + Unpin>(
                 Err(error) => return Poll::Ready(Err((written, error))),
             }
         }
-        Pin::new(&mut *to).poll_flush(cx).map_err(|error| (written, error))
+        // What is encrypted was taken in whole, and may wait here.
+        match Pin::new(&mut *to).poll_flush(cx) {
+            Poll::Pending => alarm.poll(cx).map(|()| Err((written, io::ErrorKind::TimedOut.into()))),
+            flushed => flushed.map_err(|error| (written, error)),
+        }
     })
     .await
 }
@@ -435,12 +489,16 @@ fn poll_read(link: &mut TcpStream, back: &mut Buffer, cx: &mut Context<'_>) -> P
 }
 
 /// Ready when the client closes its side. What it sends meanwhile is kept, as far as there is room.
-fn poll_leaves<S: Wire>(client: &mut S, ahead: &mut Buffer, cx: &mut Context<'_>) -> Poll<()> {
-    while ahead.len() < AHEAD {
+fn poll_leaves<S: Wire>(client: &mut S, ahead: &mut Buffer, room: usize, cx: &mut Context<'_>) -> Poll<()> {
+    while ahead.len() < room {
         ready!(client.poll_stirs(cx));
-        match ready!(poll_read_buf(Pin::new(&mut *client), cx, ahead.room())) {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return Poll::Ready(()),
+        match poll_read_buf(Pin::new(&mut *client), cx, ahead.room()) {
+            Poll::Ready(Ok(1..)) => {}
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+            Poll::Pending => {
+                ahead.tighten();
+                return Poll::Pending;
+            }
         }
     }
     Poll::Pending

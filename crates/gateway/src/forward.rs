@@ -23,6 +23,8 @@ use crate::{keys, pool, table, upgrade};
 
 /// Connections tried for one request before it is given up.
 pub(crate) const TRIES: u32 = 16;
+/// How long a request waits for its model to be published after a start.
+const UNKNOWN: Duration = Duration::from_secs(30);
 /// How long a call of `wake` counts as demand, in milliseconds.
 const WOKEN: i64 = 10_000;
 /// How often requests that begin to wait may ask for a look at their model, in milliseconds.
@@ -225,11 +227,11 @@ impl Call<'_> {
         })
     }
 
-    /// After a start, models are published one after the other: waits for this one's turn, as long as a request may wait.
+    /// After a start, models are published one after the other: waits for this one's turn.
     async fn until_known(&self) {
-        let gateway = &self.worker.gateway;
-        let deadline = self.started + gateway.config.predict_timeout;
-        let _ = tokio::time::timeout_at(deadline, gateway.until_known(&self.address.model)).await;
+        let known = self.worker.gateway.until_known(&self.address.model);
+        // If it is not known then either, it is told to be missing.
+        let _ = tokio::time::timeout(UNKNOWN, known).await;
     }
 
     /// Finds the deployment and waits until one of its replicas is free.
@@ -392,7 +394,13 @@ impl Call<'_> {
             side.answered();
         }
         let gateway = self.worker.gateway.clone();
-        Tally { flight: seat.flight, side: seat.side, gateway, started: self.started }
+        Tally {
+            flight: seat.flight,
+            side: seat.side,
+            gateway,
+            started: self.started,
+            has_failed: Default::default(),
+        }
     }
 
     fn no_model(&self) -> Refusal {

@@ -2,7 +2,7 @@
 
 use arc_swap::ArcSwap;
 use domain::{Clock, DeploymentId, ModelId, ModelRoutes, ReplicaId, Wake};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ pub struct Gateway {
     publishing: Mutex<()>,
     /// Changes with each publish.
     pub(crate) published: watch::Sender<u64>,
+    /// Requests that another process still has in progress, by replica.
+    pub(crate) elsewhere: ArcSwap<BTreeMap<ReplicaId, u32>>,
     /// Whether every model that there is has been published; before, one that is not known may only be late.
     knows_all: AtomicBool,
 }
@@ -42,6 +44,10 @@ pub(crate) struct Known {
 impl Known {
     pub fn find(&self, id: &ReplicaId) -> Option<Arc<Replica>> {
         self.by_id.get(id)?.upgrade()
+    }
+
+    fn all(&self) -> impl Iterator<Item = Arc<Replica>> {
+        self.by_id.values().filter_map(Weak::upgrade)
     }
 
     fn add(&mut self, table: &Table) {
@@ -68,6 +74,7 @@ impl Gateway {
             replicas: RwLock::default(),
             publishing: Mutex::new(()),
             published: watch::Sender::new(0),
+            elsewhere: ArcSwap::default(),
             knows_all: AtomicBool::new(true),
         })
     }
@@ -104,6 +111,19 @@ impl Gateway {
         let gone: Vec<_> = before.deployments.values().map(|entry| &entry.deployment).collect();
         self.dismiss(&gone);
         self.published.send_modify(|count| *count += 1);
+    }
+
+    /// Replicas that have requests in progress, with how many.
+    pub fn busy(&self) -> BTreeMap<ReplicaId, u32> {
+        let known = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        let counts = known.all().map(|replica| (replica.id.clone(), replica.in_flight()));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Counts what another process still has in progress as if it were in progress here, so that no replica is taken from
+    /// under it.
+    pub fn set_elsewhere(&self, busy: BTreeMap<ReplicaId, u32>) {
+        self.elsewhere.store(Arc::new(busy));
     }
 
     /// Says that models are still to be published, as after a start: a request for one that is not known waits.

@@ -45,6 +45,6 @@ pub use config::GatewayConfig;
 pub use gateway::Gateway;
 pub use keys::{KeyGrant, KeySnapshot};
 pub use listen::{BindError, Listeners, SharedSocket, bind};
-pub use serve::{Adopter, HELD_BODY, ServeHandle, serve};
+pub use serve::{Adopter, HELD_BODY, Moved, ServeHandle, serve};
 pub use split::sequence as split_sequence;
 pub use tls::{Tls, TlsError};

@@ -1,6 +1,7 @@
 //! The sockets.
 
 use socket2::{Domain, Protocol, Socket, Type};
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -102,7 +103,8 @@ impl Listeners {
     ) -> Result<Self, BindError> {
         let none = || (0..threads.max(1)).map(|_| Vec::new()).collect::<Vec<Vec<TcpListener>>>();
         let (mut plain, mut encrypted, mut addrs) = (none(), none(), Vec::new());
-        for (at, SharedSocket { addr, encrypted: is_encrypted, socket }) in shared.into_iter().enumerate() {
+        let mut turns: HashMap<(SocketAddr, bool), usize> = HashMap::new();
+        for SharedSocket { addr, encrypted: is_encrypted, socket } in shared {
             if is_encrypted && tls.is_none() {
                 return Err(BindError::NoCertificate(addr));
             }
@@ -110,7 +112,9 @@ impl Listeners {
                 addrs.push(addr);
             }
             let sets = if is_encrypted { &mut encrypted } else { &mut plain };
-            let thread = at % sets.len();
+            let turn = turns.entry((addr, is_encrypted)).or_default();
+            let thread = *turn % sets.len();
+            *turn += 1;
             sets[thread].push(socket.into());
         }
         for (sets, reuse) in [(&mut plain, "plain"), (&mut encrypted, "encrypted")] {

@@ -1,6 +1,7 @@
 //! Counters of one deployment. Adding to them is a few relaxed atomic steps.
 
 use domain::{Counters, Outcome, Outcomes, SIZES, SideCounts, middle_of, size_of};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
@@ -170,6 +171,8 @@ pub(crate) struct Tally {
     pub gateway: Arc<Gateway>,
     /// When it arrived.
     pub started: Instant,
+    /// An answer that begins as an error and breaks off is one error.
+    pub has_failed: Cell<bool>,
 }
 
 impl Tally {
@@ -203,6 +206,9 @@ impl Tally {
 
     /// The replica answered 500 to 599, or too late, or not to its end.
     pub fn failed(&self) {
+        if self.has_failed.replace(true) {
+            return;
+        }
         self.metrics().errors.fetch_add(1, Relaxed);
         if let Some(side) = &self.side {
             side.errors.fetch_add(1, Relaxed);

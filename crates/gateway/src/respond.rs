@@ -46,6 +46,11 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
     }
 
+    pub fn moving() -> Self {
+        let message = "this server is being replaced; try again, the new one answers";
+        Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
     pub fn all_busy() -> Self {
         let message = "all replicas are busy, and this deployment refuses requests then; try again later";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)

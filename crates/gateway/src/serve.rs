@@ -42,25 +42,33 @@ pub struct ServeHandle {
     adopter: Adopter,
 }
 
+/// A connection on its way from one process to another.
+#[derive(Debug)]
+pub struct Moved {
+    pub connection: OwnedFd,
+    /// What was read of it and not answered: a request that waits for a replica.
+    pub ahead: Vec<u8>,
+}
+
 /// Takes connections away, to another process.
-type Mover = std::sync::mpsc::Sender<OwnedFd>;
+type Mover = std::sync::mpsc::Sender<Moved>;
 
 /// Brings connections in, from another process.
 #[derive(Debug, Clone)]
-pub struct Adopter(Vec<mpsc::UnboundedSender<OwnedFd>>);
+pub struct Adopter(Vec<mpsc::UnboundedSender<Moved>>);
 
 impl Adopter {
     /// Goes on with a connection that was accepted elsewhere, on the thread whose turn it is.
-    pub fn adopt(&self, turn: usize, connection: OwnedFd) {
+    pub fn adopt(&self, turn: usize, moved: Moved) {
         // A thread that has ended takes none: the connection closes.
-        let _ = self.0[turn % self.0.len()].send(connection);
+        let _ = self.0[turn % self.0.len()].send(moved);
     }
 }
 
 impl ServeHandle {
     /// As [`Self::join`], while another process accepts from the same sockets and goes on with the connections that `mover`
     /// brings to it, each after the answer it is at.
-    pub async fn hand_over(self, mover: std::sync::mpsc::Sender<OwnedFd>, drain: Duration) {
+    pub async fn hand_over(self, mover: std::sync::mpsc::Sender<Moved>, drain: Duration) {
         // It is set once, here, and this consumes the handle.
         let _ = self.mover.set(mover);
         self.join(drain).await;
@@ -150,20 +158,24 @@ impl Worker {
         turn
     }
 
-    /// Lets another process go on with a connection on which nothing is in progress.
-    pub fn move_away<S: Wire>(&self, wire: S) {
-        let moved = wire.release().map(|connection| self.mover.get().map(|mover| mover.send(connection)));
-        if let Err(error) = moved {
-            tracing::debug!(%error, "a connection could not go to another process");
+    /// Lets another process go on with a connection, and answer what was read of it.
+    pub fn move_away<S: Wire>(&self, wire: S, ahead: &[u8]) {
+        match (wire.release(), self.mover.get()) {
+            (Ok(connection), Some(mover)) => {
+                // If nobody takes it, it closes, as it would have without the other process.
+                let _ = mover.send(Moved { connection, ahead: ahead.to_vec() });
+            }
+            (Ok(_), None) => {}
+            (Err(error), _) => tracing::debug!(%error, "a connection could not go to another process"),
         }
     }
 
     /// Goes on with a connection that was accepted by another process.
-    fn adopt(self: &Rc<Self>, connection: OwnedFd) {
-        let stream = TcpStream::from_std(connection.into());
+    fn adopt(self: &Rc<Self>, moved: Moved) {
+        let stream = TcpStream::from_std(moved.connection.into());
         match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
             Ok((peer, stream)) => {
-                self.tasks.spawn_local(self::connection(self.clone(), stream, peer, None));
+                self.tasks.spawn_local(self::connection(self.clone(), stream, peer, None, moved.ahead));
             }
             Err(error) => tracing::debug!(%error, "a connection of another process had ended"),
         }
@@ -184,7 +196,7 @@ impl Worker {
 fn thread(
     gateway: Arc<Gateway>,
     listeners: Vec<(TcpListener, Option<Tls>)>,
-    mut adopted: mpsc::UnboundedReceiver<OwnedFd>,
+    mut adopted: mpsc::UnboundedReceiver<Moved>,
     app: mpsc::Sender<AppRequest>,
     runtime: Option<Handle>,
     shutdown: CancellationToken,
@@ -227,8 +239,8 @@ fn thread(
         }
         let adopter = worker.clone();
         tokio::task::spawn_local(async move {
-            while let Some(connection) = adopted.recv().await {
-                adopter.adopt(connection);
+            while let Some(moved) = adopted.recv().await {
+                adopter.adopt(moved);
             }
         });
         shutdown.cancelled().await;
@@ -259,7 +271,7 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Tls>, shu
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(worker.clone(), stream, peer, tls.clone());
+                let connection = connection(worker.clone(), stream, peer, tls.clone(), Vec::new());
                 worker.tasks.spawn_local(connection);
             }
             Err(error) => {
@@ -271,14 +283,21 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Tls>, shu
     }
 }
 
-async fn connection(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, tls: Option<Tls>) {
+/// `ahead` was read of it by another process.
+async fn connection(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Tls>,
+    ahead: Vec<u8>,
+) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
     let from = Rc::new(Peer::new(peer.ip(), &worker.gateway.config.trusted_proxies));
     let client = Client { worker, peer, from };
     match tls {
-        None => converse(client, stream).await,
+        None => converse(client, stream, ahead).await,
         // Apart, so that connections which are not encrypted don't have its size.
         Some(tls) => Box::pin(encrypted(client, stream, tls)).await,
     }
@@ -287,7 +306,7 @@ async fn connection(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, tls
 async fn encrypted(client: Client, stream: TcpStream, tls: Tls) {
     let (within, peer) = (client.worker.gateway.config.header_timeout, client.peer);
     match tokio::time::timeout(within, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => converse(client, stream).await,
+        Ok(Ok(stream)) => converse(client, stream, Vec::new()).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a client and the server did not agree on TLS"),
         Err(_) => tracing::debug!(%peer, "a client took too long to begin TLS"),
     }

@@ -26,8 +26,10 @@ impl Traffic for Gateway {
         let now = self.clock.monotonic();
         let metrics = &deployment.metrics;
         let (p50_micros, p95_micros) = metrics.percentiles(now);
+        let elsewhere = self.elsewhere.load();
+        let others = deployment.replica_ids().iter().filter_map(|id| elsewhere.get(id)).sum::<u32>();
         DeploymentTraffic {
-            demand: Demand { in_flight: deployment.in_flight(), held: deployment.held(now) },
+            demand: Demand { in_flight: deployment.in_flight() + others, held: deployment.held(now) },
             requests: metrics.requests.load(Relaxed),
             errors: metrics.errors.load(Relaxed),
             lost: metrics.lost.load(Relaxed),
@@ -63,7 +65,8 @@ impl Traffic for Gateway {
 
     fn in_flight(&self, replica: &ReplicaId) -> u32 {
         let known = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
-        known.find(replica).map_or(0, |found| found.in_flight())
+        let others = self.elsewhere.load().get(replica).copied().unwrap_or(0);
+        known.find(replica).map_or(0, |found| found.in_flight()) + others
     }
 
     fn first_answer(&self, replica: &ReplicaId) -> FirstAnswer {

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 use crate::alarm::{Alarm, Ending};
 use crate::body::{Answer, BoxError};
@@ -31,6 +31,15 @@ struct State {
     answering: Cell<u32>,
     /// The last answer left the connection open, and nothing of its request is unread.
     is_clean: Cell<bool>,
+}
+
+impl State {
+    /// Nothing is in progress, so nothing can be late.
+    fn rests(&self, alarm: &Alarm) {
+        if self.answering.get() == 0 && alarm.ending() == Ending::No {
+            alarm.clear();
+        }
+    }
 }
 
 /// An answer that hyper is busy with, counted until it was sent or given up.
@@ -55,22 +64,25 @@ pub(crate) async fn whole<S: Wire>(
     client: &Client,
     wire: S,
     ahead: Buffer,
-    alarm: &Alarm,
+    alarm: &Rc<Alarm>,
 ) -> Option<(S, Buffer)> {
     alarm.clear();
-    let upgrades = wants_upgrade(&ahead);
+    // One with a body stays with hyper, and the next one may want another protocol.
+    let upgrades = has(&ahead, b"\nupgrade:")
+        || has(&ahead, b"\ncontent-length:")
+        || has(&ahead, b"\ntransfer-encoding:");
     let state = Rc::new(State::default());
     let service = {
         let (worker, peer, from) = (client.worker.clone(), client.peer, client.from.clone());
-        let state = state.clone();
+        let (state, alarm) = (state.clone(), alarm.clone());
         service_fn(move |request: Request<Incoming>| {
-            let (worker, from, state) = (worker.clone(), from.clone(), state.clone());
+            let (worker, from, state, alarm) = (worker.clone(), from.clone(), state.clone(), alarm.clone());
             let during = During::begin(&state);
             Box::pin(async move {
                 let stays = request.body().is_end_stream()
                     && request.version() == Version::HTTP_11
                     && !closes(request.headers());
-                let response = dispatch(&Client { worker, peer, from }, request).await;
+                let response = dispatch(&Client { worker, peer, from }, request, &alarm).await;
                 state.is_clean.set(stays && !closes(response.headers()));
                 Ok::<_, Infallible>(response.map(|body| Watched { body, _during: during }))
             })
@@ -92,6 +104,7 @@ pub(crate) async fn whole<S: Wire>(
                 if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
                     return Poll::Ready(ended);
                 }
+                state.rests(alarm);
                 if alarm.ending() == Ending::No || std::mem::replace(&mut ends, true) {
                     return alarm.poll(cx).map(Ok);
                 }
@@ -107,9 +120,15 @@ pub(crate) async fn whole<S: Wire>(
     let (mut ends, mut comes_back) = (false, false);
     let ended = poll_fn(|cx| {
         loop {
-            if let Poll::Ready(ended) = connection.poll_without_shutdown(cx) {
+            let polled = match comes_back {
+                true => connection.poll_without_shutdown(cx),
+                // Only then it writes all that it has before it says that it is done.
+                false => Pin::new(&mut connection).poll(cx),
+            };
+            if let Poll::Ready(ended) = polled {
                 return Poll::Ready(ended);
             }
+            state.rests(alarm);
             let is_done = state.answering.get() == 0 && state.is_clean.get();
             let must_end = alarm.ending() != Ending::No;
             if ends || !(must_end || is_done) {
@@ -124,28 +143,30 @@ pub(crate) async fn whole<S: Wire>(
         tracing::debug!(peer = %client.peer, %error, "a client's connection broke");
         return None;
     }
-    let parts = connection.into_parts();
-    let (rest, mut wire) = parts.io.into_inner().into_parts();
-    if comes_back {
-        let mut ahead = client.worker.buffers.take();
-        if !(parts.read_buf.is_empty() && rest.is_empty()) {
-            ahead.tail().extend_from_slice(&parts.read_buf);
-            ahead.tail().extend_from_slice(&rest);
-        }
-        return Some((wire, ahead));
+    if !comes_back {
+        return None;
     }
-    // Whoever has gone already can't be told.
-    let _ = wire.shutdown().await;
-    None
+    let parts = connection.into_parts();
+    let (rest, wire) = parts.io.into_inner().into_parts();
+    let mut ahead = client.worker.buffers.take();
+    if !(parts.read_buf.is_empty() && rest.is_empty()) {
+        ahead.tail().extend_from_slice(&parts.read_buf);
+        ahead.tail().extend_from_slice(&rest);
+    }
+    Some((wire, ahead))
 }
 
-async fn dispatch(client: &Client, request: Request<Incoming>) -> Response<Answer> {
+async fn dispatch(client: &Client, request: Request<Incoming>, alarm: &Alarm) -> Response<Answer> {
     let worker = &client.worker;
     let uri = request.uri().clone();
     let host = uri.host().or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
     let domain = worker.gateway.config.domain.as_deref();
     match address::parse(domain, host.unwrap_or_default(), uri.path()) {
-        Some(address) => forward::call(worker, request, address, uri.query(), &client.from).await,
+        Some(address) => {
+            // A client that does not read its answer is not asked for it any more, so nothing else would end this.
+            alarm.set(Instant::now() + worker.gateway.config.predict_timeout * 2);
+            forward::call(worker, request, address, uri.query(), &client.from).await
+        }
         None => {
             let body_timeout = worker.gateway.config.body_timeout;
             app::ask(&worker.app, worker.runtime.as_ref(), request, client.peer, body_timeout).await
@@ -161,10 +182,9 @@ fn closes(headers: &HeaderMap) -> bool {
             .all(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
 }
 
-/// Whether a head asks for another protocol. One that only seems to is answered all the same.
-fn wants_upgrade(head: &[u8]) -> bool {
-    const FIELD: &[u8] = b"\nupgrade:";
-    head.windows(FIELD.len()).any(|found| found.eq_ignore_ascii_case(FIELD))
+/// Whether a head has a field, or seems to.
+fn has(head: &[u8], field: &[u8]) -> bool {
+    head.windows(field.len()).any(|found| found.eq_ignore_ascii_case(field))
 }
 
 /// An answer's body that tells when it is over.

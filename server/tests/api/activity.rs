@@ -447,7 +447,8 @@ const LEAVE_NONE: [(&str, &str); 14] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 43] = [
+const READ: [&str; 44] = [
+    "look_again",
     "activity",
     "workspace_activity",
     "model_activity",

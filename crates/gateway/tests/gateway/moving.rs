@@ -1,6 +1,7 @@
 //! A gateway's connections go on in another one's process.
 
 use crate::stage::*;
+use http_body_util::BodyExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -75,4 +76,24 @@ async fn a_model_that_is_not_published_yet_is_waited_for() {
     stage.gateway.knows_all();
     assert_eq!(nothing.await.unwrap().status(), 404);
     stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_for_a_replica_is_answered_elsewhere() {
+    let (first, second) = (Stage::new(), Stage::new());
+    first.gateway.publish(simple(1, &[], None));
+    let waits = first.spawn(predict(PRODUCTION, &"x".repeat(200_000)));
+    until("it waits", || first.held("a") == 1).await;
+    let toy = Toy::start(|request| async move {
+        let body = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
+        plain(body.to_string())
+    })
+    .await;
+    second.gateway.publish(simple(1, &[("r1", toy.port)], None));
+    let (mover, moved) = mpsc::channel();
+    let adopter = second.adopter();
+    std::thread::spawn(move || moved.into_iter().for_each(|one| adopter.adopt(0, one)));
+    first.hand_over(mover).await;
+    assert_eq!(text(waits.await.unwrap()).await, "200000");
+    second.stop().await;
 }

@@ -106,7 +106,7 @@ impl Stage {
     }
 
     /// Ends, and hands its connections on.
-    pub async fn hand_over(self, mover: std::sync::mpsc::Sender<std::os::fd::OwnedFd>) {
+    pub async fn hand_over(self, mover: std::sync::mpsc::Sender<gateway::Moved>) {
         self.handle.hand_over(mover, Duration::from_secs(10)).await;
     }
 

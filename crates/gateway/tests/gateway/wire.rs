@@ -8,17 +8,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A replica that reads a whole head and answers with these bytes, once for each connection; then it closes.
+/// A replica that reads a request whose body is `{}` and answers with these bytes, once for each connection; then it closes.
 async fn answering(bytes: &'static [u8]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            read_until(&mut stream, "\r\n\r\n").await;
+            read_until(&mut stream, "{}").await;
             stream.write_all(bytes).await.unwrap();
-            // What was sent is read before the end is.
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     port
@@ -244,4 +242,62 @@ async fn no_request_hides_in_another() {
         assert!(seen.len() <= 1, "{fields:?} let {seen:?} in");
     }
     stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_after_its_body_frees_the_replica() {
+    let stage = Stage::new();
+    let toy = Toy::start(|request| async move {
+        let _ = request.into_body().collect().await;
+        std::future::pending::<Response<Body>>().await
+    })
+    .await;
+    stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
+    let mut client = connect(&stage).await;
+    let request = post(PRODUCTION, "", &"x".repeat(100_000));
+    let (head, body) = request.split_at(request.find("\r\n\r\n").unwrap() + 4);
+    client.write_all(head.as_bytes()).await.unwrap();
+    until("it is asked", || stage.traffic("a").demand.in_flight == 1).await;
+    client.write_all(body.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(client);
+    until("its place is free", || stage.traffic("a").demand.in_flight == 0).await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_may_begin_before_the_body_is_there() {
+    let stage = Stage::new();
+    let toy =
+        Toy::start(|request| async move { Response::new(EchoBody(request.into_body()).boxed_unsync()) })
+            .await;
+    stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
+    let mut client = connect(&stage).await;
+    let request = post(PRODUCTION, "", &"0123456789".repeat(30_000));
+    let (first, second) = request.split_at(40_000);
+    client.write_all(first.as_bytes()).await.unwrap();
+    let head = read_until(&mut client, "\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    let (mut reader, mut writer) = client.split();
+    let mut rest = vec![0; 300_000];
+    let (sent, read) = tokio::join!(writer.write_all(second.as_bytes()), reader.read_exact(&mut rest));
+    sent.unwrap();
+    read.unwrap();
+    stage.stop().await;
+}
+
+/// Gives back what comes, as it comes.
+struct EchoBody(hyper::body::Incoming);
+
+impl http_body::Body for EchoBody {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+        // A request that breaks off ends the answer, too.
+        std::pin::Pin::new(&mut self.0).poll_frame(cx).map(|frame| frame.and_then(Result::ok).map(Ok))
+    }
 }
