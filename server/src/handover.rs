@@ -44,6 +44,8 @@ const SERVING: &str = "serving";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the former tells what it is busy with.
 const EVERY: Duration = Duration::from_secs(1);
+/// Bytes of the longest line: what thousands of replicas are busy with.
+const LINE: usize = 1 << 20;
 /// Sockets that go with one line; the kernel takes 253.
 const TOGETHER: usize = 64;
 
@@ -341,27 +343,27 @@ fn send_with(stream: &UnixStream, text: &str, fds: &[BorrowedFd<'_>]) -> anyhow:
     Ok(())
 }
 
+/// Reads a line and the files that came with it, byte by byte: the kernel joins what was said before them with it otherwise.
 fn receive_with(stream: &mut UnixStream) -> anyhow::Result<(String, Vec<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(TOGETHER))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut first = vec![0; 16 << 10];
-    let received =
-        recvmsg(&*stream, &mut [IoSliceMut::new(&mut first)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-    let fds = ancillary
-        .drain()
-        .filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    ensure!(received.bytes > 0, "the running server has ended");
-    let mut text = String::from_utf8(first[..received.bytes].to_vec())?;
-    match text.strip_suffix('\n') {
-        Some(line) => text = line.to_owned(),
-        None => text += &read_line(stream)?,
+    let (mut line, mut fds) = (Vec::new(), Vec::new());
+    loop {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(TOGETHER))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut byte = [0];
+        let mut into = [IoSliceMut::new(&mut byte)];
+        let received = recvmsg(&*stream, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        ensure!(received.bytes > 0, "the running server has ended");
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(came) = message {
+                fds.extend(came);
+            }
+        }
+        match byte {
+            [b'\n'] => return Ok((String::from_utf8(line)?, fds)),
+            [byte] if line.len() < LINE => line.push(byte),
+            _ => bail!("the running server said a line without an end"),
+        }
     }
-    Ok((text, fds))
 }
 
 /// A path that fits a socket's address, which has room for 107 bytes: relative to here if that is shorter.

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -83,13 +84,21 @@ fn write_on(world: &World) -> (Arc<AtomicBool>, tokio::task::JoinHandle<u32>) {
     (stop, writing)
 }
 
+/// Asks the model in production; the deployment serves a moment before production is its.
 async fn ask(world: &World, model: &str, key: &str) -> String {
-    let call = Call::new("POST", format!("/model/{model}/production/predict"))
-        .header("authorization", format!("Api-Key {key}"))
-        .json(&json!({}));
-    let answer = world.send(call).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.text()
+    let end = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let call = Call::new("POST", format!("/model/{model}/production/predict"))
+            .header("authorization", format!("Api-Key {key}"))
+            .json(&json!({}));
+        let answer = world.send(call).await;
+        if answer.status == 404 && tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        }
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        return answer.text();
+    }
 }
 
 async fn serves(world: &World, model: &str, deployment: &str) {

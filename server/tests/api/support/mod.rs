@@ -265,7 +265,9 @@ fn holding(folder: &Path, text: &[u8]) -> Vec<PathBuf> {
     for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         if path.is_dir() {
             found.extend(holding(&path, text));
-        } else if std::fs::read(&path).unwrap().windows(text.len()).any(|window| window == text) {
+        } else if path.is_file()
+            && std::fs::read(&path).unwrap().windows(text.len()).any(|window| window == text)
+        {
             found.push(path);
         }
     }
