@@ -92,7 +92,9 @@ fn watch(
     let again = Rc::new(Cell::new(false));
     Effect::new(move |before: Option<(u64, u64)>| {
         let mark = (live.mark(&topic), asked.get());
-        if before.is_none_or(|before| before == mark) {
+        // Nudges that came before the page was there to hear them are not heard again: what it was rendered with may be older.
+        let is_fresh = before.map_or(mark.0 == 0, |before| before == mark);
+        if is_fresh {
             return mark;
         }
         again.set(true);

@@ -91,11 +91,9 @@ impl Live {
     }
 
     fn connected(self) {
-        let again = matches!(self.connection.get_untracked(), Connection::Lost { .. });
         self.connection.set(Connection::Connected);
-        if again {
-            self.marks.update(|marks| marks.connection += 1);
-        }
+        // Also the first time: the page was rendered before anybody told it of changes.
+        self.marks.update(|marks| marks.connection += 1);
     }
 
     fn lost(self) {
