@@ -155,8 +155,8 @@ fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
             let runtime = runtime()?;
             let served = runtime.block_on(serve::run(config, *take_over));
-            // Whoever ends it twice does not want to wait for what may block.
-            runtime.shutdown_background();
+            // Tasks end, and with them what they had started; whoever ends it twice does not want to wait for what may block.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(2));
             served?;
             Ok(ExitCode::SUCCESS)
         }
