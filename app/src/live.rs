@@ -36,8 +36,8 @@ struct Marks {
     all: u64,
     usage: u64,
     models: HashMap<String, u64>,
-    /// Grows with each new connection: what changed in between is unknown, so everything did.
-    connection: u64,
+    /// Grows when it is unknown what changed, as with each new connection: then everything did.
+    everything: u64,
 }
 
 /// What a page shows, and thus which nudges concern it.
@@ -70,7 +70,7 @@ impl Live {
     /// A number that differs from the one before when the topic changed.
     pub fn mark(self, topic: &Topic) -> u64 {
         self.marks.with(|marks| {
-            marks.connection
+            marks.everything
                 + match topic {
                     Topic::Models => marks.all,
                     Topic::Model(id) => marks.models.get(id).copied().unwrap_or(0),
@@ -87,13 +87,14 @@ impl Live {
             }
             ChangeKind::Models => marks.all += 1,
             ChangeKind::Usage => marks.usage += 1,
+            ChangeKind::Everything => marks.everything += 1,
         });
     }
 
     fn connected(self) {
         self.connection.set(Connection::Connected);
         // Also the first time: the page was rendered before anybody told it of changes.
-        self.marks.update(|marks| marks.connection += 1);
+        self.marks.update(|marks| marks.everything += 1);
     }
 
     fn lost(self) {

@@ -86,10 +86,8 @@ async fn bundle(receiver: &mut broadcast::Receiver<Change>) -> Option<Vec<Change
             true
         }
         Err(RecvError::Lagged(_)) => {
-            // What was missed is unknown: the list of models stands for all of it.
-            for kind in [ChangeKind::Models, ChangeKind::Usage] {
-                latest.insert((kind, String::new()), Change { kind, id: String::new(), generation: 0 });
-            }
+            let kind = ChangeKind::Everything;
+            latest.insert((kind, String::new()), Change { kind, id: String::new(), generation: 0 });
             true
         }
         Err(RecvError::Closed) => false,
@@ -135,7 +133,7 @@ mod tests {
             sender.send(change("a", generation)).unwrap();
         }
         let bundle = bundle(&mut receiver).await.unwrap();
-        assert!(bundle.iter().any(|change| change.kind == ChangeKind::Models), "{bundle:?}");
+        assert!(bundle.iter().any(|change| change.kind == ChangeKind::Everything), "{bundle:?}");
     }
 
     #[tokio::test]

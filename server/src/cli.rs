@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use domain::Clock;
 
 use crate::backup::Backup;
+use crate::chaos::{self, Chaos};
 use crate::clock::SystemClock;
 use crate::config::{Config, Settings};
 use crate::{client, doctor, load, restore, serve, telemetry, trussrc};
@@ -30,8 +31,8 @@ enum Command {
         #[arg(long)]
         take_over: bool,
     },
-    /// Check this machine: names, ports, Python, disk, database
-    Doctor,
+    /// Check this machine: names, ports, Python, disk, database; or, with --chaos, what a server on it survives
+    Doctor(Chaos),
     /// Print a one-time link to the dashboard: the first makes the first admin, later ones sign in
     Login {
         /// Whom the link signs in; the oldest admin if it is left out
@@ -160,7 +161,11 @@ fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             served?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Doctor => runtime()?.block_on(doctor::run(&config)),
+        Command::Doctor(asked) if asked.chaos => {
+            let place = chaos::Place::make()?;
+            runtime()?.block_on(chaos::run(asked, &place))
+        }
+        Command::Doctor(_) => runtime()?.block_on(doctor::run(&config)),
         Command::Login { email } => runtime()?.block_on(login(&config, email.as_deref())),
         Command::Key(Key::Create { name, role }) => runtime()?.block_on(create_key(&config, name, *role)),
         Command::Backup { target, without_key } => {

@@ -12,6 +12,7 @@ pub mod banner;
 pub mod boot;
 mod bridge;
 pub mod changes;
+mod chaos;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -12,8 +12,9 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// What to send, and how much of it.
 #[derive(Debug, Clone)]
@@ -29,6 +30,18 @@ pub struct Plan {
     pub length: Duration,
 }
 
+/// Failures that are kept one by one.
+pub const MOST_FAILURES: usize = 100_000;
+
+/// One request that was answered with anything but success, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub sent: Instant,
+    pub ended: Instant,
+    /// The status, or why there is none.
+    pub what: String,
+}
+
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -39,6 +52,8 @@ pub struct Totals {
     pub broken: u64,
     /// Answers by the deployment that gave them.
     pub deployments: BTreeMap<String, u64>,
+    /// The first [`MOST_FAILURES`] of those that failed.
+    pub failures: Vec<Failure>,
     /// How long answers took until they were complete, in microseconds.
     micros: Vec<u64>,
 }
@@ -46,8 +61,8 @@ pub struct Totals {
 impl Totals {
     /// Requests that were answered with anything but 200 to 299, or not at all.
     pub fn failed(&self) -> u64 {
-        let good = |status: &u16| StatusCode::from_u16(*status).is_ok_and(|status| status.is_success());
-        let bad: u64 = self.answers.iter().filter(|(status, _)| !good(status)).map(|(_, count)| count).sum();
+        let bad: u64 =
+            self.answers.iter().filter(|(status, _)| !is_good(**status)).map(|(_, count)| count).sum();
         bad + self.broken
     }
 
@@ -77,6 +92,10 @@ impl Totals {
     }
 }
 
+fn is_good(status: u16) -> bool {
+    StatusCode::from_u16(status).is_ok_and(|status| status.is_success())
+}
+
 type Sender = SendRequest<Full<Bytes>>;
 
 /// Connections that wait for their next request, and what was counted.
@@ -97,8 +116,37 @@ const TELL: Duration = Duration::from_secs(5);
 
 /// Sends until the plan is over, then waits for the answers that are under way. `tell` gets the totals now and then.
 pub async fn send(plan: Plan, tell: impl Fn(&Totals)) -> Totals {
+    run(plan, Arc::default(), CancellationToken::new(), tell).await
+}
+
+/// Traffic that goes on beside other things.
+pub struct Running {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    task: JoinHandle<Totals>,
+}
+
+impl Running {
+    pub fn start(plan: Plan) -> Self {
+        let (shared, stop) = (Arc::<Shared>::default(), CancellationToken::new());
+        let task = tokio::spawn(run(plan, shared.clone(), stop.clone(), |_| {}));
+        Self { shared, stop, task }
+    }
+
+    /// Reads what came of it so far.
+    pub fn read<R>(&self, read: impl FnOnce(&Totals) -> R) -> R {
+        read(&lock(&self.shared.totals))
+    }
+
+    /// Sends no more, and waits for the answers that are under way.
+    pub async fn stop(self) -> anyhow::Result<Totals> {
+        self.stop.cancel();
+        Ok(self.task.await?)
+    }
+}
+
+async fn run(plan: Plan, shared: Arc<Shared>, stop: CancellationToken, tell: impl Fn(&Totals)) -> Totals {
     let plan = Arc::new(plan);
-    let shared = Arc::new(Shared::default());
     let mut open = JoinSet::new();
     let begin = Instant::now();
     let (mut sent, mut told) = (0_u64, begin);
@@ -116,7 +164,7 @@ pub async fn send(plan: Plan, tell: impl Fn(&Totals)) -> Totals {
             told = Instant::now();
             tell(&lock(&shared.totals));
         }
-        if passed >= plan.length {
+        if passed >= plan.length || stop.is_cancelled() {
             break;
         }
     }
@@ -128,21 +176,35 @@ async fn one(plan: Arc<Plan>, shared: Arc<Shared>) {
     let begun = Instant::now();
     lock(&shared.totals).sent += 1;
     let answered = ask(&plan, &shared).await;
-    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let ended = Instant::now();
+    let micros = u64::try_from((ended - begun).as_micros()).unwrap_or(u64::MAX);
     let mut totals = lock(&shared.totals);
-    match answered {
-        Ok((status, deployment)) => {
+    let failure = match answered {
+        Ok((status, deployment, said)) => {
             *totals.answers.entry(status.as_u16()).or_default() += 1;
             totals.micros.push(micros);
             if let Some(deployment) = deployment {
                 *totals.deployments.entry(deployment).or_default() += 1;
             }
+            (!is_good(status.as_u16())).then(|| format!("{status}: {said}"))
         }
-        Err(_) => totals.broken += 1,
+        Err(error) => {
+            totals.broken += 1;
+            Some(format!("{error:#}"))
+        }
+    };
+    if let Some(what) = failure.filter(|_| totals.failures.len() < MOST_FAILURES) {
+        totals.failures.push(Failure { sent: begun, ended, what });
     }
 }
 
-async fn ask(plan: &Plan, shared: &Shared) -> anyhow::Result<(StatusCode, Option<String>)> {
+/// An answer: its status, the deployment that gave it, and what it says if it is no success.
+type Answer = (StatusCode, Option<String>, String);
+
+/// Characters that are kept of what a failure says.
+const SAID: usize = 300;
+
+async fn ask(plan: &Plan, shared: &Shared) -> anyhow::Result<Answer> {
     let idle = {
         let mut idle = lock(&shared.idle);
         std::iter::from_fn(|| idle.pop()).find(SendRequest::is_ready)
@@ -166,11 +228,15 @@ async fn ask(plan: &Plan, shared: &Shared) -> anyhow::Result<(StatusCode, Option
     let status = response.status();
     let served_by = response.headers().get("x-served-by").and_then(|value| value.to_str().ok());
     let deployment = served_by.map(|text| text.split('/').next().unwrap_or(text).to_owned());
-    response.into_body().collect().await?;
+    let body = response.into_body().collect().await?.to_bytes();
+    let said = match is_good(status.as_u16()) {
+        true => String::new(),
+        false => String::from_utf8_lossy(&body).chars().take(SAID).collect(),
+    };
     if sender.ready().await.is_ok() {
         lock(&shared.idle).push(sender);
     }
-    Ok((status, deployment))
+    Ok((status, deployment, said))
 }
 
 #[cfg(test)]

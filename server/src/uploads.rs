@@ -7,7 +7,7 @@ mod bad_input;
 mod chunked;
 mod multipart;
 mod receive;
-mod signature;
+pub(crate) mod signature;
 mod xml;
 
 use std::collections::HashMap;

@@ -8,7 +8,8 @@ use crate::test::end2end;
 use crate::{build, setup, shell, site::Site};
 
 /// What can be measured through the doors, each a file in end2end/bench.
-const BENCHES: [&str; 9] = ["canary", "gateway", "idle", "lists", "logs", "pages", "push", "reads", "watch"];
+const BENCHES: [&str; 11] =
+    ["canary", "dashboard", "gateway", "idle", "lists", "logs", "pages", "push", "reads", "scale", "watch"];
 /// What is measured without them, by server/examples/bench.
 const INSIDE: [&str; 3] = ["counting", "step", "wake"];
 /// What the gateway is measured beside, and with: each program, and Debian's package that has it.
@@ -17,7 +18,7 @@ const PEERS: [(&str, &str); 3] =
 
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Which figures: canary, counting, gateway, idle, lists, logs, pages, push, reads, step, wake, watch. All of them if none is named.
+    /// Which figures: canary, counting, dashboard, gateway, idle, lists, logs, pages, push, reads, scale, step, wake, watch. All of them if none is named.
     pub names: Vec<String>,
 }
 

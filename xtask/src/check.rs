@@ -30,7 +30,7 @@ const ALLOWED_IN_TESTS: [(&str, &[&str]); 5] = [
     ("truss", &["mangle"]),
     ("runtime", &["mangle"]),
     ("gateway", &["mangle"]),
-    ("engine", &["runtime"]),
+    ("engine", &["gateway", "runtime", "truss"]),
 ];
 
 /// What would let `domain` read, write, wait or roll dice.

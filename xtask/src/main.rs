@@ -6,6 +6,7 @@ mod check;
 mod files;
 mod functions;
 mod fuzz;
+mod gates;
 mod run;
 mod setup;
 mod shell;
@@ -44,7 +45,9 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Feed every parser and door what nobody would send on purpose.
     Fuzz(fuzz::Fuzz),
-    /// Measure what has a bound: canary, counting, idle, lists, logs, pages, push, reads, step, wake, watch.
+    /// Count the instructions of what runs all the time, and fail when one of them costs more than it did.
+    Gates(gates::Gates),
+    /// Measure what has a bound: canary, counting, dashboard, gateway, idle, lists, logs, pages, push, reads, scale, step, wake, watch.
     Bench(bench::Bench),
     /// Run every check and every test there is.
     Test(test::Test),
@@ -70,6 +73,7 @@ fn run(command: Command) -> Result<()> {
         Command::Check(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Fuzz(command) => command.run(),
+        Command::Gates(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Test(command) => command.run(),
     }

@@ -74,7 +74,7 @@ pub fn for_running() -> Result<PathBuf> {
     Ok(ours)
 }
 
-/// A browser, Postgres, Node with its packages, and the clients that push models.
+/// A browser, Postgres, valgrind, Node with its packages, and the clients that push models.
 pub fn for_testing() -> Result<()> {
     let mut missing = Vec::new();
     if chromium().is_none() {
@@ -82,6 +82,9 @@ pub fn for_testing() -> Result<()> {
     }
     if postgres().is_none() {
         missing.push("postgresql");
+    }
+    if on_path("valgrind").is_none() {
+        missing.push("valgrind");
     }
     if on_path("node").is_none() || on_path("npm").is_none() {
         missing.extend(["nodejs", "npm"]);

@@ -77,6 +77,8 @@ pub enum ChangeKind {
     Model,
     Models,
     Usage,
+    /// More changed than could be told one by one.
+    Everything,
 }
 
 /// Tells browsers that something they may show has changed. Carries no data.

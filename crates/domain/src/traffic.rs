@@ -54,6 +54,11 @@ pub enum FirstAnswer {
 pub trait Traffic: Send + Sync {
     fn deployment(&self, deployment: &DeploymentId) -> DeploymentTraffic;
 
+    /// [`DeploymentTraffic::requests`] alone.
+    fn requests(&self, deployment: &DeploymentId) -> u64 {
+        self.deployment(deployment).requests
+    }
+
     /// Requests that came by an environment's address, by the deployment they were routed to, since the
     /// environment's shares last changed and in all.
     fn routed(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, u64, u64)>;

@@ -3,11 +3,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Change, Clock, Host, Memory, ModelId, ModelRoutes, Moment, Runtime, Traffic, Wake};
+use domain::{
+    Change, Clock, DeploymentId, Host, Memory, ModelId, ModelRoutes, Moment, Runtime, Traffic, Wake,
+};
 use store::{Store, Vault};
 
 use crate::history::{Record, Waiting};
 use crate::room::WaitingRoom;
+use crate::schedule::{SWEEP_EVERY, Schedule};
 use crate::usage::Meter;
 use crate::{Builds, Wakes};
 
@@ -45,8 +48,8 @@ pub struct Parts {
 pub(crate) struct Known {
     pub memory: Memory,
     pub published: Option<ModelRoutes>,
-    /// When to look again though nothing happened; monotonic milliseconds.
-    pub look_at: Option<i64>,
+    /// Those whose use is metered.
+    pub metered: Vec<DeploymentId>,
     /// What browsers were last told of, to tell them only what is news.
     pub shown: u64,
     pub record: Record,
@@ -60,14 +63,13 @@ pub struct Engine {
     pub(crate) meter: Meter,
     pub(crate) room: WaitingRoom,
     pub(crate) waiting: Waiting,
-    /// When every model is looked at whether or not it is due.
+    pub(crate) schedule: Schedule,
+    /// When the store is asked for models that nobody told of.
     sweep_at: i64,
     /// Models of the first sweep that were not looked at yet; `None` before it, and empty for ever after.
     unseen: Option<BTreeSet<ModelId>>,
 }
 
-/// Every model is looked at within this time, in milliseconds, so that no lost wake stays lost.
-const SWEEP_EVERY: i64 = 300_000;
 /// How soon a model whose look failed is looked at again, in milliseconds.
 const AFTER_FAILURE: i64 = 1_000;
 
@@ -82,6 +84,7 @@ impl Engine {
             meter,
             room: WaitingRoom::default(),
             waiting: Waiting::default(),
+            schedule: Schedule::default(),
             sweep_at: i64::MIN,
             unseen: None,
         }
@@ -92,28 +95,13 @@ impl Engine {
         let at = self.moment();
         let mut due = self.parts.wakes.take();
         if at.monotonic >= self.sweep_at {
-            match self.parts.store.all_model_ids().await {
-                Ok(all) => {
-                    if self.unseen.is_none() {
-                        self.unseen = Some(all.iter().cloned().collect());
-                        self.seen_all();
-                    }
-                    due.extend(all);
-                    self.sweep_at = at.monotonic + SWEEP_EVERY;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "could not list the models; trying again in a second");
-                    self.sweep_at = at.monotonic + AFTER_FAILURE;
-                }
-            }
+            due.extend(self.sweep(at).await);
         }
-        let timed =
-            self.models.iter().filter(|(_, known)| known.look_at.is_some_and(|when| when <= at.monotonic));
-        due.extend(timed.map(|(model, _)| model.clone()));
+        due.extend(self.schedule.take_due(at.monotonic));
         for model in due {
             if let Err(error) = self.look(&model).await {
                 tracing::error!(%model, %error, "could not carry out what a model needs; trying again in a second");
-                self.models.entry(model).or_default().look_at = Some(at.monotonic + AFTER_FAILURE);
+                self.schedule.set(&model, at.monotonic + AFTER_FAILURE);
             } else if self.unseen.as_mut().is_some_and(|unseen| unseen.remove(&model)) {
                 self.seen_all();
             }
@@ -124,12 +112,28 @@ impl Engine {
         if self.waiting.due_at().is_some_and(|due| due <= at.monotonic) {
             self.flush_scaling(at.monotonic).await;
         }
-        let looks = self.models.values().filter_map(|known| known.look_at);
-        looks
-            .chain(self.waiting.due_at())
-            .chain([self.sweep_at, self.meter.due_at()])
-            .min()
-            .unwrap_or(self.sweep_at)
+        let others =
+            [Some(self.sweep_at), Some(self.meter.due_at()), self.waiting.due_at(), self.schedule.next()];
+        others.into_iter().flatten().min().unwrap_or(self.sweep_at)
+    }
+
+    /// Models that have no look before them: at the start all of them, later those whose wake was lost.
+    async fn sweep(&mut self, at: Moment) -> Vec<ModelId> {
+        match self.parts.store.all_model_ids().await {
+            Ok(all) => {
+                if self.unseen.is_none() {
+                    self.unseen = Some(all.iter().cloned().collect());
+                    self.seen_all();
+                }
+                self.sweep_at = at.monotonic + SWEEP_EVERY;
+                all.into_iter().filter(|model| !self.schedule.knows(model)).collect()
+            }
+            Err(error) => {
+                tracing::error!(%error, "could not list the models; trying again in a second");
+                self.sweep_at = at.monotonic + AFTER_FAILURE;
+                Vec::new()
+            }
+        }
     }
 
     /// Tells when the last model of the first sweep has had its look.

@@ -12,7 +12,8 @@ use domain::{
 };
 
 use crate::observe::observe;
-use crate::usage::Metered;
+use crate::schedule::at_the_latest;
+use crate::usage::{Metered, metered};
 use crate::{Engine, Error};
 
 /// What a replica gets to finish its requests after TERM before it is killed.
@@ -48,6 +49,7 @@ impl Engine {
 
     fn forget_model(&mut self, model: &ModelId) {
         self.leave_room(model);
+        self.schedule.remove(model);
         if self.models.remove(model).is_some() {
             self.parts.publisher.forget(model);
             self.tell(model, 0);
@@ -146,7 +148,7 @@ impl Engine {
         if matches!(snapshot.replicas, Seen::Known(_)) && snapshot.published.as_ref() != Some(&plan.routes) {
             self.parts.publisher.publish(plan.routes.clone());
         }
-        self.note_scaling(snapshot, &plan, at).await;
+        let noted = self.note_scaling(snapshot, &plan, at).await;
         self.meter_before_leaving(snapshot, &plan, at).await;
         for stop in &plan.stop {
             self.parts.runtime.stop(&stop.replica, GRACE, stop.reason).await;
@@ -166,7 +168,10 @@ impl Engine {
         let moved = saved || restless || routes.is_some();
         let known = self.models.entry(model.clone()).or_default();
         known.memory = plan.memory;
-        known.look_at = look_at;
+        known.metered = metered(&snapshot.deployments);
+        let latest = at_the_latest(&model, at.monotonic);
+        let next = look_at.into_iter().chain(noted).fold(latest, i64::min);
+        self.schedule.set(&model, next);
         if let Some(routes) = routes.filter(|_| matches!(snapshot.replicas, Seen::Known(_))) {
             known.published = Some(routes);
         }

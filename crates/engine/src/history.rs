@@ -70,9 +70,10 @@ impl Engine {
         }
     }
 
-    /// Takes note of what a look changed; called once its routes are published.
-    pub(crate) async fn note_scaling(&mut self, snapshot: &Snapshot, plan: &Plan, at: Moment) {
-        let Seen::Known(before) = &snapshot.replicas else { return };
+    /// Takes note of what a look changed; called once its routes are published. Says when there is something to note though
+    /// nothing happens, in monotonic milliseconds.
+    pub(crate) async fn note_scaling(&mut self, snapshot: &Snapshot, plan: &Plan, at: Moment) -> Option<i64> {
+        let Seen::Known(before) = &snapshot.replicas else { return None };
         let model = &snapshot.model.id;
         let now = if plan.start.is_empty() { Seen::Unknown } else { self.parts.runtime.observe(model) };
         let replicas = if let Seen::Known(now) = &now { now } else { before };
@@ -82,20 +83,22 @@ impl Engine {
                 Ok(counts) => known.record.begin(counts, before),
                 Err(error) => {
                     tracing::warn!(%model, %error, "the record of scaling could not be read; trying again at the next look");
-                    return;
+                    return None;
                 }
             }
         }
         let look = Look { plan, before, replicas, traffic: self.parts.traffic.as_ref(), at };
         let routed_at = self.parts.clock.now();
         let (counts, starts) = known.record.update(&look, &snapshot.deployments, routed_at);
+        let stalls = known.record.stalls_at(replicas).map(|when| at.monotonic + when.since(at.now).max(0));
         if counts.is_empty() && starts.is_empty() {
-            return;
+            return stalls;
         }
         self.waiting.counts.extend(counts);
         self.waiting.starts.extend(starts);
         self.waiting.models.insert(model.clone(), snapshot.model.generation);
         self.waiting.since.get_or_insert(at.monotonic);
+        stalls
     }
 
     /// Writes the rows that wait, and tells whoever shows them.
@@ -279,6 +282,13 @@ impl Record {
             }
         }
         rows
+    }
+
+    /// When the first of the starts under way will have stalled that is not recorded as such.
+    fn stalls_at(&self, replicas: &[ObservedReplica]) -> Option<Timestamp> {
+        let waits = |id: &ReplicaId| self.coming.contains_key(id) && !self.stalled.contains(id);
+        let coming = replicas.iter().filter(|replica| waits(&replica.id));
+        coming.map(|replica| replica.started_at.plus(STALLED_AFTER)).min()
     }
 
     /// Starts that are complete: nobody had waited, or the first answer has begun, or it will not.

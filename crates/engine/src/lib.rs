@@ -10,6 +10,7 @@ mod execute;
 mod history;
 mod observe;
 mod room;
+mod schedule;
 mod secrets;
 #[cfg(feature = "simulation")]
 pub mod simulation;

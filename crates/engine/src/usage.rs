@@ -49,13 +49,31 @@ pub(crate) struct Metered<'a> {
     pub replicas: Vec<&'a ObservedReplica>,
 }
 
+/// Deployments whose use is counted: all but development, which is free.
+pub(crate) fn metered(deployments: &[Deployment]) -> Vec<DeploymentId> {
+    let all = deployments.iter().filter(|deployment| !deployment.is_development());
+    all.map(|deployment| deployment.id.clone()).collect()
+}
+
 impl Engine {
-    /// Writes what every model used since the last time.
+    /// Whether a deployment had requests that are not written yet.
+    fn has_new_requests(&self, deployment: &DeploymentId) -> bool {
+        let before = self.meter.requests.get(deployment).copied().unwrap_or(0);
+        self.parts.traffic.requests(deployment) != before
+    }
+
+    /// Writes what every model used since the last time. Those that used nothing are not read.
     pub(crate) async fn flush_usage(&mut self, at: Moment) {
         self.meter.flushed_at = at.monotonic;
         let models: Vec<_> = self.models.keys().cloned().collect();
         for model in models {
             let Seen::Known(replicas) = self.parts.runtime.observe(&model) else { continue };
+            let known = self.models.get(&model).map(|known| known.metered.as_slice()).unwrap_or_default();
+            if !replicas.iter().any(ObservedReplica::is_alive)
+                && !known.iter().any(|deployment| self.has_new_requests(deployment))
+            {
+                continue;
+            }
             let state = match self.parts.store.load_model(&model).await {
                 Ok(Some(state)) => state,
                 Ok(None) => continue,

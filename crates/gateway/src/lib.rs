@@ -31,6 +31,8 @@ mod request_head;
 mod respond;
 mod serve;
 mod split;
+#[doc(hidden)]
+pub mod steps;
 mod table;
 mod tls;
 mod traffic;

@@ -40,6 +40,10 @@ impl Traffic for Gateway {
         }
     }
 
+    fn requests(&self, deployment: &DeploymentId) -> u64 {
+        self.known_deployment(deployment).map_or(0, |known| known.metrics.requests.load(Relaxed))
+    }
+
     fn routed(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, u64, u64)> {
         self.table(model).map(|table| table.routed(environment)).unwrap_or_default()
     }

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::pool::Pool;
-use crate::{Error, Store};
+use crate::{Error, OwnDatabase, Store};
 
 /// A database of its own for one test; gone with it.
 pub struct Scratch {
@@ -54,6 +54,21 @@ pub async fn sqlite() -> Scratch {
     Scratch { store, address, _folder: Some(folder) }
 }
 
+/// The address of a Postgres server on which databases may be made.
+///
+/// # Panics
+/// If no server can be reached or started.
+pub async fn postgres_server() -> String {
+    match std::env::var("SLIPWAY_TEST_POSTGRES_URL") {
+        Ok(url) => url,
+        Err(_) => {
+            let folder = tokio::task::spawn_blocking(|| server().to_path_buf()).await;
+            let folder = must(folder, "a Postgres server");
+            format!("postgres://postgres@localhost/postgres?host={}", folder.display())
+        }
+    }
+}
+
 /// A database on Postgres.
 ///
 /// # Panics
@@ -62,29 +77,11 @@ pub async fn postgres() -> Scratch {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::SeqCst);
     let name = format!("slipway_test_{}_{number}", std::process::id());
-    let base = match std::env::var("SLIPWAY_TEST_POSTGRES_URL") {
-        Ok(url) => url,
-        Err(_) => {
-            let folder = tokio::task::spawn_blocking(|| server().to_path_buf()).await;
-            let folder = must(folder, "a Postgres server");
-            format!("postgres://postgres@localhost/postgres?host={}", folder.display())
-        }
-    };
-    let admin = must(sqlx::postgres::PgPool::connect(&base).await, "a connection to Postgres");
-    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    must(sqlx::query(create).execute(&admin).await, "a database");
-    admin.close().await;
-    let address = with_database(&base, &name);
+    let base = postgres_server().await;
+    let own = must(OwnDatabase::create(&base, &name).await, "a database");
+    let address = own.url;
     let store = must(Store::open(&address).await, "a migrated database");
     Scratch { store, address, _folder: None }
-}
-
-/// The same address with another database's name.
-fn with_database(url: &str, name: &str) -> String {
-    let (head, query) =
-        url.split_once('?').map_or((url, String::new()), |(head, query)| (head, format!("?{query}")));
-    let cut = head.rfind('/').unwrap_or(head.len());
-    format!("{}/{name}{query}", &head[..cut])
 }
 
 /// The folder with the socket of this process's server, which is started at the first call.

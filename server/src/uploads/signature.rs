@@ -9,6 +9,10 @@ use time::{Date, Month, Time};
 /// How far the sender's clock may be off, in seconds.
 const CLOCK_SKEW: i64 = 15 * 60;
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// What stands for the digest of a body that is not signed.
+pub const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+/// Headers that [`authorize`] signs.
+const SIGNED: &str = "host;x-amz-content-sha256;x-amz-date";
 
 /// Why a signature was refused: the S3 error code, and a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +93,22 @@ impl Authorization {
         }
         let payload = text(parts, "x-amz-content-sha256")
             .ok_or_else(|| refused("InvalidRequest", "X-Amz-Content-SHA256 is missing"))?;
+        let expected = self.signed(parts, secret, stamp, payload)?;
+        if !bool::from(expected.ct_eq(&self.signature)) {
+            return Err(refused("SignatureDoesNotMatch", "the signature does not match the request"));
+        }
+        match payload {
+            UNSIGNED => Ok(Payload::Unsigned),
+            "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Ok(Payload::ChunkedUnsigned),
+            hash if hash.len() == 64 && unhex(hash).is_some() => {
+                Ok(Payload::Hashed(hash.to_ascii_lowercase()))
+            }
+            other => Err(refused("NotImplemented", format!("a body signed as `{other}` is not supported"))),
+        }
+    }
+
+    /// The signature that the request must have.
+    fn signed(&self, parts: &Parts, secret: &str, stamp: &str, payload: &str) -> Result<Vec<u8>, Refused> {
         let canonical = self.canonical(parts, payload)?;
         let scope = format!("{}/{}/{}/aws4_request", self.date, self.region, self.service);
         let to_sign =
@@ -97,18 +117,7 @@ impl Authorization {
         for part in [self.region.as_str(), &self.service, "aws4_request"] {
             key = sign(&key, part);
         }
-        let expected = sign(&key, &to_sign);
-        if !bool::from(expected.ct_eq(&self.signature)) {
-            return Err(refused("SignatureDoesNotMatch", "the signature does not match the request"));
-        }
-        match payload {
-            "UNSIGNED-PAYLOAD" => Ok(Payload::Unsigned),
-            "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Ok(Payload::ChunkedUnsigned),
-            hash if hash.len() == 64 && unhex(hash).is_some() => {
-                Ok(Payload::Hashed(hash.to_ascii_lowercase()))
-            }
-            other => Err(refused("NotImplemented", format!("a body signed as `{other}` is not supported"))),
-        }
+        Ok(sign(&key, &to_sign))
     }
 
     fn canonical(&self, parts: &Parts, payload: &str) -> Result<String, Refused> {
@@ -142,6 +151,26 @@ impl Authorization {
             self.signed_headers.join(";"),
         ))
     }
+}
+
+/// The `Authorization` header of a request with an unsigned body, which must have its `host`, `x-amz-date` and
+/// `x-amz-content-sha256` already: how a client of ours uploads.
+pub fn authorize(parts: &Parts, access_key: &str, secret: &str, region: &str) -> Result<String, Refused> {
+    let stamp = text(parts, "x-amz-date").ok_or_else(|| refused("AccessDenied", "X-Amz-Date is missing"))?;
+    let authorization = Authorization {
+        access_key: access_key.to_owned(),
+        date: stamp.get(..8).unwrap_or_default().to_owned(),
+        region: region.to_owned(),
+        service: "s3".into(),
+        signed_headers: SIGNED.split(';').map(str::to_owned).collect(),
+        signature: Vec::new(),
+    };
+    let signature = authorization.signed(parts, secret, stamp, UNSIGNED)?;
+    Ok(format!(
+        "{ALGORITHM} Credential={access_key}/{}/{region}/s3/aws4_request, SignedHeaders={SIGNED}, Signature={}",
+        authorization.date,
+        hex(&signature)
+    ))
 }
 
 fn canonical_query(query: &str) -> String {

@@ -363,6 +363,34 @@ impl World {
         self.engine = Engine::new(parts);
     }
 
+    /// Adds models without deployments: they are known, and need nothing.
+    pub async fn add_idle_models(&mut self, count: u32) -> Result<(), store::Error> {
+        let mut tx = self.store.begin().await?;
+        for number in 0..count {
+            let name = ModelName::new(format!("idle-{number}"));
+            let row = Model {
+                id: ModelId::from_random(bytes(&self.random)),
+                name: name.map_err(|error| store::Error::Io(error.to_string()))?,
+                created_at: self.clock.now(),
+                next_number: 1,
+                generation: 1,
+                allow_download: true,
+            };
+            tx.insert_model(&row).await?;
+        }
+        tx.commit().await
+    }
+
+    /// One tick, while time stands still.
+    pub async fn tick(&mut self) -> i64 {
+        self.engine.tick().await
+    }
+
+    /// Asks for a look at the model.
+    pub fn wake(&self) {
+        self.wakes.wake(&self.model);
+    }
+
     /// Lets time pass, looking whenever something is due, and checks every table on the way.
     pub async fn run(&mut self, millis: i64) -> Result<(), store::Error> {
         let end = self.clock.now().plus(millis);

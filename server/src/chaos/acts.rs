@@ -1,0 +1,225 @@
+//! What is done to the server, each with what has to hold.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::json;
+use store::OwnDatabase;
+
+use super::disk::Ballast;
+use super::door::Refused;
+use super::processes;
+use super::show::{NotTried, Show, until};
+use super::toy::Toy;
+
+type Figures = anyhow::Result<Vec<String>>;
+
+/// From the start of a server that was killed to the first answer of a model.
+const BACK_WITHIN: Duration = Duration::from_secs(2);
+/// A replica that crashed has its successor, or a push its end, within this.
+const SOON: Duration = Duration::from_secs(60);
+const BUILT_WITHIN: Duration = Duration::from_secs(180);
+const HOUR: i64 = 3_600_000;
+
+/// Statuses of a deployment that is built and may take traffic.
+const WELL: [&str; 2] = ["ACTIVE", "SCALED_TO_ZERO"];
+
+impl Show {
+    async fn push(&self, toy: &Toy) -> anyhow::Result<String> {
+        let door = self.door();
+        let (_, deployment) = door.push("toy", Some(&self.model), &toy.config, toy.archive.clone()).await?;
+        Ok(deployment)
+    }
+
+    async fn promote(&self, deployment: &str) -> anyhow::Result<()> {
+        let path = self.path("/environments/production/promote");
+        self.door().post(&path, json!({ "deployment_id": deployment })).await?;
+        Ok(())
+    }
+
+    /// A second version gets its first share.
+    pub async fn begin_canary(&self, deployment: &mut String) -> Figures {
+        *deployment = self.push(&Toy::new(2)?).await?;
+        self.wait_for(deployment, &WELL, BUILT_WITHIN).await?;
+        self.promote(deployment).await?;
+        let percent = self.wait_for_percent(10).await?;
+        Ok(vec![format!("{percent} % of the traffic goes to the second version")])
+    }
+
+    pub async fn kill_server_in_canary(&mut self) -> Figures {
+        self.wait_for_percent(30).await?;
+        let (deployments, replicas) = (self.deployments().await?, self.replicas());
+        let before = self.percent().await?.context("the promotion ended before the server was killed")?;
+        let took = self.kill_and_start().await?;
+        let after = self.percent().await?.context("the promotion is gone after the restart")?;
+        ensure!(after >= before, "the canary fell from {before} to {after} %");
+        ensure!(after <= before + 20, "the canary jumped from {before} to {after} %");
+        ensure!(self.deployments().await? == deployments, "the list of deployments is another one");
+        let now = self.replicas();
+        let adopted = replicas.iter().filter(|(id, processes)| now.get(*id) == Some(processes)).count();
+        ensure!(adopted == replicas.len(), "{adopted} of {} replicas were taken over", replicas.len());
+        ensure!(took <= BACK_WITHIN, "the first answer came {} ms after the start", took.as_millis());
+        Ok(vec![
+            format!("first answer {} ms after the start", took.as_millis()),
+            format!("{adopted} of {} replicas taken over", replicas.len()),
+            format!("canary at {before} % before, {after} % after"),
+        ])
+    }
+
+    pub async fn kill_replicas(&mut self, times: usize) -> Figures {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..times {
+            self.wait_for_replicas(2, SOON).await?;
+            let id = self.replicas().into_keys().next().context("there is no replica")?;
+            let begun = tokio::time::Instant::now();
+            self.kill_replica(&id).await?;
+            self.wait_for_replicas(2, SOON).await?;
+            slowest = slowest.max(begun.elapsed());
+        }
+        Ok(vec![format!(
+            "{times} killed; again 2 ready on each side after {} ms at most",
+            slowest.as_millis()
+        )])
+    }
+
+    /// The wall clock leaps an hour, and back. A canary counts time that passes.
+    pub async fn skew_clock(&self) -> Figures {
+        let Some(before) = self.percent().await? else { bail!("no canary runs") };
+        let begun = self.passed();
+        let mut seen = vec![before];
+        for wrong_by in [HOUR, 0] {
+            self.stage.set_clock_wrong_by(wrong_by)?;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            seen.push(self.percent().await?.unwrap_or(100));
+        }
+        let passed = self.passed() - begun;
+        let stages = passed.as_secs_f64() / (self.ramp.as_secs_f64() / 10.0);
+        let most = before + 10 * (stages.ceil() as u64 + 1);
+        let last = seen[seen.len() - 1];
+        ensure!(seen.is_sorted(), "the canary went back: {seen:?} %");
+        ensure!(last <= most, "the canary jumped: {seen:?} % within {} s", passed.as_secs());
+        Ok(vec![format!("canary at {seen:?} %")])
+    }
+
+    pub async fn take_over(&mut self) -> Figures {
+        let before = self.replicas();
+        let took = self.stage.take_over().await?;
+        let now = self.replicas();
+        let kept = before.keys().filter(|id| now.contains_key(*id)).count();
+        ensure!(kept == before.len(), "{kept} of {} replicas were taken over", before.len());
+        Ok(vec![format!("{} ms, {kept} of {} replicas taken over", took.as_millis(), before.len())])
+    }
+
+    pub async fn cut_database(&self, database: Option<&OwnDatabase>) -> Figures {
+        let Some(database) = database else {
+            return Err(NotTried("SQLite is a file and has no connection".into()).into());
+        };
+        let mut cut = 0;
+        for _ in 0..3 {
+            cut += database.cut_connections().await?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let failed = "the server did not read and write again";
+        until(failed, Duration::from_secs(10), async || {
+            self.environment().await?;
+            self.set(2).await?;
+            Ok(Some(()))
+        })
+        .await?;
+        Ok(vec![format!("{cut} connections ended")])
+    }
+
+    pub async fn finish_canary(&self, deployment: &str) -> Figures {
+        let limit = self.ramp * 2 + SOON;
+        until("the canary did not come to its end", limit, async || {
+            let environment = self.environment().await?;
+            let is_over = environment["in_progress_promotion"].is_null()
+                && environment["current_deployment"]["id"].as_str() == Some(deployment);
+            Ok(is_over.then_some(()))
+        })
+        .await?;
+        Ok(vec!["the second version serves production".into()])
+    }
+
+    /// A build is killed, and retried; then the server is killed in the middle of it.
+    pub async fn kill_build(&mut self, deployment: &mut String) -> Figures {
+        *deployment = self.push(&Toy::held(3)?).await?;
+        let builders = self.builders().await?;
+        processes::kill(&builders);
+        let failed = self.wait_for(deployment, &["BUILD_FAILED"], SOON).await?;
+        let reason = failed["status_reason"].as_str().unwrap_or_default().to_owned();
+        ensure!(!reason.is_empty(), "a build that was killed says no reason");
+        self.door().post(&self.path(&format!("/deployments/{deployment}/retry")), json!({})).await?;
+        self.builders().await?;
+        let took = self.kill_and_start().await?;
+        self.wait_for(deployment, &WELL, BUILT_WITHIN).await?;
+        Ok(vec![
+            format!("killed: \"{}…\"", reason.chars().take(80).collect::<String>()),
+            format!("retried; server killed meanwhile, first answer {} ms after its start", took.as_millis()),
+            "then built".into(),
+        ])
+    }
+
+    async fn builders(&self) -> anyhow::Result<Vec<processes::Process>> {
+        until("no build began", SOON, async || {
+            let mut found = self.processes();
+            found.retain(|process| process.held);
+            Ok((!found.is_empty()).then_some(found))
+        })
+        .await
+    }
+
+    pub async fn cancel_canary(&self, deployment: &str) -> Figures {
+        self.promote(deployment).await?;
+        let percent = self.wait_for_percent(20).await?;
+        let served = self.answered_by(deployment);
+        self.door().post(&self.path("/environments/production/cancel_promotion"), json!({})).await?;
+        // What was under way may end.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let ended = self.answered_by(deployment);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let later = self.answered_by(deployment) - ended;
+        ensure!(served > 0, "the canary had {percent} % and answered nothing");
+        ensure!(later == 0, "{later} requests went to the canary after it was canceled");
+        Ok(vec![format!("at {percent} %; {served} requests before, none after the answer")])
+    }
+
+    pub async fn scale(&self) -> Figures {
+        for wanted in [4, 2] {
+            self.set(wanted).await?;
+            until(&format!("there were not {wanted} replicas"), Duration::from_secs(120), async || {
+                let environment = self.environment().await?;
+                let ready = environment["current_deployment"]["active_replica_count"].as_u64();
+                Ok((ready == Some(u64::from(wanted))).then_some(()))
+            })
+            .await?;
+        }
+        Ok(vec!["to 4 replicas, and back to 2".into()])
+    }
+
+    pub async fn fill_disk(&self, own_disk: Result<(), &str>) -> Figures {
+        own_disk.map_err(|why| NotTried(why.to_owned()))?;
+        let before = self.good();
+        let ballast = Ballast::fill(&self.stage.data).context("the disk could not be filled")?;
+        let left = Ballast::left(&self.stage.data)?;
+        ensure!(left < 64 << 10, "{left} bytes are left on a disk that should be full");
+        let toy = Toy::new(4)?;
+        let refused = match self.push(&toy).await {
+            Ok(deployment) => bail!("{deployment} was pushed onto a full disk"),
+            Err(error) => error.downcast::<Refused>().context("a push onto a full disk broke off")?,
+        };
+        ensure!(refused.status.as_u16() == 507, "a push onto a full disk: {refused}");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        ensure!(self.good() > before, "no model answered while the disk was full");
+        drop(ballast);
+        let again = until("nothing could be pushed once there was room", SOON, async || {
+            Ok(Some(self.push(&toy).await?))
+        });
+        let deployment = again.await?;
+        self.wait_for(&deployment, &WELL, BUILT_WITHIN).await?;
+        Ok(vec![format!(
+            "a push: \"{}\"; models answered; with room again it was pushed and built",
+            refused.message
+        )])
+    }
+}
