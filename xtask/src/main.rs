@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod check;
+mod deny;
 mod files;
 mod functions;
 mod fuzz;
@@ -41,6 +42,8 @@ enum Command {
     Functions(functions::Functions),
     /// Check which crate imports which, and the length of files.
     Check(check::Check),
+    /// Check licenses, sources and known weaknesses of what is built in.
+    Deny(deny::Deny),
     /// Play simulated histories of rollouts and check that no promise is broken.
     Simulate(simulate::Simulate),
     /// Feed every parser and door what nobody would send on purpose.
@@ -71,6 +74,7 @@ fn run(command: Command) -> Result<()> {
         Command::Site(command) => command.run(),
         Command::Functions(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Deny(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Fuzz(command) => command.run(),
         Command::Gates(command) => command.run(),

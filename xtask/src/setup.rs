@@ -13,6 +13,8 @@ use crate::shell::{self, on_path, root, say, tools};
 const TRUSS: [&str; 2] = ["truss==0.18.35", "baseten==0.13.1"];
 /// What asks the management API everything that its description permits.
 const SCHEMATHESIS: [&str; 1] = ["schemathesis==4.32.5"];
+/// What checks everything that is built in.
+const CARGO_DENY: &str = "0.20.2";
 
 #[derive(clap::Args)]
 pub struct Setup {
@@ -93,6 +95,7 @@ pub fn for_testing() -> Result<()> {
     node_packages()?;
     clients()?;
     schemathesis()?;
+    cargo_deny()?;
     Ok(())
 }
 
@@ -148,6 +151,33 @@ pub fn clients() -> Result<PathBuf> {
 /// The program that tests the management API by its own description.
 pub fn schemathesis() -> Result<PathBuf> {
     Ok(python_tools("schemathesis", &SCHEMATHESIS)?.join("schemathesis"))
+}
+
+/// The program that checks licenses, sources and known weaknesses of what is built in.
+pub fn cargo_deny() -> Result<PathBuf> {
+    let folder = tools().join("deny");
+    let program = folder.join("bin/cargo-deny");
+    let stamp = folder.join("installed");
+    if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == CARGO_DENY) {
+        return Ok(program);
+    }
+    say(format!("building cargo-deny {CARGO_DENY} into target/tools/deny"));
+    let mut cargo = shell::cargo();
+    cargo.args([
+        "install",
+        "--quiet",
+        "--debug",
+        "--locked",
+        "--force",
+        "cargo-deny",
+        "--version",
+        CARGO_DENY,
+    ]);
+    // It runs for seconds, and is built in a folder that goes with it.
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").arg("--root").arg(&folder).env_remove("CARGO_TARGET_DIR");
+    shell::run(&mut cargo)?;
+    fs::write(&stamp, CARGO_DENY).with_context(|| format!("writing {}", stamp.display()))?;
+    Ok(program)
 }
 
 /// The folder with the programs of Python packages, which get an environment of their own.

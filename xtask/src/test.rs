@@ -28,9 +28,10 @@ pub struct Test {
 /// A step's name and what it runs, one command after the other.
 type Step = (&'static str, fn(&Test) -> Result<Vec<Command>>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("format", |_| Ok(vec![with(cargo(), &["fmt", "--all", "--check"])])),
     ("check", |_| Ok(vec![with(cargo(), &["run", "--quiet", "--package", "xtask", "--", "check"])])),
+    ("deny", |_| Ok(vec![with(cargo(), &["run", "--quiet", "--package", "xtask", "--", "deny"])])),
     ("lint", lint),
     ("rust", rust),
     ("simulate", |test| Ok(vec![Simulate { histories: test.histories, seed: None }.command()])),

@@ -52,11 +52,11 @@ fn run(name: &str, times: u32) -> Result<(), Failure> {
 async fn engine(name: &str, times: u32) -> Result<(), Failure> {
     let mut world = World::new(1).await?;
     world.add_idle_models(300).await?;
+    world.traffic(1);
     for deployment in ["one", "two"] {
         world.deploy(deployment, Script { ready_after_ms: 1_000, ..Script::default() }).await?;
+        world.run(60_000).await?;
     }
-    world.traffic(1);
-    world.run(60_000).await?;
     world.promote("two", Strategy::Canary { window_ms: 600_000 }).await??;
     world.run(90_000).await?;
     for _ in 0..times {
