@@ -17,8 +17,8 @@ use crate::buffers::Buffer;
 use crate::exchange::{Ended, Exchange};
 use crate::forward::Call;
 use crate::headers::{FORWARDED_FOR, Peer, REQUEST_ID};
+use crate::incoming::Incoming;
 use crate::keys;
-use crate::patience::Patience;
 use crate::request_head::{self, FIELDS, RequestHead, Usual, write_known};
 use crate::serve::{BUFFER, Worker};
 use crate::whole::whole;
@@ -159,8 +159,7 @@ async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: 
         method: asked.method.as_str(),
         fields,
         size: asked.size,
-        left: asked.length,
-        patience: Patience::new(worker.gateway.config.body_timeout),
+        body: Incoming::new(asked.length, worker.gateway.config.body_timeout),
         closes: asked.closes,
     };
     match exchange.run(refused).await {
