@@ -73,6 +73,9 @@ pub(crate) struct Relay {
     inner: Incoming,
     connection: Option<(Sender, u64, Rc<Pool>)>,
     tally: Option<Tally>,
+    request: Rc<Progress>,
+    /// Bytes that passed.
+    sent: u64,
     /// When it must be complete.
     deadline: Instant,
     /// Made when it first has to wait: most answers come in one piece and need none.
@@ -86,10 +89,12 @@ impl Relay {
         key: u64,
         pool: Rc<Pool>,
         tally: Tally,
+        request: Rc<Progress>,
         deadline: Instant,
     ) -> Self {
         let connection = Some((sender, key, pool));
-        let mut relay = Self { inner, connection, tally: Some(tally), deadline, timer: None };
+        let mut relay =
+            Self { inner, connection, tally: Some(tally), request, sent: 0, deadline, timer: None };
         if relay.inner.is_end_stream() {
             relay.finish();
         }
@@ -101,6 +106,7 @@ impl Relay {
             pool.put(key, sender);
         }
         if let Some(tally) = self.tally.take() {
+            tally.passed(self.request.received.get(), self.sent);
             tally.finished();
         }
     }
@@ -121,6 +127,9 @@ impl Relay {
             ready!(timer.as_mut().poll(cx));
             return Poll::Ready(Some(Err(self.too_late())));
         };
+        if let Some(Ok(frame)) = &frame {
+            self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
         match &frame {
             Some(Err(_)) => {
                 self.connection = None;
@@ -137,8 +146,9 @@ impl Relay {
 }
 
 /// How a request's body fared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Fate {
+    #[default]
     Fine,
     TooLarge,
     /// The client broke off.
@@ -147,19 +157,27 @@ pub(crate) enum Fate {
     Late,
 }
 
+/// How far a request's body has come, for those who wait for its answer.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub fate: Cell<Fate>,
+    /// Bytes.
+    pub received: Cell<u64>,
+}
+
 /// A request's body on its way to a replica, counted against the limit.
 pub(crate) struct Upload {
     inner: Incoming,
     left: u64,
     patience: Patience,
-    fate: Rc<Cell<Fate>>,
+    progress: Rc<Progress>,
 }
 
 impl Upload {
-    pub fn new(inner: Incoming, config: &GatewayConfig) -> (Self, Rc<Cell<Fate>>) {
-        let fate = Rc::new(Cell::new(Fate::Fine));
+    pub fn new(inner: Incoming, config: &GatewayConfig) -> (Self, Rc<Progress>) {
+        let progress = Rc::new(Progress::default());
         let patience = Patience::new(config.body_timeout);
-        (Self { inner, left: config.body_limit, patience, fate: fate.clone() }, fate)
+        (Self { inner, left: config.body_limit, patience, progress: progress.clone() }, progress)
     }
 }
 
@@ -173,7 +191,7 @@ impl Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
             ready!(self.patience.poll(cx));
-            self.fate.set(Fate::Late);
+            self.progress.fate.set(Fate::Late);
             return Poll::Ready(Some(Err(LATE.into())));
         };
         Poll::Ready(match frame {
@@ -183,16 +201,17 @@ impl Body for Upload {
                 match self.left.checked_sub(length) {
                     Some(left) => {
                         self.left = left;
+                        self.progress.received.update(|received| received + length);
                         Some(Ok(frame))
                     }
                     None => {
-                        self.fate.set(Fate::TooLarge);
+                        self.progress.fate.set(Fate::TooLarge);
                         Some(Err("the request's body is too large".into()))
                     }
                 }
             }
             Some(Err(error)) => {
-                self.fate.set(Fate::Broken);
+                self.progress.fate.set(Fate::Broken);
                 Some(Err(error.into()))
             }
             None => None,

@@ -299,6 +299,7 @@ impl<S: Wire> Exchange<'_, S> {
         if answered.stays && back.is_empty() && self.body.is_over() {
             worker.links.put(key, link, worker.alarms.coarse_now());
         }
+        tally.passed(self.body.received(), body.passed());
         tally.finished();
         self.write(&head).await?;
         if !self.body.is_over() {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::address::{Action, Address, Target};
 use crate::admission::{Deployment, Entry, Flight, Room, Verdict, View};
-use crate::body::{Answer, Fate, LATE, Relay, Upload};
+use crate::body::{Answer, Fate, LATE, Progress, Relay, Upload};
 use crate::headers::{self, COLD_START, Peer, REQUEST_ID, SERVED_BY};
 use crate::metrics::{Side, Tally};
 use crate::respond::{Refusal, json};
@@ -145,7 +145,7 @@ impl Call<'_> {
         let (mut parts, body) = request.into_parts();
         headers::to_replica(&mut parts.headers, self.from, self.id);
         parts.version = Version::HTTP_11;
-        let (upload, fate) = Upload::new(body, &gateway.config);
+        let (upload, progress) = Upload::new(body, &gateway.config);
         let mut request = Request::from_parts(parts, upload);
 
         let mut tries = 0;
@@ -173,11 +173,11 @@ impl Call<'_> {
             let begun = if seat.waited.is_some() { Instant::now() } else { self.started };
             let deadline = begun + gateway.config.predict_timeout;
             match tokio::time::timeout_at(deadline, sent).await {
-                Ok(Ok(response)) => return Ok(self.relay(seat, response, sender, deadline)),
+                Ok(Ok(response)) => return Ok(self.relay(seat, response, sender, progress, deadline)),
                 Ok(Err(mut failed)) => match failed.take_message() {
                     // Nothing of it was sent: the connection had been closed meanwhile.
                     Some(back) if tries < TRIES => request = back,
-                    _ => return Err(self.broken(seat, fate.get())),
+                    _ => return Err(self.broken(seat, progress.fate.get())),
                 },
                 Err(_) => return Err(self.late(seat)),
             }
@@ -189,6 +189,7 @@ impl Call<'_> {
         seat: Seat,
         response: Response<Incoming>,
         sender: pool::Sender,
+        progress: Rc<Progress>,
         deadline: Instant,
     ) -> Response<Answer> {
         let (mut parts, body) = response.into_parts();
@@ -200,7 +201,7 @@ impl Call<'_> {
         let key = seat.flight.replica.key;
         let tally = self.tally(seat);
         tally.begins(parts.status.as_u16());
-        let relay = Relay::new(body, sender, key, self.worker.pool.clone(), tally, deadline);
+        let relay = Relay::new(body, sender, key, self.worker.pool.clone(), tally, progress, deadline);
         Response::from_parts(parts, Answer::Relay(Box::new(relay)))
     }
 
@@ -366,6 +367,9 @@ impl Call<'_> {
     }
 
     pub fn broken(&self, seat: Seat, fate: Fate) -> Refusal {
+        if matches!(fate, Fate::TooLarge | Fate::Late) {
+            seat.flight.deployment.metrics.ended(Outcome::ClientError);
+        }
         match fate {
             Fate::TooLarge => Refusal::too_large(self.worker.gateway.config.body_limit),
             Fate::Late => {

@@ -16,7 +16,8 @@ use crate::wire::Wire;
 /// Follows one body of known length.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    /// Bytes that are still to be passed on.
+    /// Bytes of all of it, and those that are still to be passed on.
+    length: u64,
     left: u64,
     patience: Patience,
     /// The replica reads no more of it.
@@ -26,7 +27,12 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// A body of `length` bytes, which may be waited for as `Patience` says.
     pub fn new(length: u64, body_timeout: Duration) -> Self {
-        Self { left: length, patience: Patience::new(body_timeout), is_broken: false }
+        Self { length, left: length, patience: Patience::new(body_timeout), is_broken: false }
+    }
+
+    /// Bytes that were passed on, or dropped.
+    pub fn received(&self) -> u64 {
+        self.length - self.left
     }
 
     pub fn is_over(&self) -> bool {

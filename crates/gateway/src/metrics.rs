@@ -35,6 +35,8 @@ struct Series {
     server_errors: AtomicU64,
     end_to_end: [AtomicU64; SIZES],
     first_byte: [AtomicU64; SIZES],
+    request_sizes: [AtomicU64; SIZES],
+    response_sizes: [AtomicU64; SIZES],
 }
 
 impl Default for Series {
@@ -46,6 +48,8 @@ impl Default for Series {
             server_errors: AtomicU64::new(0),
             end_to_end: none(),
             first_byte: none(),
+            request_sizes: none(),
+            response_sizes: none(),
         }
     }
 }
@@ -99,6 +103,8 @@ impl Metrics {
             },
             end_to_end: read(&series.end_to_end),
             first_byte: read(&series.first_byte),
+            request_sizes: read(&series.request_sizes),
+            response_sizes: read(&series.response_sizes),
             in_flight: 0,
             held: 0,
         })
@@ -196,6 +202,18 @@ impl Tally {
     /// There will be no answer.
     pub fn never_begins(&self) {
         self.metrics().ended(Outcome::ServerError);
+    }
+
+    /// The bodies passed whole, with so many bytes; told before [`Self::finished`].
+    pub fn passed(&self, received: u64, sent: u64) {
+        let metrics = self.metrics();
+        if metrics.measures {
+            // One less, so that a power of two is among those that do not exceed it.
+            let size = |bytes: u64| size_of(bytes.saturating_sub(1));
+            let series = metrics.series();
+            series.request_sizes[size(received)].fetch_add(1, Relaxed);
+            series.response_sizes[size(sent)].fetch_add(1, Relaxed);
+        }
     }
 
     /// The answer is complete.

@@ -13,6 +13,7 @@ mod moving;
 mod passing;
 mod routing;
 mod sides;
+mod sizes;
 mod slow;
 mod stage;
 mod tls;
