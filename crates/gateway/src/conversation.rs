@@ -19,6 +19,7 @@ use crate::forward::Call;
 use crate::headers::{FORWARDED_FOR, Peer, REQUEST_ID};
 use crate::incoming::Incoming;
 use crate::keys;
+use crate::presence::Presence;
 use crate::request_head::{self, FIELDS, RequestHead, Usual, write_known};
 use crate::serve::{BUFFER, Worker};
 use crate::whole::whole;
@@ -160,6 +161,7 @@ async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: 
         fields,
         size: asked.size,
         body: Incoming::new(asked.length, worker.gateway.config.body_timeout),
+        presence: Presence::default(),
         closes: asked.closes,
     };
     match exchange.run(refused).await {

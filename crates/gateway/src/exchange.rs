@@ -20,8 +20,9 @@ use crate::headers::{self, REQUEST_ID};
 use crate::incoming::Incoming;
 use crate::outgoing::Outgoing;
 use crate::pool;
+use crate::presence::Presence;
 use crate::respond::{self, Refusal};
-use crate::transfer::{poll_leaves, poll_read, send};
+use crate::transfer::{poll_read, send};
 use crate::wire::Wire;
 
 /// A head of an answer that is not complete by then is not one.
@@ -45,6 +46,7 @@ pub(crate) struct Exchange<'a, S> {
     /// Bytes of the head, which stay in `ahead` until there is a replica.
     pub size: usize,
     pub body: Incoming,
+    pub presence: Presence,
     /// The client wants no further answer on this connection.
     pub closes: bool,
 }
@@ -151,7 +153,7 @@ impl<S: Wire> Exchange<'_, S> {
     /// Waits for a place on a replica, on another one than that which refused a connection; meanwhile it notices when the
     /// client goes. `None` if another process serves the model by now: here nobody starts a replica any more.
     async fn admit(&mut self, refused: Option<Seat>) -> Result<Option<Seat>, Option<Refusal>> {
-        let Self { call, client, ahead, fields, alarm, size, body, .. } = self;
+        let Self { call, client, ahead, fields, alarm, size, body, presence, .. } = self;
         let room = *size + if body.is_over() { NEXT } else { AHEAD };
         alarm.clear();
         let mut seat = pin!(async {
@@ -176,7 +178,7 @@ impl<S: Wire> Exchange<'_, S> {
                 fields.tighten();
                 ahead.tighten();
             }
-            poll_leaves(*client, ahead, room, cx).map(|()| Err(None))
+            presence.poll_leaves(*client, ahead, room, cx).map(|()| Err(None))
         })
         .await
     }
@@ -252,7 +254,7 @@ impl<S: Wire> Exchange<'_, S> {
             return Poll::Ready(Err(Fault::Body(fate)));
         }
         // Also in the moment in which the body ends, or nobody would be told.
-        if self.body.is_done() && poll_leaves(self.client, self.ahead, NEXT, cx).is_ready() {
+        if self.body.is_done() && self.presence.poll_leaves(self.client, self.ahead, NEXT, cx).is_ready() {
             return Poll::Ready(Err(Fault::Gone));
         }
         self.alarm.poll(cx).map(|()| Err(Fault::Late))
@@ -268,6 +270,7 @@ impl<S: Wire> Exchange<'_, S> {
         let key = seat.flight.replica.key;
         let tally = self.call.tally(seat);
         tally.begins(answered.status);
+        self.presence.answers();
         let mut body = Outgoing::new(answered.framing);
         loop {
             let Ok(used) = body.follow(&back, head.tail()) else {

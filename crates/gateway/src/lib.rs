@@ -27,6 +27,7 @@ mod metrics;
 mod outgoing;
 mod patience;
 mod pool;
+mod presence;
 mod replica;
 mod request_head;
 mod respond;

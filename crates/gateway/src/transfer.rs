@@ -11,7 +11,6 @@ use tokio_util::io::poll_read_buf;
 
 use crate::alarm::Alarm;
 use crate::buffers::Buffer;
-use crate::wire::Wire;
 
 /// Writes two pieces as one; tells how much was written before it failed.
 pub(crate) async fn send<W: AsyncWrite + Unpin>(
@@ -59,25 +58,4 @@ pub(crate) fn poll_read(
         back.tighten();
     }
     read
-}
-
-/// Ready when the client closes its side. What it sends meanwhile is kept, as far as there is room.
-pub(crate) fn poll_leaves<S: Wire>(
-    client: &mut S,
-    ahead: &mut Buffer,
-    room: usize,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
-    while ahead.len() < room {
-        ready!(client.poll_stirs(cx));
-        match poll_read_buf(Pin::new(&mut *client), cx, ahead.room()) {
-            Poll::Ready(Ok(1..)) => {}
-            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-            Poll::Pending => {
-                ahead.tighten();
-                return Poll::Pending;
-            }
-        }
-    }
-    Poll::Pending
 }
