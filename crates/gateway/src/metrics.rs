@@ -179,6 +179,8 @@ pub(crate) struct Tally {
     pub started: Instant,
     /// An answer that begins as an error and breaks off is one error.
     pub has_failed: Cell<bool>,
+    /// What came of it was counted.
+    pub is_known: Cell<bool>,
 }
 
 impl Tally {
@@ -186,22 +188,38 @@ impl Tally {
         &self.flight.deployment.metrics
     }
 
-    /// The answer begins.
+    /// The answer begins, and says what came of the request.
     pub fn begins(&self, status: u16) {
+        self.first_byte();
+        self.answered(status);
+    }
+
+    /// The answer begins.
+    pub fn first_byte(&self) {
         let metrics = self.metrics();
         if metrics.measures {
             let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
             metrics.series().first_byte[size_of(micros)].fetch_add(1, Relaxed);
         }
-        metrics.ended(Outcome::of_status(status));
-        if status >= 500 {
+    }
+
+    /// It is known what came of the request; what is told later does not count.
+    pub fn answered(&self, status: u16) {
+        if !self.is_known.get() && status >= 500 {
             self.failed();
         }
+        self.ends(Outcome::of_status(status));
     }
 
     /// There will be no answer.
     pub fn never_begins(&self) {
-        self.metrics().ended(Outcome::ServerError);
+        self.ends(Outcome::ServerError);
+    }
+
+    fn ends(&self, outcome: Outcome) {
+        if !self.is_known.replace(true) {
+            self.metrics().ended(outcome);
+        }
     }
 
     /// The bodies passed whole, with so many bytes; told before [`Self::finished`].
@@ -237,6 +255,13 @@ impl Tally {
     pub fn lost(self) {
         self.failed();
         self.metrics().lost.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Tally {
+    /// A client that leaves in the middle of an answer has had one.
+    fn drop(&mut self) {
+        self.ends(Outcome::Fine);
     }
 }
 
