@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use domain::{Actor, Counters, DeploymentId, Durations, Seen};
+use domain::{Actor, Counters, DeploymentId, Histogram, Seen};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -20,8 +20,10 @@ use crate::rest::failure;
 /// Answers in a minute, for all who ask together.
 const LIMIT: usize = 6;
 const MINUTE: i64 = 60_000;
-/// The limits of a histogram: powers of two of microseconds, from a millisecond to eighteen minutes.
-const POWERS: std::ops::RangeInclusive<u32> = 10..=30;
+/// The limits of histograms, as powers of two: of microseconds, from a millisecond to eighteen minutes, and of bytes, from
+/// 256 to a gibibyte.
+const TIMES: [u32; 21] = [10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30];
+const BODIES: [u32; 12] = [8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
 
 struct Door {
     api: Arc<Api>,
@@ -161,6 +163,24 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
+/// What the numbers of a histogram are.
+#[derive(Clone, Copy)]
+enum Scale {
+    /// Counted in microseconds.
+    Seconds,
+    Bytes,
+}
+
+impl Scale {
+    /// The powers of two that are its limits, and how many of what is counted make one.
+    fn limits(self) -> (&'static [u32], f64) {
+        match self {
+            Self::Seconds => (&TIMES, 1e6),
+            Self::Bytes => (&BODIES, 1.0),
+        }
+    }
+}
+
 /// Samples by metric, so that each metric's stand together as the format asks.
 #[derive(Default)]
 struct Page {
@@ -193,27 +213,51 @@ impl Page {
             "baseten_end_to_end_response_time_seconds",
             "From a request's arrival to its answer's last byte.",
             labels,
+            Scale::Seconds,
             &counters.end_to_end,
         );
         self.histogram(
             "baseten_time_to_first_byte_seconds",
             "From a request's arrival to its answer's first byte.",
             labels,
+            Scale::Seconds,
             &counters.first_byte,
+        );
+        self.histogram(
+            "baseten_request_size_bytes",
+            "Bodies of requests that were answered to the end, as they came.",
+            labels,
+            Scale::Bytes,
+            &counters.request_sizes,
+        );
+        self.histogram(
+            "baseten_response_size_bytes",
+            "Bodies of answers that came to their end, as they went to the client.",
+            labels,
+            Scale::Bytes,
+            &counters.response_sizes,
         );
         let concurrent = f64::from(counters.in_flight) + f64::from(counters.held);
         self.gauge("baseten_concurrent_requests", "Requests under way or waiting.", labels, concurrent);
     }
 
-    fn histogram(&mut self, name: &'static str, help: &'static str, labels: &str, durations: &Durations) {
-        for power in POWERS {
-            let limit = (1u64 << power) as f64 / 1e6;
-            let below = durations.below_power(power);
+    fn histogram(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &str,
+        scale: Scale,
+        counted: &Histogram,
+    ) {
+        let (powers, unit) = scale.limits();
+        for power in powers {
+            let limit = (1u64 << power) as f64 / unit;
+            let below = counted.below_power(*power);
             self.add(name, "histogram", help, format!("_bucket{{{labels},le=\"{limit}\"}} {below}"));
         }
-        let count = durations.count();
+        let count = counted.count();
         self.add(name, "histogram", help, format!("_bucket{{{labels},le=\"+Inf\"}} {count}"));
-        let sum = durations.sum_micros() as f64 / 1e6;
+        let sum = counted.sum() as f64 / unit;
         self.add(name, "histogram", help, format!("_sum{{{labels}}} {sum}"));
         self.add(name, "histogram", help, format!("_count{{{labels}}} {count}"));
     }
@@ -238,10 +282,13 @@ mod tests {
     #[test]
     fn a_histogram_counts_up_to_each_limit() {
         let mut page = Page::default();
-        let durations: Durations =
+        let durations: Histogram =
             [500, 1500, 90_000].into_iter().map(|micros| (size_of(micros) as u16, 1)).collect();
         let outcomes = Outcomes { fine: 3, ..Outcomes::default() };
-        let counters = Counters { outcomes, end_to_end: durations, ..Counters::default() };
+        // One byte less than the body has, as the gateway counts.
+        let bodies = [1023, 1024].into_iter().map(|less| (size_of(less) as u16, 1)).collect();
+        let counters =
+            Counters { outcomes, end_to_end: durations, request_sizes: bodies, ..Counters::default() };
         page.requests("model_id=\"m\"", &counters);
         let text = page.text();
         let name = "baseten_end_to_end_response_time_seconds";
@@ -250,7 +297,10 @@ mod tests {
         assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"+Inf\"}} 3\n")), "{text}");
         assert!(text.contains(&format!("{name}_count{{model_id=\"m\"}} 3\n")), "{text}");
         let heads = text.lines().filter(|line| line.starts_with("# TYPE")).count();
-        assert_eq!(heads, 4, "one for each metric: {text}");
+        assert_eq!(heads, 6, "one for each metric: {text}");
+        let name = "baseten_request_size_bytes";
+        assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"1024\"}} 1\n")), "{text}");
+        assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"4096\"}} 2\n")), "{text}");
     }
 
     #[test]

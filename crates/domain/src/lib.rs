@@ -11,10 +11,10 @@ mod backpressure;
 mod check_decision;
 mod controls;
 mod deployment;
-mod durations;
 mod environment;
 mod error;
 mod event;
+mod histogram;
 mod history;
 mod host;
 mod id;
@@ -56,12 +56,12 @@ pub use controls::{Asked, Signal, ask};
 pub use deployment::{
     Build, Deployment, DeploymentKind, Lifecycle, may_deactivate, may_delete, may_publish, may_rename,
 };
-pub use durations::{Durations, SIZES, middle_of, size_of};
 pub use environment::{
     CleanupStrategy, Environment, EnvironmentPatch, PromotionPatch, PromotionSettings, may_delete_environment,
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
+pub use histogram::{Histogram, SIZES, middle_of, size_of};
 pub use history::{ColdStart, DecisionRow, ReplicaCount, ScalingHistory, StartMoments, StartOutcome};
 pub use host::{Ask, Compute, Host, InstanceType, LOCAL, Price, Reserved};
 pub use id::{

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DeploymentId, Durations, EnvironmentName, ModelId, ReplicaCount, ReplicaId, ReplicaUse, Timestamp,
+    DeploymentId, EnvironmentName, Histogram, ModelId, ReplicaCount, ReplicaId, ReplicaUse, Timestamp,
 };
 
 /// What became of a request.
@@ -62,9 +62,12 @@ impl Outcomes {
 pub struct Counters {
     pub outcomes: Outcomes,
     /// From arrival to the answer's last byte, waiting included.
-    pub end_to_end: Durations,
+    pub end_to_end: Histogram,
     /// From arrival to the answer's first byte.
-    pub first_byte: Durations,
+    pub first_byte: Histogram,
+    /// Bytes of bodies, one less than each has, of requests whose answers came to their end.
+    pub request_sizes: Histogram,
+    pub response_sizes: Histogram,
     /// Requests at replicas, and requests that wait, at the moment of reading.
     pub in_flight: u32,
     pub held: u32,
@@ -86,8 +89,12 @@ pub struct Measured {
     #[serde(default)]
     pub environment: Option<EnvironmentName>,
     pub outcomes: Outcomes,
-    pub end_to_end: Durations,
-    pub first_byte: Durations,
+    pub end_to_end: Histogram,
+    pub first_byte: Histogram,
+    #[serde(default, skip_serializing_if = "Histogram::is_empty")]
+    pub request_sizes: Histogram,
+    #[serde(default, skip_serializing_if = "Histogram::is_empty")]
+    pub response_sizes: Histogram,
     /// The most that were under way at one of the looks, and the most that waited.
     pub in_flight: u32,
     pub held: u32,
@@ -108,6 +115,8 @@ impl Measured {
             outcomes: after.outcomes.since(before.outcomes),
             end_to_end: after.end_to_end.since(&before.end_to_end),
             first_byte: after.first_byte.since(&before.first_byte),
+            request_sizes: after.request_sizes.since(&before.request_sizes),
+            response_sizes: after.response_sizes.since(&before.response_sizes),
             in_flight: after.in_flight,
             held: after.held,
             used: BTreeMap::new(),
@@ -135,6 +144,8 @@ impl Measured {
         self.outcomes.add(other.outcomes);
         self.end_to_end.add(&other.end_to_end);
         self.first_byte.add(&other.first_byte);
+        self.request_sizes.add(&other.request_sizes);
+        self.response_sizes.add(&other.response_sizes);
         self.in_flight = self.in_flight.max(other.in_flight);
         self.held = self.held.max(other.held);
         for (replica, used) in &other.used {

@@ -127,6 +127,9 @@ pub struct Rewrite {
     pub websocket: Option<String>,
     /// For `…/sync/v1/models/model`, which clients use to keep a development deployment awake.
     pub readiness: String,
+    /// It speaks gRPC and nothing else: calls keep their paths.
+    #[serde(default)]
+    pub grpc: bool,
 }
 
 impl Default for Rewrite {
@@ -136,6 +139,7 @@ impl Default for Rewrite {
             predict: "/v1/models/model:predict".into(),
             websocket: Some("/v1/websocket".into()),
             readiness: "/v1/models/model".into(),
+            grpc: false,
         }
     }
 }

@@ -33,6 +33,9 @@ pub struct BuildFailure {
 pub struct Endpoints {
     pub readiness: String,
     pub liveness: String,
+    /// It speaks gRPC and nothing else: its health service is asked instead.
+    #[serde(default)]
+    pub grpc: bool,
 }
 
 /// One copy to start.

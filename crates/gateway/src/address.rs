@@ -20,6 +20,8 @@ pub enum Action<'a> {
     Websocket,
     /// The path on the replica's own server, beginning with a slash.
     Sync(&'a str),
+    /// A method of gRPC, by its path.
+    Call(&'a str),
 }
 
 /// Where the model's id stood.
@@ -58,6 +60,38 @@ pub fn parse<'a>(domain: Option<&str>, host: &str, path: &'a str) -> Option<Addr
     Some(Address { model: id(model)?, target, action: action(rest)?, form: Form::Host })
 }
 
+/// What a gRPC call says of whom it is for, beside its host.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Named<'a> {
+    /// The model's id, with `model-` before it or not.
+    pub model: Option<&'a str>,
+    pub environment: Option<&'a str>,
+    pub deployment: Option<&'a str>,
+}
+
+/// Reads the address of a gRPC call, whose path is the model's own: `model-{id}[-{env}].grpc.api.<domain>`, also without
+/// `grpc`, or any host and a name beside it. Without an environment it is for production.
+pub(crate) fn parse_call<'a>(
+    domain: Option<&str>,
+    host: &str,
+    named: &Named<'_>,
+    path: &'a str,
+) -> Option<Address<'a>> {
+    let (model, environment, form) = match model_host(domain, host) {
+        Some((model, environment)) => (model, environment, Form::Host),
+        None => {
+            let model = named.model?;
+            (model.strip_prefix("model-").unwrap_or(model), None, Form::Path)
+        }
+    };
+    let name = |text: &str| domain::parse_id("target", text).ok();
+    let target = match (named.deployment, environment.or(named.environment)) {
+        (Some(deployment), _) => Target::Deployment(DeploymentId::new(name(deployment)?)),
+        (None, environment) => Target::Environment(name(environment.unwrap_or("production"))?),
+    };
+    Some(Address { model: id(model)?, target, action: Action::Call(path), form })
+}
+
 fn id(text: &str) -> Option<ModelId> {
     domain::parse_id("model", text).ok().map(ModelId::new)
 }
@@ -94,11 +128,11 @@ fn action(rest: &str) -> Option<Action<'_>> {
     }
 }
 
-/// The model and perhaps the environment that a host's name carries: `model-{id}[-{env}].api.<domain>`.
+/// The model and perhaps the environment that a host's name carries: `model-{id}[-{env}][.grpc].api.<domain>`.
 fn model_host<'a>(domain: Option<&str>, host: &'a str) -> Option<(&'a str, Option<&'a str>)> {
     let host = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let (label, rest) = host.strip_prefix("model-")?.split_once('.')?;
-    let rest = rest.strip_prefix("api.")?;
+    let rest = rest.strip_prefix("grpc.").unwrap_or(rest).strip_prefix("api.")?;
     if !rest.eq_ignore_ascii_case("localhost") && !domain.is_some_and(|own| rest.eq_ignore_ascii_case(own)) {
         return None;
     }
@@ -145,6 +179,32 @@ mod tests {
         assert_eq!(form, Form::Host);
         let (_, target, ..) = read("model-abc-eu-1.api.localhost", "/predict").unwrap();
         assert_eq!(target, environment("eu-1"));
+    }
+
+    #[test]
+    fn a_call_names_its_model_by_its_host_or_beside_it() {
+        let call = |host: &str, named: Named<'_>| {
+            let found = parse_call(Some("example.test"), host, &named, "/package.Service/Method")?;
+            assert_eq!(found.action, Action::Call("/package.Service/Method"));
+            Some((found.model.to_string(), found.target, found.form))
+        };
+        let none = Named::default();
+        let production = Some(("abc".to_owned(), environment("production"), Form::Host));
+        assert_eq!(call("model-abc.grpc.api.example.test:443", none), production);
+        assert_eq!(call("model-abc.api.localhost", none), production);
+        let eu = call("model-abc-eu-1.grpc.api.example.test", none);
+        assert_eq!(eu.map(|found| found.1), Some(environment("eu-1")));
+        for model in ["abc", "model-abc"] {
+            let named = Named { model: Some(model), ..none };
+            let beside = Some(("abc".to_owned(), environment("production"), Form::Path));
+            assert_eq!(call("localhost:8000", named), beside);
+            let target = |named| call("localhost:8000", named).map(|found| found.1);
+            assert_eq!(target(Named { environment: Some("eu"), ..named }), Some(environment("eu")));
+            let deployment = Target::Deployment(DeploymentId::new("d1"));
+            assert_eq!(target(Named { deployment: Some("d1"), ..named }), Some(deployment));
+        }
+        assert_eq!(call("localhost", none), None);
+        assert_eq!(call("localhost", Named { model: Some("a b"), ..none }), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::GatewayConfig;
 use crate::app::AppAnswer;
+use crate::grpc;
 use crate::metrics::Tally;
 use crate::patience::Patience;
 use crate::pool::{Pool, Sender};
@@ -72,7 +73,11 @@ impl Body for Answer {
 pub(crate) struct Relay {
     inner: Incoming,
     connection: Option<(Sender, u64, Rc<Pool>)>,
+    ends: Ends,
     tally: Option<Tally>,
+    request: Rc<Progress>,
+    /// Bytes that passed.
+    sent: u64,
     /// When it must be complete.
     deadline: Instant,
     /// Made when it first has to wait: most answers come in one piece and need none.
@@ -82,14 +87,14 @@ pub(crate) struct Relay {
 impl Relay {
     pub fn new(
         inner: Incoming,
-        sender: Sender,
-        key: u64,
-        pool: Rc<Pool>,
+        connection: Option<(Sender, u64, Rc<Pool>)>,
         tally: Tally,
+        request: Rc<Progress>,
         deadline: Instant,
+        ends: Ends,
     ) -> Self {
-        let connection = Some((sender, key, pool));
-        let mut relay = Self { inner, connection, tally: Some(tally), deadline, timer: None };
+        let mut relay =
+            Self { inner, connection, ends, tally: Some(tally), request, sent: 0, deadline, timer: None };
         if relay.inner.is_end_stream() {
             relay.finish();
         }
@@ -101,17 +106,38 @@ impl Relay {
             pool.put(key, sender);
         }
         if let Some(tally) = self.tally.take() {
+            if self.ends == Ends::WithTrailers {
+                // Without trailers nobody knows.
+                tally.answered(500);
+            }
+            tally.passed(self.request.received.get(), self.sent);
             tally.finished();
         }
     }
 
-    /// Nothing can be told any more but that the answer is not complete: the client's connection closes.
-    fn too_late(&mut self) -> BoxError {
+    /// Nothing can be told any more but that the answer is not complete: the client's connection closes, or trailers say so.
+    fn too_late(&mut self) -> Result<Frame<Bytes>, BoxError> {
         self.connection = None;
         if let Some(tally) = self.tally.take() {
+            tally.answered(504);
             tally.failed();
         }
-        "the answer took longer than the predict timeout".into()
+        match self.ends {
+            Ends::WithTrailers => Ok(Frame::trailers(grpc::too_late())),
+            Ends::Anyhow => Err("the answer took longer than the predict timeout".into()),
+        }
+    }
+
+    fn lost(&mut self, error: hyper::Error) -> Result<Frame<Bytes>, BoxError> {
+        self.connection = None;
+        if let Some(tally) = self.tally.take() {
+            tally.answered(503);
+            tally.lost();
+        }
+        match self.ends {
+            Ends::WithTrailers => Ok(Frame::trailers(grpc::broken_off())),
+            Ends::Anyhow => Err(error.into()),
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -119,26 +145,42 @@ impl Relay {
             let deadline = self.deadline;
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             ready!(timer.as_mut().poll(cx));
-            return Poll::Ready(Some(Err(self.too_late())));
+            return Poll::Ready(Some(self.too_late()));
         };
-        match &frame {
-            Some(Err(_)) => {
-                self.connection = None;
-                if let Some(tally) = self.tally.take() {
-                    tally.lost();
-                }
+        let frame = match frame {
+            None => {
+                self.finish();
+                return Poll::Ready(None);
             }
-            None => self.finish(),
-            Some(Ok(_)) if self.inner.is_end_stream() => self.finish(),
-            Some(Ok(_)) => {}
+            Some(Err(error)) => return Poll::Ready(Some(self.lost(error))),
+            Some(Ok(frame)) => frame,
+        };
+        self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if let (Ends::WithTrailers, Some(trailers), Some(tally)) =
+            (self.ends, frame.trailers_ref(), &self.tally)
+        {
+            tally.answered(grpc::outcome(trailers));
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        if frame.is_trailers() || self.inner.is_end_stream() {
+            self.finish();
+        }
+        Poll::Ready(Some(Ok(frame)))
     }
 }
 
-/// How a request's body fared.
+/// How an answer tells what came of its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// By its status alone.
+    Anyhow,
+    /// By trailers, which replicas of gRPC send.
+    WithTrailers,
+}
+
+/// How a request's body fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Fate {
+    #[default]
     Fine,
     TooLarge,
     /// The client broke off.
@@ -147,19 +189,34 @@ pub(crate) enum Fate {
     Late,
 }
 
+/// How far a request's body has come, for those who wait for its answer.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub fate: Cell<Fate>,
+    /// Bytes.
+    pub received: Cell<u64>,
+}
+
 /// A request's body on its way to a replica, counted against the limit.
 pub(crate) struct Upload {
     inner: Incoming,
     left: u64,
     patience: Patience,
-    fate: Rc<Cell<Fate>>,
+    progress: Rc<Progress>,
 }
 
 impl Upload {
-    pub fn new(inner: Incoming, config: &GatewayConfig) -> (Self, Rc<Cell<Fate>>) {
-        let fate = Rc::new(Cell::new(Fate::Fine));
+    pub fn new(inner: Incoming, config: &GatewayConfig) -> (Self, Rc<Progress>) {
+        let progress = Rc::new(Progress::default());
         let patience = Patience::new(config.body_timeout);
-        (Self { inner, left: config.body_limit, patience, fate: fate.clone() }, fate)
+        (Self { inner, left: config.body_limit, patience, progress: progress.clone() }, progress)
+    }
+
+    /// One that may be a conversation: it has no limit but the time of the whole call.
+    pub fn stream(inner: Incoming, config: &GatewayConfig) -> (Self, Rc<Progress>) {
+        let progress = Rc::new(Progress::default());
+        let patience = Patience::new(config.predict_timeout * 2);
+        (Self { inner, left: u64::MAX, patience, progress: progress.clone() }, progress)
     }
 }
 
@@ -173,7 +230,7 @@ impl Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
             ready!(self.patience.poll(cx));
-            self.fate.set(Fate::Late);
+            self.progress.fate.set(Fate::Late);
             return Poll::Ready(Some(Err(LATE.into())));
         };
         Poll::Ready(match frame {
@@ -183,16 +240,17 @@ impl Body for Upload {
                 match self.left.checked_sub(length) {
                     Some(left) => {
                         self.left = left;
+                        self.progress.received.update(|received| received + length);
                         Some(Ok(frame))
                     }
                     None => {
-                        self.fate.set(Fate::TooLarge);
+                        self.progress.fate.set(Fate::TooLarge);
                         Some(Err("the request's body is too large".into()))
                     }
                 }
             }
             Some(Err(error)) => {
-                self.fate.set(Fate::Broken);
+                self.progress.fate.set(Fate::Broken);
                 Some(Err(error.into()))
             }
             None => None,

@@ -27,6 +27,8 @@ enum At {
 #[derive(Debug)]
 pub(crate) struct Chunks {
     at: At,
+    /// Bytes of data that passed, and of this chunk those that are still to come.
+    passed: u64,
     left: u64,
     digits: u32,
     line: u32,
@@ -38,7 +40,12 @@ pub(crate) struct Misframed;
 
 impl Chunks {
     pub fn new() -> Self {
-        Self { at: At::Size, left: 0, digits: 0, line: 0 }
+        Self { at: At::Size, passed: 0, left: 0, digits: 0, line: 0 }
+    }
+
+    /// Bytes of data so far.
+    pub fn passed(&self) -> u64 {
+        self.passed
     }
 
     pub fn is_over(&self) -> bool {
@@ -53,6 +60,7 @@ impl Chunks {
                 let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len() - read);
                 read += count;
                 self.left -= count as u64;
+                self.passed += count as u64;
                 if self.left == 0 {
                     self.at = At::DataReturns;
                 }
@@ -117,7 +125,7 @@ mod tests {
                 used += chunks.follow(part).unwrap();
             }
             assert!(chunks.is_over());
-            assert_eq!(used, BODY.len(), "in steps of {step}");
+            assert_eq!((used, chunks.passed()), (BODY.len(), 31), "in steps of {step}");
         }
     }
 

@@ -17,8 +17,10 @@ use crate::buffers::Buffer;
 use crate::exchange::{Ended, Exchange};
 use crate::forward::Call;
 use crate::headers::{FORWARDED_FOR, Peer, REQUEST_ID};
+use crate::http2::{PREFACE, many};
+use crate::incoming::Incoming;
 use crate::keys;
-use crate::patience::Patience;
+use crate::presence::Presence;
 use crate::request_head::{self, FIELDS, RequestHead, Usual, write_known};
 use crate::serve::{BUFFER, Worker};
 use crate::whole::whole;
@@ -37,6 +39,8 @@ enum Next {
     Idle(Option<Buffer>),
     /// A request for the application, or of an unusual kind.
     Whole(Buffer),
+    /// Many at once: the connection speaks HTTP/2.
+    Many(Buffer),
     /// Another process is to answer what was read.
     Moves(Buffer),
     End,
@@ -59,10 +63,10 @@ pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S, ahead: Vec<u8
                 Stirred::Moves => return client.worker.move_away(wire, &[]),
             }
         }
-        is_new = false;
         let buffer = ahead.take().unwrap_or_else(|| client.worker.buffers.take());
         // In boxes, so that a connection that waits for its next request is small.
-        let next = Box::pin(next(&client, &mut wire, buffer, &alarm)).await;
+        let next = Box::pin(next(&client, &mut wire, buffer, is_new, &alarm)).await;
+        is_new = false;
         let buffer = match next {
             Next::Idle(rest) => {
                 ahead = rest;
@@ -71,6 +75,7 @@ pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S, ahead: Vec<u8
             Next::End => return,
             Next::Moves(buffer) => return client.worker.move_away(wire, &buffer),
             Next::Whole(buffer) => buffer,
+            Next::Many(buffer) => return Box::pin(many(client, wire, buffer.to_vec(), &alarm)).await,
         };
         let back = Box::pin(whole(&client, wire, buffer, &alarm)).await;
         let Some((back, rest)) = back else { return };
@@ -107,7 +112,13 @@ async fn stirs<S: Wire>(wire: &S, is_new: bool, alarm: &Alarm) -> Stirred {
 }
 
 /// Reads a head, and answers the request if it is of the usual kind.
-async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: &Alarm) -> Next {
+async fn next<S: Wire>(
+    client: &Client,
+    wire: &mut S,
+    mut ahead: Buffer,
+    is_new: bool,
+    alarm: &Alarm,
+) -> Next {
     let worker = &client.worker;
     let asked = loop {
         match look(client, &ahead) {
@@ -136,7 +147,11 @@ async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: 
             return Next::End;
         }
     };
-    let Some((asked, fields)) = asked else { return Next::Whole(ahead) };
+    let Some((asked, fields)) = asked else {
+        // Only at its begin, where no request can hide behind another.
+        let speaks_http2 = is_new && ahead.starts_with(PREFACE);
+        return if speaks_http2 { Next::Many(ahead) } else { Next::Whole(ahead) };
+    };
     let Some(address) = asked.address(worker) else { return Next::Whole(ahead) };
     if !matches!(address.action, Action::Predict | Action::Sync(_)) {
         return Next::Whole(ahead);
@@ -159,8 +174,8 @@ async fn next<S: Wire>(client: &Client, wire: &mut S, mut ahead: Buffer, alarm: 
         method: asked.method.as_str(),
         fields,
         size: asked.size,
-        left: asked.length,
-        patience: Patience::new(worker.gateway.config.body_timeout),
+        body: Incoming::new(asked.length, worker.gateway.config.body_timeout),
+        presence: Presence::default(),
         closes: asked.closes,
     };
     match exchange.run(refused).await {

@@ -1,13 +1,12 @@
 //! One request of the usual kind, from its client to a replica and back, without a framework in between.
 
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, Write};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
@@ -18,10 +17,12 @@ use crate::body::Fate;
 use crate::buffers::Buffer;
 use crate::forward::{Call, Seat, TRIES};
 use crate::headers::{self, REQUEST_ID};
+use crate::incoming::Incoming;
 use crate::outgoing::Outgoing;
-use crate::patience::Patience;
 use crate::pool;
+use crate::presence::Presence;
 use crate::respond::{self, Refusal};
+use crate::transfer::{poll_read, send};
 use crate::wire::Wire;
 
 /// A head of an answer that is not complete by then is not one.
@@ -44,9 +45,8 @@ pub(crate) struct Exchange<'a, S> {
     pub fields: Buffer,
     /// Bytes of the head, which stay in `ahead` until there is a replica.
     pub size: usize,
-    /// Bytes of the body that are still to be passed on.
-    pub left: u64,
-    pub patience: Patience,
+    pub body: Incoming,
+    pub presence: Presence,
     /// The client wants no further answer on this connection.
     pub closes: bool,
 }
@@ -82,7 +82,6 @@ struct Answering {
     /// The head as the client gets it.
     head: Buffer,
     answered: Answered,
-    upload: Upload,
 }
 
 impl<S: Wire> Exchange<'_, S> {
@@ -116,10 +115,7 @@ impl<S: Wire> Exchange<'_, S> {
     async fn pass(&mut self, mut seat: Seat) -> Result<Ended, Option<Refusal>> {
         let fields = self.fields.tail();
         fields.extend_from_slice(b"\r\n");
-        let have = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.ahead.len());
-        fields.extend_from_slice(&self.ahead[..have]);
-        self.ahead.consume(have);
-        self.left -= have as u64;
+        self.body.take(self.ahead, fields);
 
         let mut tries = 0;
         loop {
@@ -157,8 +153,8 @@ impl<S: Wire> Exchange<'_, S> {
     /// Waits for a place on a replica, on another one than that which refused a connection; meanwhile it notices when the
     /// client goes. `None` if another process serves the model by now: here nobody starts a replica any more.
     async fn admit(&mut self, refused: Option<Seat>) -> Result<Option<Seat>, Option<Refusal>> {
-        let Self { call, client, ahead, fields, alarm, size, left, .. } = self;
-        let room = *size + if *left > 0 { AHEAD } else { NEXT };
+        let Self { call, client, ahead, fields, alarm, size, body, presence, .. } = self;
+        let room = *size + if body.is_over() { NEXT } else { AHEAD };
         alarm.clear();
         let mut seat = pin!(async {
             match refused {
@@ -182,7 +178,7 @@ impl<S: Wire> Exchange<'_, S> {
                 fields.tighten();
                 ahead.tighten();
             }
-            poll_leaves(*client, ahead, room, cx).map(|()| Err(None))
+            presence.poll_leaves(*client, ahead, room, cx).map(|()| Err(None))
         })
         .await
     }
@@ -195,13 +191,12 @@ impl<S: Wire> Exchange<'_, S> {
 
         let mut head = worker.buffers.take();
         write_line(head.tail(), self.method, uri, &seat.flight.replica.authority);
-        let mut upload = Upload { is_broken: false };
         match send(&mut link, [&head, &self.fields], self.alarm).await {
             Ok(()) => {}
             Err((_, error)) if error.kind() == io::ErrorKind::TimedOut => return Err(Fault::Late),
             Err((0, _)) => return Err(Fault::Unsent),
             // It may say why before it closes.
-            Err(_) => upload.is_broken = true,
+            Err(_) => self.body.breaks(),
         }
         // While the model works, nothing is held for the request.
         head.release();
@@ -209,7 +204,7 @@ impl<S: Wire> Exchange<'_, S> {
         self.ahead.tighten();
         let mut back = worker.buffers.take();
         loop {
-            poll_fn(|cx| self.poll_answer(&mut link, &mut back, &mut upload, cx)).await?;
+            poll_fn(|cx| self.poll_answer(&mut link, &mut back, cx)).await?;
             while !back.is_empty() {
                 let waited = seat.waited.map(|waited| waited.as_millis());
                 let told = Told {
@@ -217,15 +212,15 @@ impl<S: Wire> Exchange<'_, S> {
                     id: self.call.id,
                     served_by: &seat.flight.replica.served_by,
                     waited,
-                    closes: self.closes || self.left > 0 || self.is_last(),
+                    closes: self.closes || !self.body.is_over() || self.is_last(),
                     date: &worker.date(),
                 };
                 match answer_head::pass(&back, self.method == "HEAD", &told, head.tail()) {
                     AnswerHead::Final(mut answered) => {
                         self.closes = told.closes;
                         back.consume(answered.size);
-                        answered.stays &= !upload.is_broken;
-                        return Ok(Answering { link, back, head, answered, upload });
+                        answered.stays &= !self.body.is_broken();
+                        return Ok(Answering { link, back, head, answered });
                     }
                     AnswerHead::Interim(size) => back.consume(size),
                     AnswerHead::Partial if back.len() < HEAD => break,
@@ -240,7 +235,6 @@ impl<S: Wire> Exchange<'_, S> {
         &mut self,
         link: &mut TcpStream,
         back: &mut Buffer,
-        upload: &mut Upload,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>> {
         if let Poll::Ready(read) = poll_read(link, back, cx) {
@@ -249,66 +243,26 @@ impl<S: Wire> Exchange<'_, S> {
                 Ok(0) | Err(_) => Err(Fault::Lost),
             });
         }
-        self.poll_client(link, upload, cx)
+        self.poll_client(link, cx)
     }
 
     /// Passes on what the client sends of its body; once that is over, it notices when the client goes.
-    fn poll_client<T>(
-        &mut self,
-        link: &mut TcpStream,
-        upload: &mut Upload,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<T, Fault>> {
-        if self.left > 0
-            && !upload.is_broken
-            && let Poll::Ready(Err(fate)) = self.poll_upload(link, upload, cx)
+    fn poll_client<T>(&mut self, link: &mut TcpStream, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
+        if !self.body.is_done()
+            && let Poll::Ready(Err(fate)) = self.body.poll_pass(self.client, self.ahead, link, cx)
         {
             return Poll::Ready(Err(Fault::Body(fate)));
         }
         // Also in the moment in which the body ends, or nobody would be told.
-        if (self.left == 0 || upload.is_broken) && poll_leaves(self.client, self.ahead, NEXT, cx).is_ready() {
+        if self.body.is_done() && self.presence.poll_leaves(self.client, self.ahead, NEXT, cx).is_ready() {
             return Poll::Ready(Err(Fault::Gone));
         }
         self.alarm.poll(cx).map(|()| Err(Fault::Late))
     }
 
-    /// Passes on what the client sends of its body, as far as both sides are ready.
-    fn poll_upload(
-        &mut self,
-        link: &mut TcpStream,
-        upload: &mut Upload,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Fate>> {
-        while self.left > 0 {
-            if self.ahead.is_empty() {
-                match poll_read_buf(Pin::new(&mut *self.client), cx, self.ahead.room()) {
-                    Poll::Ready(Ok(read @ 1..)) => self.patience.came(read as u64),
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fate::Broken)),
-                    Poll::Pending => {
-                        ready!(self.patience.poll(cx));
-                        return Poll::Ready(Err(Fate::Late));
-                    }
-                }
-            }
-            let have = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.ahead.len());
-            match ready!(Pin::new(&mut *link).poll_write(cx, &self.ahead[..have])) {
-                Ok(written @ 1..) => {
-                    self.ahead.consume(written);
-                    self.left -= written as u64;
-                }
-                // It may have answered before it stopped to read.
-                Ok(0) | Err(_) => {
-                    upload.is_broken = true;
-                    break;
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Relays the answer as it comes; `None` if nothing further can be said on this connection.
     async fn relay(&mut self, seat: Seat, answering: Answering) -> Option<Ended> {
-        let Answering { mut link, mut back, mut head, answered, mut upload } = answering;
+        let Answering { mut link, mut back, mut head, answered } = answering;
         let worker = self.call.worker;
         if seat.waited.is_some() {
             seat.flight.replica.answers_awaited(worker.gateway.clock.monotonic());
@@ -316,6 +270,7 @@ impl<S: Wire> Exchange<'_, S> {
         let key = seat.flight.replica.key;
         let tally = self.call.tally(seat);
         tally.begins(answered.status);
+        self.presence.answers();
         let mut body = Outgoing::new(answered.framing);
         loop {
             let Ok(used) = body.follow(&back, head.tail()) else {
@@ -329,7 +284,7 @@ impl<S: Wire> Exchange<'_, S> {
             self.write(&head).await?;
             head.release();
             back.tighten();
-            match poll_fn(|cx| self.poll_more(&mut link, &mut back, &mut upload, cx)).await {
+            match poll_fn(|cx| self.poll_more(&mut link, &mut back, cx)).await {
                 Ok(true) => {}
                 Ok(false) if body.ends_with_connection(head.tail()) => break,
                 Ok(false) | Err(Fault::Lost) => {
@@ -344,12 +299,13 @@ impl<S: Wire> Exchange<'_, S> {
             }
         }
         // The replica is done with it before the client has read it all.
-        if answered.stays && back.is_empty() && self.left == 0 {
+        if answered.stays && back.is_empty() && self.body.is_over() {
             worker.links.put(key, link, worker.alarms.coarse_now());
         }
+        tally.passed(self.body.received(), body.passed());
         tally.finished();
         self.write(&head).await?;
-        if self.left > 0 {
+        if !self.body.is_over() {
             self.linger().await;
             return Some(Ended::Closed);
         }
@@ -362,21 +318,18 @@ impl<S: Wire> Exchange<'_, S> {
         &mut self,
         link: &mut TcpStream,
         back: &mut Buffer,
-        upload: &mut Upload,
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, Fault>> {
         if let Poll::Ready(read) = poll_read(link, back, cx) {
             return Poll::Ready(read.map(|count| count > 0).map_err(|_| Fault::Lost));
         }
-        self.poll_client(link, upload, cx)
+        self.poll_client(link, cx)
     }
 
     /// Tells why there is no answer.
     async fn refuse(&mut self, refusal: Refusal) -> Option<Ended> {
-        let have = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.ahead.len());
-        self.ahead.consume(have);
-        self.left -= have as u64;
-        self.closes |= self.left > 0 || self.is_last();
+        self.body.skip(self.ahead);
+        self.closes |= !self.body.is_over() || self.is_last();
         let worker = self.call.worker;
         let mut head = worker.buffers.take();
         let mut told = refusal.into_response();
@@ -385,7 +338,7 @@ impl<S: Wire> Exchange<'_, S> {
         respond::write(told, self.method == "HEAD", self.closes, &worker.date(), head.tail());
         self.alarm.set(Instant::now() + worker.gateway.config.body_timeout);
         self.write(&head).await?;
-        if self.left > 0 {
+        if !self.body.is_over() {
             self.linger().await;
         }
         Some(if self.closes { Ended::Closed } else { Ended::Open })
@@ -430,11 +383,6 @@ impl<S: Wire> Exchange<'_, S> {
     }
 }
 
-/// How a request's body fares on its way to the replica.
-struct Upload {
-    is_broken: bool,
-}
-
 /// The first lines of a request to a replica.
 fn write_line(into: &mut Vec<u8>, method: &str, uri: &Uri, authority: &HeaderValue) {
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -442,64 +390,4 @@ fn write_line(into: &mut Vec<u8>, method: &str, uri: &Uri, authority: &HeaderVal
     let _ = write!(into, "{method} {target} HTTP/1.1\r\nhost: ");
     into.extend_from_slice(authority.as_bytes());
     into.extend_from_slice(b"\r\n");
-}
-
-/// Writes two pieces as one; tells how much was written before it failed.
-async fn send<W: AsyncWrite + Unpin>(
-    to: &mut W,
-    [first, second]: [&[u8]; 2],
-    alarm: &Alarm,
-) -> Result<(), (usize, io::Error)> {
-    let mut written = 0;
-    poll_fn(|cx| {
-        while written < first.len() + second.len() {
-            let from = written.min(first.len());
-            let (first, second) = (&first[from..], &second[written - from..]);
-            let to = Pin::new(&mut *to);
-            let wrote = match (first, second) {
-                (one, []) | ([], one) => to.poll_write(cx, one),
-                _ => to.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)]),
-            };
-            let Poll::Ready(wrote) = wrote else {
-                return alarm.poll(cx).map(|()| Err((written, io::ErrorKind::TimedOut.into())));
-            };
-            match wrote {
-                Ok(0) => return Poll::Ready(Err((written, io::ErrorKind::WriteZero.into()))),
-                Ok(count) => written += count,
-                Err(error) => return Poll::Ready(Err((written, error))),
-            }
-        }
-        // What is encrypted was taken in whole, and may wait here.
-        match Pin::new(&mut *to).poll_flush(cx) {
-            Poll::Pending => alarm.poll(cx).map(|()| Err((written, io::ErrorKind::TimedOut.into()))),
-            flushed => flushed.map_err(|error| (written, error)),
-        }
-    })
-    .await
-}
-
-/// Reads as soon as there is something to read; memory is taken then.
-fn poll_read(link: &mut TcpStream, back: &mut Buffer, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    ready!(link.poll_read_ready(cx))?;
-    let read = poll_read_buf(Pin::new(link), cx, back.room());
-    if read.is_pending() {
-        back.tighten();
-    }
-    read
-}
-
-/// Ready when the client closes its side. What it sends meanwhile is kept, as far as there is room.
-fn poll_leaves<S: Wire>(client: &mut S, ahead: &mut Buffer, room: usize, cx: &mut Context<'_>) -> Poll<()> {
-    while ahead.len() < room {
-        ready!(client.poll_stirs(cx));
-        match poll_read_buf(Pin::new(&mut *client), cx, ahead.room()) {
-            Poll::Ready(Ok(1..)) => {}
-            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-            Poll::Pending => {
-                ahead.tighten();
-                return Poll::Pending;
-            }
-        }
-    }
-    Poll::Pending
 }

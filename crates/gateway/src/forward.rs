@@ -13,13 +13,13 @@ use tokio::time::Instant;
 
 use crate::address::{Action, Address, Target};
 use crate::admission::{Deployment, Entry, Flight, Room, Verdict, View};
-use crate::body::{Answer, Fate, LATE, Relay, Upload};
+use crate::body::{Answer, Ends, Fate, LATE, Progress, Relay, Upload};
 use crate::headers::{self, COLD_START, Peer, REQUEST_ID, SERVED_BY};
 use crate::metrics::{Side, Tally};
 use crate::respond::{Refusal, json};
 use crate::serve::{HELD_BODY, Worker};
 use crate::table::Resolved;
-use crate::{keys, pool, table, upgrade};
+use crate::{grpc, keys, pool, table, upgrade};
 
 /// Connections tried for one request before it is given up.
 pub(crate) const TRIES: u32 = 16;
@@ -44,7 +44,10 @@ pub(crate) async fn call(
     let form = address.form;
     let length = request.body().size_hint().upper();
     let call = Call { worker, address, query, from, id: &id, length, started: Instant::now() };
-    let mut response = call.answer(request).await.unwrap_or_else(Refusal::into_response);
+    let mut response = call.answer(request).await.unwrap_or_else(|refusal| match call.address.action {
+        Action::Call(_) => grpc::refuse(&refusal),
+        _ => refusal.into_response(),
+    });
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS => headers::fence(response.headers_mut(), form),
         _ => headers::to_client(response.headers_mut(), form),
@@ -84,8 +87,15 @@ struct Asked {
 
 impl Call<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
-        let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        self.check(authorization.and_then(keys::presented), request.method() == Method::POST)?;
+        let own = match self.address.action {
+            Action::Call(_) => request.headers().get(grpc::AUTHORIZATION),
+            _ => None,
+        };
+        let authorization = own.or_else(|| request.headers().get(AUTHORIZATION));
+        self.check(
+            authorization.map(HeaderValue::as_bytes).and_then(keys::presented),
+            request.method() == Method::POST,
+        )?;
         match self.address.action {
             Action::AsyncPredict => {
                 let message = "asynchronous predictions are not offered; call the same address with /predict";
@@ -97,6 +107,7 @@ impl Call<'_> {
             }
             Action::Websocket => upgrade::websocket(self, request).await,
             Action::Predict | Action::Sync(_) => self.forward(request).await,
+            Action::Call(_) => grpc::pass(self, request).await,
         }
     }
 
@@ -106,7 +117,7 @@ impl Call<'_> {
         let Address { model, target, action, .. } = &self.address;
         self.worker.gateway.keys.load().check(key, model, target).map_err(Refusal::denied)?;
         match action {
-            Action::Predict | Action::Wake | Action::AsyncPredict if !is_post => {
+            Action::Predict | Action::Wake | Action::AsyncPredict | Action::Call(_) if !is_post => {
                 let message = "this address takes POST";
                 Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "client_error", message))
             }
@@ -145,7 +156,7 @@ impl Call<'_> {
         let (mut parts, body) = request.into_parts();
         headers::to_replica(&mut parts.headers, self.from, self.id);
         parts.version = Version::HTTP_11;
-        let (upload, fate) = Upload::new(body, &gateway.config);
+        let (upload, progress) = Upload::new(body, &gateway.config);
         let mut request = Request::from_parts(parts, upload);
 
         let mut tries = 0;
@@ -173,11 +184,11 @@ impl Call<'_> {
             let begun = if seat.waited.is_some() { Instant::now() } else { self.started };
             let deadline = begun + gateway.config.predict_timeout;
             match tokio::time::timeout_at(deadline, sent).await {
-                Ok(Ok(response)) => return Ok(self.relay(seat, response, sender, deadline)),
+                Ok(Ok(response)) => return Ok(self.relay(seat, response, sender, progress, deadline)),
                 Ok(Err(mut failed)) => match failed.take_message() {
                     // Nothing of it was sent: the connection had been closed meanwhile.
                     Some(back) if tries < TRIES => request = back,
-                    _ => return Err(self.broken(seat, fate.get())),
+                    _ => return Err(self.broken(seat, progress.fate.get())),
                 },
                 Err(_) => return Err(self.late(seat)),
             }
@@ -189,6 +200,7 @@ impl Call<'_> {
         seat: Seat,
         response: Response<Incoming>,
         sender: pool::Sender,
+        progress: Rc<Progress>,
         deadline: Instant,
     ) -> Response<Answer> {
         let (mut parts, body) = response.into_parts();
@@ -200,7 +212,8 @@ impl Call<'_> {
         let key = seat.flight.replica.key;
         let tally = self.tally(seat);
         tally.begins(parts.status.as_u16());
-        let relay = Relay::new(body, sender, key, self.worker.pool.clone(), tally, deadline);
+        let connection = Some((sender, key, self.worker.pool.clone()));
+        let relay = Relay::new(body, connection, tally, progress, deadline, Ends::Anyhow);
         Response::from_parts(parts, Answer::Relay(Box::new(relay)))
     }
 
@@ -209,7 +222,7 @@ impl Call<'_> {
         let rewrite = &view.rewrite;
         let path = match self.address.action {
             Action::Sync("/v1/models/model") => rewrite.readiness.as_str(),
-            Action::Sync(path) => path,
+            Action::Sync(path) | Action::Call(path) => path,
             Action::Websocket => rewrite
                 .websocket
                 .as_deref()
@@ -302,6 +315,7 @@ impl Call<'_> {
         if let Some(refusal) = Refusal::by_availability(&found.view.availability) {
             return Err(refusal);
         }
+        self.fits(&found.view)?;
         if again.is_none() {
             found.deployment.metrics.requests.fetch_add(1, Relaxed);
         }
@@ -311,6 +325,22 @@ impl Call<'_> {
         let side = through.map(|through| through.side.clone());
         let entry = found.deployment.enter(&found.view, turn, environment, bytes, self.room());
         Ok(Asked { entry, view: found.view.clone(), deployment: found.deployment.clone(), side })
+    }
+
+    /// Whether the deployment speaks what the request does.
+    fn fits(&self, view: &View) -> Result<(), Refusal> {
+        let (status, message) = match (&self.address.action, view.rewrite.grpc) {
+            (Action::Call(_), true) => return Ok(()),
+            (Action::Call(_), false) => (
+                StatusCode::NOT_IMPLEMENTED,
+                "this deployment does not speak gRPC; call its address with /predict",
+            ),
+            (_, true) => {
+                (StatusCode::BAD_REQUEST, "this deployment speaks gRPC only; call it with a client of gRPC")
+            }
+            (_, false) => return Ok(()),
+        };
+        Err(Refusal::new(status, "client_error", message))
     }
 
     fn room(&self) -> Room {
@@ -366,6 +396,9 @@ impl Call<'_> {
     }
 
     pub fn broken(&self, seat: Seat, fate: Fate) -> Refusal {
+        if matches!(fate, Fate::TooLarge | Fate::Late) {
+            seat.flight.deployment.metrics.ended(Outcome::ClientError);
+        }
         match fate {
             Fate::TooLarge => Refusal::too_large(self.worker.gateway.config.body_limit),
             Fate::Late => {
@@ -400,6 +433,7 @@ impl Call<'_> {
             gateway,
             started: self.started,
             has_failed: Default::default(),
+            is_known: Default::default(),
         }
     }
 

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::address::Form;
+use crate::grpc;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-baseten-request-id");
 pub(crate) const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
@@ -91,7 +92,7 @@ impl Peer {
 /// Makes a client's headers fit for a replica, except for its `host`.
 pub(crate) fn to_replica(headers: &mut HeaderMap, peer: &Peer, id: &HeaderValue) {
     strip_hop_by_hop(headers);
-    for name in [AUTHORIZATION, PROXY_AUTHORIZATION, EXPECT, HOST] {
+    for name in [AUTHORIZATION, grpc::AUTHORIZATION, PROXY_AUTHORIZATION, EXPECT, HOST] {
         headers.remove(name);
     }
     if headers.contains_key(COOKIE) {

@@ -35,6 +35,8 @@ struct Series {
     server_errors: AtomicU64,
     end_to_end: [AtomicU64; SIZES],
     first_byte: [AtomicU64; SIZES],
+    request_sizes: [AtomicU64; SIZES],
+    response_sizes: [AtomicU64; SIZES],
 }
 
 impl Default for Series {
@@ -46,6 +48,8 @@ impl Default for Series {
             server_errors: AtomicU64::new(0),
             end_to_end: none(),
             first_byte: none(),
+            request_sizes: none(),
+            response_sizes: none(),
         }
     }
 }
@@ -99,6 +103,8 @@ impl Metrics {
             },
             end_to_end: read(&series.end_to_end),
             first_byte: read(&series.first_byte),
+            request_sizes: read(&series.request_sizes),
+            response_sizes: read(&series.response_sizes),
             in_flight: 0,
             held: 0,
         })
@@ -173,6 +179,8 @@ pub(crate) struct Tally {
     pub started: Instant,
     /// An answer that begins as an error and breaks off is one error.
     pub has_failed: Cell<bool>,
+    /// What came of it was counted.
+    pub is_known: Cell<bool>,
 }
 
 impl Tally {
@@ -180,22 +188,50 @@ impl Tally {
         &self.flight.deployment.metrics
     }
 
-    /// The answer begins.
+    /// The answer begins, and says what came of the request.
     pub fn begins(&self, status: u16) {
+        self.first_byte();
+        self.answered(status);
+    }
+
+    /// The answer begins.
+    pub fn first_byte(&self) {
         let metrics = self.metrics();
         if metrics.measures {
             let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
             metrics.series().first_byte[size_of(micros)].fetch_add(1, Relaxed);
         }
-        metrics.ended(Outcome::of_status(status));
-        if status >= 500 {
+    }
+
+    /// It is known what came of the request; what is told later does not count.
+    pub fn answered(&self, status: u16) {
+        if !self.is_known.get() && status >= 500 {
             self.failed();
         }
+        self.ends(Outcome::of_status(status));
     }
 
     /// There will be no answer.
     pub fn never_begins(&self) {
-        self.metrics().ended(Outcome::ServerError);
+        self.ends(Outcome::ServerError);
+    }
+
+    fn ends(&self, outcome: Outcome) {
+        if !self.is_known.replace(true) {
+            self.metrics().ended(outcome);
+        }
+    }
+
+    /// The bodies passed whole, with so many bytes; told before [`Self::finished`].
+    pub fn passed(&self, received: u64, sent: u64) {
+        let metrics = self.metrics();
+        if metrics.measures {
+            // One less, so that a power of two is among those that do not exceed it.
+            let size = |bytes: u64| size_of(bytes.saturating_sub(1));
+            let series = metrics.series();
+            series.request_sizes[size(received)].fetch_add(1, Relaxed);
+            series.response_sizes[size(sent)].fetch_add(1, Relaxed);
+        }
     }
 
     /// The answer is complete.
@@ -219,6 +255,13 @@ impl Tally {
     pub fn lost(self) {
         self.failed();
         self.metrics().lost.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Tally {
+    /// A client that leaves in the middle of an answer has had one.
+    fn drop(&mut self) {
+        self.ends(Outcome::Fine);
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) const FIELDS: usize = 100;
 pub(crate) type Room<'b> = [MaybeUninit<Header<'b>>; FIELDS];
 
 /// Fields that concern one connection only, or are replaced.
-const DROPPED: [&str; 10] = [
+const DROPPED: [&str; 11] = [
     "host",
     "connection",
     "te",
@@ -23,6 +23,7 @@ const DROPPED: [&str; 10] = [
     "proxy-authenticate",
     "proxy-authorization",
     "authorization",
+    "baseten-authorization",
     "x-forwarded-for",
 ];
 

@@ -17,8 +17,10 @@ use tokio_util::task::TaskTracker;
 use crate::alarm::{Alarms, Ending};
 use crate::app::AppRequest;
 use crate::buffers::Buffers;
+use crate::channels::Channels;
 use crate::conversation::{Client, converse};
 use crate::headers::{Peer, RequestIds};
+use crate::http2::{self, many};
 use crate::links::Links;
 use crate::pool::Pool;
 use crate::wire::Wire;
@@ -141,6 +143,7 @@ pub(crate) struct Worker {
     pub tasks: TaskTracker,
     mover: Arc<OnceLock<Mover>>,
     pub links: Links,
+    pub channels: Channels,
     pub buffers: Rc<Buffers>,
     pub alarms: Alarms,
     pub app: mpsc::Sender<AppRequest>,
@@ -219,6 +222,7 @@ fn thread(
         tasks: TaskTracker::new(),
         mover: mover.clone(),
         links: Links::default(),
+        channels: Channels::default(),
         buffers: Rc::default(),
         alarms: Alarms::default(),
         app,
@@ -231,6 +235,8 @@ fn thread(
         tokio::task::spawn_local(async move { pool.sweep().await });
         let sweeper = worker.clone();
         tokio::task::spawn_local(async move { sweeper.links.sweep().await });
+        let sweeper = worker.clone();
+        tokio::task::spawn_local(async move { sweeper.channels.sweep().await });
         let watcher = worker.clone();
         tokio::task::spawn_local(async move { watcher.alarms.watch().await });
         for (listener, tls) in listeners {
@@ -306,6 +312,10 @@ async fn connection(
 async fn encrypted(client: Client, stream: TcpStream, tls: Tls) {
     let (within, peer) = (client.worker.gateway.config.header_timeout, client.peer);
     match tokio::time::timeout(within, tls.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(http2::NAME) => {
+            let alarm = client.worker.alarms.add();
+            many(client, stream, Vec::new(), &alarm).await;
+        }
         Ok(Ok(stream)) => converse(client, stream, Vec::new()).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a client and the server did not agree on TLS"),
         Err(_) => tracing::debug!(%peer, "a client took too long to begin TLS"),

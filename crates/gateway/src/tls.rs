@@ -13,6 +13,8 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::http2;
+
 /// Why a certificate can't be used.
 #[derive(Debug, Error)]
 #[error("{path}: {problem}")]
@@ -85,10 +87,11 @@ impl Files {
             return Err(wrong(&self.certificate, &"there is no PEM certificate in it"));
         }
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| wrong(&self.key, &error))?;
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(|error| wrong(&self.certificate, &error))?;
+        config.alpn_protocols = vec![http2::NAME.to_vec(), b"http/1.1".to_vec()];
         Ok((Arc::new(config), stamp))
     }
 }

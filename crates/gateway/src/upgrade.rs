@@ -73,14 +73,14 @@ pub(crate) async fn websocket(
     let tally = call.tally(seat);
     tally.begins(parts.status.as_u16());
     call.worker.tasks.spawn_local(async move {
-        let relayed: Result<(), BoxError> = async {
+        let relayed: Result<_, BoxError> = async {
             let (client, replica) = futures::try_join!(client, replica)?;
-            tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(replica)).await?;
-            Ok(())
+            Ok(tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(replica)).await?)
         }
         .await;
-        if let Err(error) = relayed {
-            tracing::debug!(%error, "a websocket broke");
+        match relayed {
+            Ok((received, sent)) => tally.passed(received, sent),
+            Err(error) => tracing::debug!(%error, "a websocket broke"),
         }
         tally.finished();
     });
@@ -99,12 +99,14 @@ async fn declined(
     let Ok(body) = Limited::new(body, 1 << 20).collect().await else {
         return Err(call.lost(seat, "the replica broke off while it answered"));
     };
+    let body = body.to_bytes();
     mark(&mut parts.headers, &seat);
     parts.version = Version::HTTP_11;
     let tally = call.tally(seat);
     tally.begins(parts.status.as_u16());
+    tally.passed(0, body.len() as u64);
     tally.finished();
-    Ok(Response::from_parts(parts, Answer::Whole(Some(body.to_bytes()))))
+    Ok(Response::from_parts(parts, Answer::Whole(Some(body))))
 }
 
 fn wants_websocket(headers: &HeaderMap) -> bool {

@@ -5,30 +5,28 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use bytes::Bytes;
-use http::header::{CONNECTION, HOST};
-use http::{HeaderMap, Request, Response, Version};
-use http_body::{Body, Frame, SizeHint};
+use http::header::CONNECTION;
+use http::{HeaderMap, Request, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::Instant;
 
 use crate::alarm::{Alarm, Ending};
-use crate::body::{Answer, BoxError};
 use crate::buffers::Buffer;
 use crate::conversation::Client;
+use crate::dispatch::dispatch;
 use crate::serve::BUFFER;
+use crate::underway::{Underway, Watched};
 use crate::wire::{Rewound, Wire};
-use crate::{address, app, forward};
 
 /// What is going on in a connection that hyper has.
 #[derive(Default)]
 struct State {
-    answering: Cell<u32>,
+    underway: Rc<Underway>,
     /// The last answer left the connection open, and nothing of its request is unread.
     is_clean: Cell<bool>,
 }
@@ -36,25 +34,9 @@ struct State {
 impl State {
     /// Nothing is in progress, so nothing can be late.
     fn rests(&self, alarm: &Alarm) {
-        if self.answering.get() == 0 && alarm.ending() == Ending::No {
+        if self.underway.is_empty() && alarm.ending() == Ending::No {
             alarm.clear();
         }
-    }
-}
-
-/// An answer that hyper is busy with, counted until it was sent or given up.
-struct During(Rc<State>);
-
-impl During {
-    fn begin(state: &Rc<State>) -> Self {
-        state.answering.set(state.answering.get() + 1);
-        Self(state.clone())
-    }
-}
-
-impl Drop for During {
-    fn drop(&mut self) {
-        self.0.answering.set(self.0.answering.get() - 1);
     }
 }
 
@@ -77,14 +59,15 @@ pub(crate) async fn whole<S: Wire>(
         let (state, alarm) = (state.clone(), alarm.clone());
         service_fn(move |request: Request<Incoming>| {
             let (worker, from, state, alarm) = (worker.clone(), from.clone(), state.clone(), alarm.clone());
-            let during = During::begin(&state);
+            let one = state.underway.begin();
             Box::pin(async move {
                 let stays = request.body().is_end_stream()
                     && request.version() == Version::HTTP_11
                     && !closes(request.headers());
-                let response = dispatch(&Client { worker, peer, from }, request, &alarm).await;
+                let client = Client { worker, peer, from };
+                let response = dispatch(&client, request, |at| alarm.set(at)).await;
                 state.is_clean.set(stays && !closes(response.headers()));
-                Ok::<_, Infallible>(response.map(|body| Watched { body, _during: during }))
+                Ok::<_, Infallible>(response.map(|body| Watched::new(body, one)))
             })
         })
     };
@@ -129,7 +112,7 @@ pub(crate) async fn whole<S: Wire>(
                 return Poll::Ready(ended);
             }
             state.rests(alarm);
-            let is_done = state.answering.get() == 0 && state.is_clean.get();
+            let is_done = state.underway.is_empty() && state.is_clean.get();
             let must_end = alarm.ending() != Ending::No;
             if ends || !(must_end || is_done) {
                 return alarm.poll(cx).map(Ok);
@@ -156,24 +139,6 @@ pub(crate) async fn whole<S: Wire>(
     Some((wire, ahead))
 }
 
-async fn dispatch(client: &Client, request: Request<Incoming>, alarm: &Alarm) -> Response<Answer> {
-    let worker = &client.worker;
-    let uri = request.uri().clone();
-    let host = uri.host().or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
-    let domain = worker.gateway.config.domain.as_deref();
-    match address::parse(domain, host.unwrap_or_default(), uri.path()) {
-        Some(address) => {
-            // A client that does not read its answer is not asked for it any more, so nothing else would end this.
-            alarm.set(Instant::now() + worker.gateway.config.predict_timeout * 2);
-            forward::call(worker, request, address, uri.query(), &client.from).await
-        }
-        None => {
-            let body_timeout = worker.gateway.config.body_timeout;
-            app::ask(&worker.app, worker.runtime.as_ref(), request, client.peer, body_timeout).await
-        }
-    }
-}
-
 fn closes(headers: &HeaderMap) -> bool {
     headers.contains_key(CONNECTION)
         && !headers
@@ -185,30 +150,4 @@ fn closes(headers: &HeaderMap) -> bool {
 /// Whether a head has a field, or seems to.
 fn has(head: &[u8], field: &[u8]) -> bool {
     head.windows(field.len()).any(|found| found.eq_ignore_ascii_case(field))
-}
-
-/// An answer's body that tells when it is over.
-struct Watched {
-    body: Answer,
-    _during: During,
-}
-
-impl Body for Watched {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

@@ -14,6 +14,9 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Whether another process can go on with it.
     const MOVES: bool;
 
+    /// Whether a client that closed its sending half may still be reading.
+    const HALF_CLOSES: bool;
+
     /// Lets go of it, for another process.
     fn release(self) -> io::Result<OwnedFd>;
 
@@ -23,10 +26,17 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// As [`Self::poll_stirs`], of a connection that is new: the runtime takes one to be readable until it was tried.
     fn poll_begins(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Sends something short at once; `false` if that is not possible.
+    fn nudge(&self, bytes: &[u8]) -> bool;
+
+    /// Whether the other side has answered that nobody is there.
+    fn has_failed(&self) -> bool;
 }
 
 impl Wire for TcpStream {
     const MOVES: bool = true;
+    const HALF_CLOSES: bool = true;
 
     fn release(self) -> io::Result<OwnedFd> {
         self.into_std().map(OwnedFd::from)
@@ -40,10 +50,20 @@ impl Wire for TcpStream {
     fn poll_begins(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map(drop)
     }
+
+    fn nudge(&self, bytes: &[u8]) -> bool {
+        self.try_write(bytes).is_ok_and(|written| written == bytes.len())
+    }
+
+    fn has_failed(&self) -> bool {
+        !matches!(self.take_error(), Ok(None))
+    }
 }
 
 impl Wire for TlsStream<TcpStream> {
     const MOVES: bool = false;
+    /// Who ends encryption has no use for an answer.
+    const HALF_CLOSES: bool = false;
 
     fn release(self) -> io::Result<OwnedFd> {
         Err(io::ErrorKind::Unsupported.into())
@@ -55,6 +75,14 @@ impl Wire for TlsStream<TcpStream> {
 
     fn poll_begins(&self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
+    }
+
+    fn nudge(&self, _: &[u8]) -> bool {
+        false
+    }
+
+    fn has_failed(&self) -> bool {
+        true
     }
 }
 

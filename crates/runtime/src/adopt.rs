@@ -77,7 +77,7 @@ impl LocalRuntime {
 /// Asks one that was ready how it is.
 async fn asked(manifest: Manifest, folder: PathBuf) -> (Manifest, PathBuf, Health) {
     let health = match manifest.ready_at {
-        Some(_) => probe(manifest.port, &manifest.endpoints.readiness, Duration::from_secs(2)).await,
+        Some(_) => probe(manifest.port, &manifest.endpoints, Duration::from_secs(2)).await,
         None => Health::NotReady,
     };
     (manifest, folder, health)

@@ -12,6 +12,7 @@ mod external;
 mod facts;
 mod files;
 mod follow;
+mod grpc;
 mod local;
 mod logs;
 mod manifest;

@@ -1,10 +1,13 @@
-//! One small HTTP request to a replica.
+//! One small request to a replica.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use domain::Endpoints;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::grpc;
 
 /// The most of an answer that is read, in bytes.
 const MOST: u64 = 64 * 1024;
@@ -19,10 +22,10 @@ pub(crate) enum Health {
     Ready,
 }
 
-/// Asks `path` on a loopback port; success is any status from 200 to 299.
-pub(crate) async fn probe(port: u16, path: &str, limit: Duration) -> Health {
+/// Asks how a replica on a loopback port is.
+pub(crate) async fn probe(port: u16, endpoints: &Endpoints, limit: Duration) -> Health {
     match connect(port, limit).await {
-        Some(stream) => ask(stream, port, path, limit).await,
+        Some(stream) => ask(stream, port, endpoints, limit).await,
         None => Health::Silent,
     }
 }
@@ -32,8 +35,15 @@ pub(crate) async fn connect(port: u16, limit: Duration) -> Option<TcpStream> {
     tokio::time::timeout(limit, TcpStream::connect((Ipv4Addr::LOCALHOST, port))).await.ok()?.ok()
 }
 
-/// Asks over a connection that was made.
-pub(crate) async fn ask(mut stream: TcpStream, port: u16, path: &str, limit: Duration) -> Health {
+/// Asks over a connection that was made; success is any status from 200 to 299, or what gRPC's health service calls serving.
+pub(crate) async fn ask(stream: TcpStream, port: u16, endpoints: &Endpoints, limit: Duration) -> Health {
+    match endpoints.grpc {
+        true => grpc::ask(stream, port, limit).await,
+        false => ask_http(stream, port, &endpoints.readiness, limit).await,
+    }
+}
+
+async fn ask_http(mut stream: TcpStream, port: u16, path: &str, limit: Duration) -> Health {
     let exchange = async {
         let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;

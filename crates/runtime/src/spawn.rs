@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use domain::{Endpoints, ReplicaSpec, RuntimeError};
 use tokio::process::{Child, Command};
-use truss::{Config, LayoutError, Serves, Wheel, lay_out};
+use truss::{Config, LayoutError, Serves, Transport, Wheel, lay_out};
 
 use crate::bell;
 use crate::build::{COMPLETE, plan};
@@ -81,7 +81,7 @@ pub(crate) fn spawn(
             let mut command = Command::new(env.join("bin/python"));
             command.arg(launcher);
             let readiness = "/v1/models/model".to_owned();
-            (command, Endpoints { readiness, liveness: "/".into() })
+            (command, Endpoints { readiness, liveness: "/".into(), grpc: false })
         }
         Serves::Custom(custom) => {
             let line = custom.start_command.clone().unwrap_or_default();
@@ -92,7 +92,8 @@ pub(crate) fn spawn(
             command.args(["-c", &if plain { format!("exec {line}") } else { line }]);
             let path = |endpoint: &Option<String>| endpoint.clone().unwrap_or_else(|| "/".into());
             let (readiness, liveness) = (path(&custom.readiness_endpoint), path(&custom.liveness_endpoint));
-            (command, Endpoints { readiness, liveness })
+            let grpc = config.runtime.transport == Transport::Grpc;
+            (command, Endpoints { readiness, liveness, grpc })
         }
     };
     let (out, err) = (open(&folder, OUTPUTS[0]).map_err(busy)?, open(&folder, OUTPUTS[1]).map_err(busy)?);

@@ -226,7 +226,7 @@ impl Supervisor {
     /// Asks how it is; while it is not `known` to be itself that answers, looks at the same time at who listens there.
     fn ask(&self, known: bool) -> Asking {
         let limit = if self.manifest.ready_at.is_some() { READY_LIMIT } else { LIMIT };
-        let (port, path) = (self.manifest.port, self.manifest.endpoints.readiness.clone());
+        let (port, endpoints) = (self.manifest.port, self.manifest.endpoints.clone());
         let leader = self.manifest.identity.pid;
         Box::pin(async move {
             let Some(stream) = probe::connect(port, limit).await else { return (Health::Silent, None) };
@@ -239,7 +239,7 @@ impl Supervisor {
                     Looked::Wholly(here, others)
                 })
             });
-            let health = probe::ask(stream, port, &path, limit).await;
+            let health = probe::ask(stream, port, &endpoints, limit).await;
             let looked = match look {
                 Some(look) => look.await.ok(),
                 None => None,

@@ -26,7 +26,7 @@ pub mod wheel;
 pub mod yaml;
 
 pub use archive::{ArchiveError, Limits, Unpacked, unpack};
-pub use config::{Config, ConfigError, Serves};
+pub use config::{Config, ConfigError, Serves, Transport};
 pub use hash::{HashError, Signature};
 pub use ignore::IgnoreRules;
 pub use layout::{LayoutError, lay_out};

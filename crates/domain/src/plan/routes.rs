@@ -164,5 +164,6 @@ fn rewrite(deployment: &Deployment) -> Rewrite {
         predict: path("predict_endpoint", "/"),
         websocket: Some(path("predict_endpoint", "/")),
         readiness: path("readiness_endpoint", "/"),
+        grpc: deployment.config.pointer("/runtime/transport/kind").is_some_and(|kind| kind == "grpc"),
     }
 }

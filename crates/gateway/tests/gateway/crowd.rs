@@ -16,7 +16,7 @@ const ADDRESS: &str = "CROWD_ADDRESS";
 const ROUTE: &str = "CROWD_ROUTE";
 
 /// As many open files as the machine permits.
-fn more_files() {
+pub fn more_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -59,7 +59,7 @@ fn asleep(version: u64, replicas: &[(&str, u16)]) -> domain::ModelRoutes {
 }
 
 /// One crowd at a time: two have more connections than a process may.
-static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+pub static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 async fn all_are_answered(route: &str) {
     let _one = ONE.lock().await;

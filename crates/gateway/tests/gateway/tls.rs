@@ -17,24 +17,27 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use crate::stage::{Client, PRODUCTION, Stage, Toy, plain, predict, simple, text};
 
 /// Writes a new certificate for `localhost` with its key, and returns what a client trusts it by.
-fn certify(folder: &Path) -> CertificateDer<'static> {
+pub fn certify(folder: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(folder.join("certificate.pem"), made.cert.pem()).unwrap();
     std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     made.cert.der().clone()
 }
 
-async fn connect(
+/// Connects, and offers these protocols.
+pub async fn connect(
     addr: SocketAddr,
     trusted: &CertificateDer<'static>,
+    protocols: &[&[u8]],
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let stream = TcpStream::connect(addr).await.unwrap();
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
 }
@@ -53,7 +56,7 @@ async fn requests_pass_encrypted_and_a_renewed_certificate_is_taken_over() {
     let toy = Toy::start(|_| async { plain("encrypted") }).await;
     stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
 
-    let mut client = Client::over(connect(addr, &first).await.unwrap()).await;
+    let mut client = Client::over(connect(addr, &first, &[]).await.unwrap()).await;
     for _ in 0..3 {
         let answer = client.send(predict(PRODUCTION, "{}")).await;
         assert_eq!((answer.status(), text(answer).await.as_str()), (StatusCode::OK, "encrypted"));
@@ -74,12 +77,12 @@ async fn requests_pass_encrypted_and_a_renewed_certificate_is_taken_over() {
     };
     touch(&certificate, "no certificate");
     assert!(tls.renew().unwrap_err().to_string().contains("certificate.pem"));
-    assert!(connect(addr, &first).await.is_ok());
+    assert!(connect(addr, &first, &[]).await.is_ok());
 
     let second = certify(folder.path());
     assert!(tls.renew().unwrap());
-    assert!(connect(addr, &first).await.is_err(), "new connections get the new one");
-    let mut fresh = Client::over(connect(addr, &second).await.unwrap()).await;
+    assert!(connect(addr, &first, &[]).await.is_err(), "new connections get the new one");
+    let mut fresh = Client::over(connect(addr, &second, &[]).await.unwrap()).await;
     assert_eq!(fresh.send(predict(PRODUCTION, "{}")).await.status(), StatusCode::OK);
     assert_eq!(client.send(predict(PRODUCTION, "{}")).await.status(), StatusCode::OK, "older ones go on");
     drop((client, fresh));

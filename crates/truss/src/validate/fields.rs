@@ -164,11 +164,12 @@ pub(super) fn runtime(config: &Config, found: &mut Validation) {
     }
     match &runtime.transport {
         Transport::Http | Transport::Websocket { .. } => {}
+        Transport::Grpc if config.docker_server.is_some() => {}
         Transport::Grpc => found.error(
-            "`runtime.transport.kind: grpc` can't be routed here; serve `http` or `websocket`, or remove the setting".to_owned(),
+            "`runtime.transport.kind: grpc` needs a server of your own: a Model class answers HTTP; write `docker_server`, or remove the setting".to_owned(),
         ),
         Transport::Unknown(kind) => found.error(format!(
-            "`runtime.transport.kind: {kind}` is not known; use `http` or `websocket`"
+            "`runtime.transport.kind: {kind}` is not known; use `http`, `websocket` or `grpc`"
         )),
     }
     if let Some(version) = &runtime.truss_server_version_override {

@@ -36,7 +36,7 @@ fn errors_name_the_field_the_value_and_the_way_out() {
     error("resources: {memory: 2Q}", &["`resources.memory: 2Q`", "2Gi"]);
     error("resources: {accelerator: 'L4:x'}", &["`resources.accelerator`", "L4"]);
     error("runtime: {predict_concurrency: 0}", &["predict_concurrency: 0"]);
-    error("runtime: {transport: {kind: grpc}}", &["grpc"]);
+    error("runtime: {transport: {kind: grpc}}", &["grpc", "docker_server"]);
     error("trt_llm: {build: {}}", &["`trt_llm`"]);
     error("external_data: [{url: 'https://x.example/a', local_data_path: ../a}]", &["local_data_path: ../a"]);
 }
@@ -53,7 +53,9 @@ fn a_custom_server_needs_its_command_port_and_endpoints() {
         );
     }
     let rest = "predict_endpoint: /p, readiness_endpoint: /r, liveness_endpoint: /l";
-    assert!(check(&format!("docker_server: {{start_command: run, server_port: 9000, {rest}}}")).is_success());
+    let whole = format!("docker_server: {{start_command: run, server_port: 9000, {rest}}}");
+    assert!(check(&whole).is_success());
+    assert!(check(&format!("{whole}\nruntime: {{transport: {{kind: grpc}}}}")).is_success());
     error(
         &format!("docker_server: {{start_command: run, server_port: 8080, {rest}}}"),
         &["8080", "another port"],

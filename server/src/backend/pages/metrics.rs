@@ -2,7 +2,7 @@
 
 use app::view::MetricPoint;
 use control::MetricSeries;
-use domain::{Durations, MIB, Measured, ReplicaCount, ReplicaUse, Timestamp};
+use domain::{Histogram, MIB, Measured, ReplicaCount, ReplicaUse, Timestamp};
 
 pub fn metric_points(series: &MetricSeries) -> Vec<MetricPoint> {
     let seconds = series.period.step as f64 / 1000.0;
@@ -51,7 +51,7 @@ fn used(measured: Option<&Measured>, of: fn(&ReplicaUse) -> u64) -> Option<[f64;
 }
 
 /// Milliseconds.
-fn percentiles(durations: &Durations) -> Option<[f64; 4]> {
+fn percentiles(durations: &Histogram) -> Option<[f64; 4]> {
     let value = |percent| durations.percentile(percent).map(|micros| micros as f64 / 1000.0);
     Some([value(50)?, value(90)?, value(95)?, value(99)?])
 }

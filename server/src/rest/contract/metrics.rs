@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use control::MetricSeries;
-use domain::{Durations, Invalid, KEPT, Measured, ReplicaCount, Timestamp};
+use domain::{Histogram, Invalid, KEPT, Measured, ReplicaCount, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -27,6 +27,8 @@ enum Metric {
     Requests,
     EndToEnd,
     FirstByte,
+    RequestSize,
+    ResponseSize,
     Concurrent,
     Active,
     Starting,
@@ -36,12 +38,14 @@ enum Metric {
 }
 
 /// Those that are answered, by name.
-const SERVED: [(&str, Metric); 9] = [
+const SERVED: [(&str, Metric); 11] = [
     ("baseten_replicas_active", Metric::Active),
     ("baseten_replicas_starting", Metric::Starting),
     ("baseten_inference_requests_total", Metric::Requests),
     ("baseten_end_to_end_response_time_seconds", Metric::EndToEnd),
     ("baseten_time_to_first_byte_seconds", Metric::FirstByte),
+    ("baseten_request_size_bytes", Metric::RequestSize),
+    ("baseten_response_size_bytes", Metric::ResponseSize),
     ("baseten_concurrent_requests", Metric::Concurrent),
     ("baseten_container_cpu_usage_seconds_total", Metric::Cpu),
     ("baseten_container_cpu_memory_working_set_bytes", Metric::Memory),
@@ -50,7 +54,7 @@ const SERVED: [(&str, Metric); 9] = [
 /// Answered when no metric is named.
 const DEFAULT: [Metric; 3] = [Metric::Active, Metric::Requests, Metric::EndToEnd];
 /// Names that exist and do not apply here: they are left out of the answer.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 9] = [
     "baseten_async_queue_size",
     "baseten_async_webhook_latency_seconds",
     "baseten_async_webhook_requests_total",
@@ -59,8 +63,6 @@ const OTHERS: [&str; 11] = [
     "baseten_inference_time_seconds",
     "baseten_ongoing_websocket_connections",
     "baseten_pod_readiness",
-    "baseten_request_size_bytes",
-    "baseten_response_size_bytes",
     "baseten_time_in_async_queue_seconds",
 ];
 const QUANTILES: [(&str, u64); 4] = [("0.5", 50), ("0.9", 90), ("0.95", 95), ("0.99", 99)];
@@ -266,6 +268,9 @@ impl Metric {
             Self::EndToEnd | Self::FirstByte => {
                 ("SECONDS", "HISTOGRAM", labels("quantile", &QUANTILES.map(|(name, _)| name)))
             }
+            Self::RequestSize | Self::ResponseSize => {
+                ("BYTES", "HISTOGRAM", labels("quantile", &QUANTILES.map(|(name, _)| name)))
+            }
             Self::Concurrent | Self::Active | Self::Starting => ("COUNT", "GAUGE", vec![BTreeMap::new()]),
         };
         Descriptor { name, unit_hint, kind, label_sets }
@@ -273,8 +278,8 @@ impl Metric {
 
     fn values(self, step: Step<'_>, processes: &Processes<'_>) -> Vec<Option<f64>> {
         let Step { point, replicas, restarts, seconds } = step;
-        let quantiles = |of: fn(&Measured) -> &Durations| {
-            let value = |percent| Some(of(point?).percentile(percent)? as f64 / 1e6);
+        let quantiles = |of: fn(&Measured) -> &Histogram, unit: f64| {
+            let value = |percent| Some(of(point?).percentile(percent)? as f64 / unit);
             QUANTILES.iter().map(|(_, percent)| value(*percent)).collect()
         };
         match self {
@@ -287,8 +292,10 @@ impl Metric {
                     outcomes.and_then(|all| rate(all.server_errors)),
                 ]
             }
-            Self::EndToEnd => quantiles(|point| &point.end_to_end),
-            Self::FirstByte => quantiles(|point| &point.first_byte),
+            Self::EndToEnd => quantiles(|point| &point.end_to_end, 1e6),
+            Self::FirstByte => quantiles(|point| &point.first_byte, 1e6),
+            Self::RequestSize => quantiles(|point| &point.request_sizes, 1.0),
+            Self::ResponseSize => quantiles(|point| &point.response_sizes, 1.0),
             Self::Concurrent => vec![point.map(|point| f64::from(point.in_flight + point.held))],
             Self::Restarts => vec![Some(restarts as f64 / seconds)],
             Self::Active => vec![replicas.map(|count| f64::from(count.ready))],
