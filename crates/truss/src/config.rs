@@ -10,6 +10,8 @@ use std::ops::Deref;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::bounded;
+
 pub use quantity::{memory_bytes, milli_cpu};
 pub use settings::{
     Accelerator, BaseImage, Build, DockerServer, ExternalData, HealthChecks, Resources, Runtime, Settings,
@@ -68,7 +70,7 @@ impl Config {
 
     /// Reads a `config.yaml`. An empty text is a configuration of defaults.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
-        let value: Value = if text.trim().is_empty() { Value::Null } else { serde_norway::from_str(text)? };
+        let value: Value = if text.trim().is_empty() { Value::Null } else { bounded::from_yaml(text)? };
         Self::from_json(&value)
     }
 

@@ -15,6 +15,7 @@
 pub mod archive;
 #[cfg(test)]
 mod bad_input;
+mod bounded;
 pub mod config;
 pub mod hash;
 pub mod ignore;
