@@ -8,7 +8,19 @@ use crate::test::end2end;
 use crate::{build, setup, shell, site::Site};
 
 /// What can be measured through the doors, each a file in end2end/bench.
-const BENCHES: [&str; 9] = ["canary", "gateway", "idle", "lists", "logs", "pages", "push", "reads", "watch"];
+const BENCHES: [&str; 11] = [
+    "canary",
+    "gateway",
+    "idle",
+    "lists",
+    "logs",
+    "overload",
+    "pages",
+    "protocols",
+    "push",
+    "reads",
+    "watch",
+];
 /// What is measured without them, by server/examples/bench.
 const INSIDE: [&str; 3] = ["counting", "step", "wake"];
 /// What the gateway is measured beside, and with: each program, and Debian's package that has it.
@@ -17,7 +29,8 @@ const PEERS: [(&str, &str); 3] =
 
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Which figures: canary, counting, gateway, idle, lists, logs, pages, push, reads, step, wake, watch. All of them if none is named.
+    /// Which figures: canary, counting, gateway, idle, lists, logs, overload, pages, protocols, push, reads, step, wake, watch. All of them
+    /// if none is named.
     pub names: Vec<String>,
 }
 
@@ -29,7 +42,8 @@ impl Bench {
             bail!("there is no figure `{unknown}`; there are {}", all.join(", "));
         }
         let is_named = |name: &&str| self.names.is_empty() || self.names.iter().any(|named| named == name);
-        let with_peers = is_named(&"gateway");
+        let with_peers = is_named(&"gateway") || is_named(&"protocols");
+        let with_callers = with_peers || is_named(&"overload");
         if with_peers {
             peers_are_here()?;
         }
@@ -44,7 +58,7 @@ impl Bench {
         setup::for_testing()?;
         Site { release: true, check_budget: false }.run()?;
         build::server(build::SERVED, true)?;
-        if with_peers {
+        if with_callers {
             build_callers()?;
         }
         let mut words = vec!["npx", "playwright", "test", "--project=bench"];
