@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Proxy } from './peers.ts';
 
@@ -36,12 +36,22 @@ interface Percentiles {
   p99: number;
 }
 
+/** How `over` speaks to a proxy; what is not plain is encrypted. */
+export type Protocol = 'plain' | 'tls' | 'http2';
+
 /** Sends requests of one kind to whatever is to be measured, from a process of its own. */
 export class Callers {
   constructor(
     private readonly route: string,
     private readonly key: string,
+    /** The certificate that encrypted proxies are known by. */
+    private readonly trust = '',
   ) {}
+
+  /** Writes a certificate for localhost into a folder: `certificate.pem`, `key.pem`, and `both.pem`. */
+  static certify(folder: string): void {
+    execFileSync(CALLERS, ['certify', folder]);
+  }
 
   /** As many requests as go through 64 connections: `3s`, or a number of requests. */
   closed(proxy: Proxy, length: string): Promise<Costs & { tally: Tally; per_second: number; load: number }> {
@@ -51,6 +61,26 @@ export class Callers {
   /** Requests that arrive by chance at a steady rate. */
   open(proxy: Proxy, rate: number, seconds: number): Promise<{ tally: Tally; took_us: Percentiles }> {
     return this.run('open', proxy, 64, rate, seconds);
+  }
+
+  /** As `closed`, but each answer takes the replica 5 ms. */
+  work(proxy: Proxy, atOnce: number, seconds: number): Promise<Costs & { tally: Tally; per_second: number }> {
+    return this.run('work', proxy, atOnce, `${seconds}s`);
+  }
+
+  /** As `open`, but each answer takes the replica 5 ms; `per_second` counts what was answered with 200 while requests arrived. */
+  flood(proxy: Proxy, rate: number, seconds: number): Promise<Costs & { tally: Tally; per_second: number }> {
+    return this.run('flood', proxy, 512, rate, seconds);
+  }
+
+  /** 64 requests at once, with bodies of so many bytes, by any protocol. */
+  over(
+    protocol: Protocol,
+    proxy: Proxy,
+    seconds: number,
+    body: number,
+  ): Promise<Costs & { answered: number; lost: number; per_second: number; load: number; took_us: Percentiles }> {
+    return this.run(`over ${protocol}`, proxy, 64, seconds, body);
   }
 
   /** Streams of tokens, 50 at once. */
@@ -79,11 +109,11 @@ export class Callers {
   }
 
   private words(kind: string, { port, pids }: Proxy, ...rest: (string | number)[]): string[] {
-    return [kind, `127.0.0.1:${port}`, this.route, pids.join(','), ...rest.map(String)];
+    return [...kind.split(' '), `127.0.0.1:${port}`, this.route, pids.join(','), ...rest.map(String)];
   }
 
   private get env(): NodeJS.ProcessEnv {
-    return { ...process.env, BENCH_KEY: this.key };
+    return { ...process.env, BENCH_KEY: this.key, BENCH_TRUST: this.trust };
   }
 
   private run(kind: string, proxy: Proxy, ...rest: (string | number)[]): Promise<any> {

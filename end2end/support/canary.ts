@@ -78,14 +78,14 @@ export class Canary {
   }
 }
 
-async function done(answer: ReturnType<Slipway['rest']>): Promise<any> {
+export async function done(answer: ReturnType<Slipway['rest']>): Promise<any> {
   const { status, body } = await answer;
   if (status !== 200) throw new Error(`the management API answered ${status}: ${JSON.stringify(body)}`);
   return body;
 }
 
 /** The ports of a deployment's replicas that are ready, as the server wrote them down. */
-function running(slipway: Slipway, deployment: string): number[] {
+export function running(slipway: Slipway, deployment: string): number[] {
   const folder = path.join(slipway.data, 'replicas');
   // A replica that is being started has a folder before it has this file.
   const files = readdirSync(folder).map((name) => path.join(folder, name, 'replica.json')).filter((file) => existsSync(file));
@@ -94,7 +94,7 @@ function running(slipway: Slipway, deployment: string): number[] {
 }
 
 /** A custom server that takes next to no time. */
-async function replica(): Promise<string> {
+export async function replica(): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'truss-replica-'));
   const config = [
     'python_version: py311',

@@ -6,6 +6,12 @@ export interface Sides {
   b: number[];
 }
 
+/** Where a peer takes encrypted connections, and the folder with its certificate (`Callers.certify`). */
+export interface Secure {
+  port: number;
+  folder: string;
+}
+
 /** Percent of the requests that go to side b. */
 export const SHARE = 10;
 
@@ -16,7 +22,12 @@ export function openFiles(): number {
 }
 
 /** Two groups, each by least connections, chosen by chance; nothing is buffered. */
-export function nginx(folder: string, port: number, { a, b }: Sides): string {
+export function nginx(folder: string, port: number, { a, b }: Sides, secure?: Secure): string {
+  const encrypted = secure
+    ? `listen 127.0.0.1:${secure.port} ssl http2 backlog=4096;
+    ssl_certificate ${secure.folder}/certificate.pem;
+    ssl_certificate_key ${secure.folder}/key.pem;`
+    : '';
   const group = (name: string, ports: number[]) =>
     `upstream ${name} {
     least_conn;
@@ -47,6 +58,7 @@ http {
   }
   server {
     listen 127.0.0.1:${port} backlog=4096;
+    ${encrypted}
     location / {
       proxy_pass http://$side;
       proxy_http_version 1.1;
@@ -62,7 +74,10 @@ http {
 }
 
 /** One group, in turns, by weight. */
-export function haproxy(port: number, { a, b }: Sides): string {
+export function haproxy(port: number, { a, b }: Sides, secure?: Secure): string {
+  const encrypted = secure
+    ? `bind 127.0.0.1:${secure.port} backlog 4096 ssl crt ${secure.folder}/both.pem alpn h2,http/1.1`
+    : '';
   const weighed = (name: string, ports: number[], percent: number) =>
     ports.map((each, n) => `  server ${name}${n} 127.0.0.1:${each} weight ${Math.round(percent / ports.length)}`);
   return `global
@@ -80,6 +95,7 @@ defaults
   http-reuse always
 frontend callers
   bind 127.0.0.1:${port} backlog 4096
+  ${encrypted}
   default_backend replicas
 backend replicas
   balance roundrobin

@@ -4,7 +4,7 @@ import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
-import { haproxy, nginx, type Sides } from './peer-settings.ts';
+import { haproxy, nginx, type Secure, type Sides } from './peer-settings.ts';
 import { until } from './slipway.ts';
 
 /** The core that what is measured has for itself; callers and replicas are on the first one. */
@@ -16,6 +16,8 @@ export interface Proxy {
   port: number;
   /** The processes whose use of the machine is its cost. */
   pids: number[];
+  /** Where it takes encrypted connections, if it does. */
+  secure?: number;
 }
 
 /** Other people's proxies: in the foreground, on loopback, in a temporary folder, with one thread each. */
@@ -28,12 +30,14 @@ export class Peers {
     return new Peers(await mkdtemp(path.join(tmpdir(), 'slipway-peers-')));
   }
 
-  async nginx(sides: Sides): Promise<Proxy> {
+  /** With a folder of certificates they take encrypted connections, too. */
+  async nginx(sides: Sides, certificates?: string): Promise<Proxy> {
     const port = await freePort();
+    const secure = await secured(certificates);
     const folder = path.join(this.folder, 'nginx');
     await mkdir(folder);
     const file = path.join(folder, 'nginx.conf');
-    await writeFile(file, nginx(folder, port, sides));
+    await writeFile(file, nginx(folder, port, sides, secure));
     const master = await this.start('nginx', ['-p', folder, '-e', 'stderr', '-c', file], port);
     // It listens before it has its worker.
     let workers: number[] = [];
@@ -42,14 +46,16 @@ export class Peers {
       workers = told.split(' ').filter(Boolean).map(Number);
       return workers.length > 0;
     });
-    return { name: 'nginx', port, pids: [master, ...workers] };
+    return { name: 'nginx', port, pids: [master, ...workers], secure: secure?.port };
   }
 
-  async haproxy(sides: Sides): Promise<Proxy> {
+  async haproxy(sides: Sides, certificates?: string): Promise<Proxy> {
     const port = await freePort();
+    const secure = await secured(certificates);
     const file = path.join(this.folder, 'haproxy.cfg');
-    await writeFile(file, haproxy(port, sides));
-    return { name: 'haproxy', port, pids: [await this.start('haproxy', ['-db', '-f', file], port)] };
+    await writeFile(file, haproxy(port, sides, secure));
+    const pids = [await this.start('haproxy', ['-db', '-f', file], port)];
+    return { name: 'haproxy', port, pids, secure: secure?.port };
   }
 
   /** Ends what was started, and waits for it. */
@@ -88,6 +94,10 @@ function installed(program: string): string {
   const found = folders.map((folder) => path.join(folder, program)).find((file) => existsSync(file));
   if (!found) throw new Error(`${program} is not installed; \`cargo xtask bench gateway\` says which package has it`);
   return found;
+}
+
+async function secured(folder?: string): Promise<Secure | undefined> {
+  return folder === undefined ? undefined : { port: await freePort(), folder };
 }
 
 async function freePort(): Promise<number> {

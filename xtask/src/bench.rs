@@ -8,8 +8,21 @@ use crate::test::end2end;
 use crate::{build, setup, shell, site::Site};
 
 /// What can be measured through the doors, each a file in end2end/bench.
-const BENCHES: [&str; 11] =
-    ["canary", "dashboard", "gateway", "idle", "lists", "logs", "pages", "push", "reads", "scale", "watch"];
+const BENCHES: [&str; 13] = [
+    "canary",
+    "dashboard",
+    "gateway",
+    "idle",
+    "lists",
+    "logs",
+    "overload",
+    "pages",
+    "protocols",
+    "push",
+    "reads",
+    "scale",
+    "watch",
+];
 /// What is measured without them, by server/examples/bench.
 const INSIDE: [&str; 3] = ["counting", "step", "wake"];
 /// What the gateway is measured beside, and with: each program, and Debian's package that has it.
@@ -18,7 +31,8 @@ const PEERS: [(&str, &str); 3] =
 
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Which figures: canary, counting, dashboard, gateway, idle, lists, logs, pages, push, reads, scale, step, wake, watch. All of them if none is named.
+    /// Which figures: canary, counting, dashboard, gateway, idle, lists, logs, overload, pages, protocols, push, reads, scale, step, wake, watch. All of them
+    /// if none is named.
     pub names: Vec<String>,
 }
 
@@ -30,7 +44,8 @@ impl Bench {
             bail!("there is no figure `{unknown}`; there are {}", all.join(", "));
         }
         let is_named = |name: &&str| self.names.is_empty() || self.names.iter().any(|named| named == name);
-        let with_peers = is_named(&"gateway");
+        let with_peers = is_named(&"gateway") || is_named(&"protocols");
+        let with_callers = with_peers || is_named(&"overload");
         if with_peers {
             peers_are_here()?;
         }
@@ -45,7 +60,7 @@ impl Bench {
         setup::for_testing()?;
         Site { release: true, check_budget: false }.run()?;
         build::server(build::SERVED, true)?;
-        if with_peers {
+        if with_callers {
             build_callers()?;
         }
         let mut words = vec!["npx", "playwright", "test", "--project=bench"];

@@ -50,7 +50,7 @@ enum Command {
     Fuzz(fuzz::Fuzz),
     /// Count the instructions of what runs all the time, and fail when one of them costs more than it did.
     Gates(gates::Gates),
-    /// Measure what has a bound: canary, counting, dashboard, gateway, idle, lists, logs, pages, push, reads, scale, step, wake, watch.
+    /// Measure what has a bound: cargo xtask bench --help names the figures.
     Bench(bench::Bench),
     /// Run every check and every test there is.
     Test(test::Test),

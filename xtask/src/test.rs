@@ -48,7 +48,9 @@ const STEPS: [Step; 12] = [
             &["build", "--package", "server", "--features", "embed", "--profile", build::SERVED],
         )])
     }),
-    ("api", |_| Ok(vec![api("sdk.py", &[])?, api("fuzz.py", &[setup::schemathesis()?])?])),
+    ("api", |_| {
+        Ok(vec![api("sdk.py", &[])?, api("calls.py", &[])?, api("fuzz.py", &[setup::schemathesis()?])?])
+    }),
     ("browser", |_| Ok(vec![end2end(&["npx", "playwright", "test", "--project=browser"])?])),
     ("truss", |_| Ok(vec![end2end(&["npx", "playwright", "test", "--project=truss"])?])),
 ];

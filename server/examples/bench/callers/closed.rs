@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Target;
 use super::crowd::Crowd;
 use super::poll::now;
+use super::{Kind, Target};
 
 /// When it is over.
 pub enum Length {
@@ -22,8 +22,8 @@ impl Length {
     }
 }
 
-pub fn run(target: &Target, connections: usize, length: Length) -> Value {
-    let mut crowd = Crowd::new(target, connections);
+pub fn run(target: &Target, kind: Kind, connections: usize, length: Length) -> Value {
+    let mut crowd = Crowd::new(target, kind, connections);
     let (before, begin) = (target.proxy.processor(), now());
     let (end, most) = match length {
         Length::Seconds(seconds) => (begin + seconds * 1_000_000_000, u64::MAX),

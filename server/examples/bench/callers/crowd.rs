@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::Target;
 use super::poll::{Poll, now};
 use super::wire::{Head, Wire};
+use super::{Kind, Target};
 
 pub struct Crowd<'a> {
     target: &'a Target,
@@ -54,10 +54,10 @@ impl Tally {
 }
 
 impl<'a> Crowd<'a> {
-    pub fn new(target: &'a Target, members: usize) -> Self {
+    pub fn new(target: &'a Target, kind: Kind, members: usize) -> Self {
         let mut crowd = Self {
             target,
-            request: target.request(false),
+            request: target.request(kind),
             poll: Poll::new(),
             ready: Vec::new(),
             members: Vec::with_capacity(members),

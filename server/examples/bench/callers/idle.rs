@@ -3,16 +3,16 @@
 
 use serde_json::{Value, json};
 
-use super::Target;
 use super::crowd::Crowd;
 use super::poll::now;
+use super::{Kind, Target};
 
 /// Requests under way while the connections make their first one.
 const AT_ONCE: usize = 32;
 
 pub fn run(target: &Target, connections: usize, seconds: u64) -> Value {
     let before = target.proxy.resident();
-    let mut crowd = Crowd::new(target, connections);
+    let mut crowd = Crowd::new(target, Kind::Plain, connections);
     let mut ended = Vec::new();
     let mut next = 0;
     while next < connections || crowd.waiting() > 0 {

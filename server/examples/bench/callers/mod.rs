@@ -1,11 +1,13 @@
 //! Callers of a proxy and the replica behind it, for `cargo xtask bench gateway`: one thread each, and sockets without a
-//! library, so that on the core they share they take less time than the proxy does on its own. Each prints a line of JSON.
+//! library, so that on the core they share they take less time than the proxy does on its own; `protocols` alone has one. Each
+//! prints a line of JSON.
 
 mod closed;
 mod crowd;
 mod idle;
 mod open;
 mod poll;
+mod protocols;
 mod proxy;
 mod replica;
 mod tally;
@@ -43,8 +45,8 @@ impl Target {
     }
 
     /// The whole request, with a body of [`BODY`] bytes.
-    fn request(&self, stream: bool) -> Vec<u8> {
-        let start = format!("{{\"stream\":{stream},\"text\":\"");
+    fn request(&self, kind: Kind) -> Vec<u8> {
+        let start = format!("{{\"{}\":true,\"text\":\"", kind.word());
         let body = format!("{start}{}\"}}", "x".repeat(BODY - start.len() - 2));
         let Self { path, key, .. } = self;
         format!(
@@ -55,6 +57,26 @@ impl Target {
     }
 }
 
+/// What a replica is asked for.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// An answer at once.
+    Plain,
+    Stream,
+    /// An answer after [`replica::WORK`].
+    Work,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Stream => "stream",
+            Self::Work => "work",
+        }
+    }
+}
+
 /// Runs what the words ask for; `None` if they ask for something else.
 pub fn run(words: &[&str]) -> Option<bool> {
     let job: Box<dyn FnOnce() -> serde_json::Value> = match *words {
@@ -62,18 +84,39 @@ pub fn run(words: &[&str]) -> Option<bool> {
         ["closed", address, path, pids, connections, length] => {
             let (target, length) = (Target::new(address, path, pids), closed::Length::read(length));
             let connections = connections.parse().unwrap();
-            Box::new(move || closed::run(&target, connections, length))
+            Box::new(move || closed::run(&target, Kind::Plain, connections, length))
+        }
+        ["work", address, path, pids, connections, length] => {
+            let (target, length) = (Target::new(address, path, pids), closed::Length::read(length));
+            let connections = connections.parse().unwrap();
+            Box::new(move || closed::run(&target, Kind::Work, connections, length))
+        }
+        ["flood", address, path, pids, connections, rate, seconds] => {
+            let target = Target::new(address, path, pids);
+            let (connections, rate) = (connections.parse().unwrap(), rate.parse().unwrap());
+            let seconds = seconds.parse().unwrap();
+            Box::new(move || open::run(&target, Kind::Work, connections, rate, open::Until::Passed(seconds)))
+        }
+        ["certify", folder] => {
+            let folder = folder.to_owned();
+            Box::new(move || protocols::certify(&folder))
+        }
+        ["over", protocol, address, path, pids, at_once, seconds, body] => {
+            let (target, protocol) = (Target::new(address, path, pids), protocols::Protocol::read(protocol));
+            let (at_once, seconds) = (at_once.parse().unwrap(), seconds.parse().unwrap());
+            let body = body.parse().unwrap();
+            Box::new(move || protocols::run(&target, protocol, at_once, seconds, body))
         }
         ["open", address, path, pids, connections, rate, seconds] => {
             let target = Target::new(address, path, pids);
             let (connections, rate) = (connections.parse().unwrap(), rate.parse().unwrap());
             let seconds = seconds.parse().unwrap();
-            Box::new(move || open::run(&target, connections, rate, open::Until::Passed(seconds)))
+            Box::new(move || open::run(&target, Kind::Plain, connections, rate, open::Until::Passed(seconds)))
         }
         ["open", address, path, pids, connections, rate] => {
             let target = Target::new(address, path, pids);
             let (connections, rate) = (connections.parse().unwrap(), rate.parse().unwrap());
-            Box::new(move || open::run(&target, connections, rate, open::Until::Told))
+            Box::new(move || open::run(&target, Kind::Plain, connections, rate, open::Until::Told))
         }
         ["tokens", address, path, pids, connections, streams] => {
             let target = Target::new(address, path, pids);

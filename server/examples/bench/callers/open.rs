@@ -10,10 +10,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use super::Target;
 use super::crowd::Crowd;
 use super::poll::now;
 use super::tally::percentiles;
+use super::{Kind, Target};
 
 /// How long answers are waited for after the last arrival, in nanoseconds.
 const PATIENCE: u64 = 5_000_000_000;
@@ -26,14 +26,16 @@ pub enum Until {
     Told,
 }
 
-pub fn run(target: &Target, connections: usize, rate: f64, until: Until) -> Value {
-    let mut crowd = Crowd::new(target, connections);
+pub fn run(target: &Target, kind: Kind, connections: usize, rate: f64, until: Until) -> Value {
+    let mut crowd = Crowd::new(target, kind, connections);
     let mut idle: VecDeque<usize> = (0..crowd.len()).collect();
     let mut due_of = vec![0; crowd.len()];
     let mut queue = VecDeque::new();
     let (mut took, mut samples, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     // The same arrivals for everybody who is measured.
     let mut chance = StdRng::seed_from_u64(1);
+    // What was answered while requests arrived.
+    let mut in_time = 0;
     let before = target.proxy.processor();
     let begin = now();
     let (mut end, told, each) = match until {
@@ -63,17 +65,20 @@ pub fn run(target: &Target, connections: usize, rate: f64, until: Until) -> Valu
         for one in &ended {
             idle.push_back(one.member);
             took.push(one.ended - due_of[one.member]);
+            in_time += u64::from(one.replica.is_some() && one.ended <= end);
             if each {
                 samples.push((one.sent, one.replica));
             }
         }
     }
     let processor = target.proxy.processor() - before;
+    let passed = (end.min(now()) - begin) as f64 / 1e9;
     // Who was never answered, or never even sent, is as lost as who was refused.
     crowd.tally.lost += crowd.waiting() + queue.len() as u64;
     json!({
         "tally": crowd.tally.json(),
         "took_us": percentiles(took),
+        "per_second": in_time as f64 / passed,
         "processor_us": processor as f64 / 1e3 / crowd.tally.answered as f64,
         "samples": samples,
     })

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Target;
 use super::poll::{Poll, now};
 use super::replica::{END, TOKENS};
 use super::tally::percentiles;
 use super::wire::Wire;
+use super::{Kind, Target};
 
 /// Streams begin so far apart, in nanoseconds, so that the tokens of all of them don't come at once.
 const APART: u64 = 100_000;
@@ -21,7 +21,7 @@ struct Stream {
 }
 
 pub fn run(target: &Target, connections: usize, streams: usize) -> Value {
-    let request = target.request(true);
+    let request = target.request(Kind::Stream);
     let mut poll = Poll::new();
     let mut all: Vec<Stream> = Vec::with_capacity(connections);
     for key in 0..connections {
