@@ -16,7 +16,7 @@ const SCHEMATHESIS: [&str; 1] = ["schemathesis==4.32.5"];
 
 #[derive(clap::Args)]
 pub struct Setup {
-    /// Also what the tests need: a browser, Postgres, Node's packages, the truss client.
+    /// Also what the tests need: a browser, Postgres, bubblewrap, Node's packages, the truss client.
     #[arg(long)]
     pub tests: bool,
 }
@@ -74,7 +74,7 @@ pub fn for_running() -> Result<PathBuf> {
     Ok(ours)
 }
 
-/// A browser, Postgres, Node with its packages, and the clients that push models.
+/// A browser, Postgres, bubblewrap, Node with its packages, and the clients that push models.
 pub fn for_testing() -> Result<()> {
     let mut missing = Vec::new();
     if chromium().is_none() {
@@ -82,6 +82,9 @@ pub fn for_testing() -> Result<()> {
     }
     if postgres().is_none() {
         missing.push("postgresql");
+    }
+    if on_path("bwrap").is_none() {
+        missing.push("bubblewrap");
     }
     if on_path("node").is_none() || on_path("npm").is_none() {
         missing.extend(["nodejs", "npm"]);
