@@ -123,6 +123,7 @@ pub async fn start_after(config: Config, before: Option<&mut Predecessor>) -> an
             // What can be found wrong now must not be found when nobody decides any more.
             let tls = load_certificate(&config)?;
             Listeners::from_shared(duplicate(&before.sockets)?, config.gateway_threads, tls)?;
+            isolation_permits(&config)?;
             // It blocks, for as long as the other one takes to let go.
             tokio::task::block_in_place(|| before.step_aside())?;
             Some(std::mem::take(&mut before.sockets))
@@ -135,6 +136,7 @@ pub async fn start_after(config: Config, before: Option<&mut Predecessor>) -> an
         wake: ground.wakes.clone(),
         clock: ground.clock.clone(),
         gpus: ground.host.gpus,
+        isolation: ground.config.isolation.clone(),
     })
     .await
     .context("preparing to run models on this machine")?;
@@ -257,6 +259,15 @@ async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>)
 fn load_certificate(config: &Config) -> anyhow::Result<Option<Tls>> {
     let load = |tls: &TlsSettings| Tls::load(tls.certificate.clone(), tls.key.clone());
     Ok(config.tls.as_ref().map(load).transpose()?)
+}
+
+/// Whether a server that requires its models to be isolated may start.
+fn isolation_permits(config: &Config) -> anyhow::Result<()> {
+    let settings = &config.isolation;
+    match runtime::isolation(settings, &config.data_dir).refusal(settings.mode) {
+        Some(text) => anyhow::bail!(text),
+        None => Ok(()),
+    }
 }
 
 fn duplicate(sockets: &[SharedSocket]) -> std::io::Result<Vec<SharedSocket>> {

@@ -13,7 +13,7 @@ use store::Vault;
 
 use crate::machine::MachineSettings;
 use file::File;
-use runtime::Retention;
+use runtime::{IsolationSettings, Retention};
 
 /// The port that clients expect.
 pub const PORT: u16 = 8000;
@@ -103,6 +103,8 @@ pub struct Config {
     pub log: String,
     /// What models may use of this machine, as far as it is configured.
     pub machine: MachineSettings,
+    /// What keeps models from the rest of the machine.
+    pub isolation: IsolationSettings,
     /// How long what nobody uses is kept.
     pub keep: Retention,
 }
@@ -192,6 +194,7 @@ impl Settings {
             keep_replicas: self.keep_replicas || file.keep_replicas.unwrap_or(false),
             gateway_threads,
             log: self.log.clone().or(file.log).unwrap_or_else(|| "info".into()),
+            isolation: machine::isolation(file.machine.as_ref())?,
             machine: machine::machine(file.machine, file.instance_types.unwrap_or_default())?,
             keep: machine::retention(file.keep)?,
         })

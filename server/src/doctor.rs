@@ -61,6 +61,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     findings.extend(storage::check(config).await);
     findings.push(machine::open_files());
     findings.push(machine::memory_limits());
+    findings.push(machine::isolation(config));
     findings.push(machine::room(config));
     findings.push(machine::clock(config));
     let colour = std::io::stdout().is_terminal();

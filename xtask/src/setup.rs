@@ -18,7 +18,7 @@ const CARGO_DENY: &str = "0.20.2";
 
 #[derive(clap::Args)]
 pub struct Setup {
-    /// Also what the tests need: a browser, Postgres, Node's packages, the truss client.
+    /// Also what the tests need: a browser, Postgres, bubblewrap, Node's packages, the truss client.
     #[arg(long)]
     pub tests: bool,
 }
@@ -76,7 +76,7 @@ pub fn for_running() -> Result<PathBuf> {
     Ok(ours)
 }
 
-/// A browser, Postgres, valgrind, Node with its packages, and the clients that push models.
+/// A browser, Postgres, bubblewrap, valgrind, Node with its packages, and the clients that push models.
 pub fn for_testing() -> Result<()> {
     let mut missing = Vec::new();
     if chromium().is_none() {
@@ -87,6 +87,9 @@ pub fn for_testing() -> Result<()> {
     }
     if on_path("valgrind").is_none() {
         missing.push("valgrind");
+    }
+    if on_path("bwrap").is_none() {
+        missing.push("bubblewrap");
     }
     if on_path("node").is_none() || on_path("npm").is_none() {
         missing.extend(["nodejs", "npm"]);

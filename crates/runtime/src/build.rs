@@ -1,5 +1,6 @@
 //! Prepares a deployment: server code, and a virtual environment shared by all with the same requirements.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use domain::{BuildFailure, BuildSpec, Clock, LogLevel, LogSource};
@@ -8,11 +9,13 @@ use truss::requirements::ServerNeeds;
 use truss::{Config, InstallPlan, Wheel};
 
 use crate::envs::claim;
-use crate::external;
 use crate::files::{DISK_FULL, Files, is_full, make_private};
 use crate::logs::Logs;
 use crate::parse::Parsed;
-use crate::tools::{Lines, TRUSS_VERSION, Told, Tools, run};
+use crate::sandbox::Sandbox;
+use crate::tools::{Lines, TRUSS_VERSION, Told, Tools, run, run_in};
+use crate::workshop::{self, Workshop, is_program};
+use crate::{external, interpreter};
 
 /// Marks an environment that is whole.
 pub(crate) const COMPLETE: &str = ".complete";
@@ -22,6 +25,10 @@ pub(crate) struct Builder<'a> {
     pub logs: &'a Logs,
     pub tools: &'a Tools,
     pub clock: &'a dyn Clock,
+    /// Whether replicas see environments without being able to change them.
+    pub isolated: bool,
+    /// Where packages' own code runs, if the machine permits.
+    pub sandbox: Option<&'a Sandbox>,
 }
 
 impl Builder<'_> {
@@ -75,7 +82,12 @@ impl Builder<'_> {
         } else {
             step("reusing an environment with the same requirements");
         }
-        external::fetch(&config, self.files, &env.join("bin/python"), step, lines).await
+        if config.external_data.is_empty() {
+            return Ok(());
+        }
+        // Not the environment's, which a build may have put something else in the place of.
+        let python = self.tools.python(&uv, &plan.python).await?;
+        external::fetch(&config, self.files, &python, step, lines).await
     }
 
     /// Notes that an environment is used, so that it stays; says whether it is whole.
@@ -103,11 +115,17 @@ impl Builder<'_> {
         if env.join(COMPLETE).is_file() {
             return Ok(());
         }
-        let _ = tokio::fs::remove_dir_all(env).await;
+        let work = env.with_extension("work");
+        for left in [env, &work] {
+            let _ = tokio::fs::remove_dir_all(left).await;
+        }
         step("creating the Python environment");
         let made = async {
+            let cache = self.files.own_cache();
             let arguments = [
                 "venv".as_ref(),
+                "--cache-dir".as_ref(),
+                cache.as_os_str(),
                 "--quiet".as_ref(),
                 "--no-project".as_ref(),
                 "--python".as_ref(),
@@ -115,26 +133,86 @@ impl Builder<'_> {
                 env.as_os_str(),
             ];
             run(uv, arguments, None, lines).await?;
-            let work = env.join(".work");
-            make_private(&work).map_err(|error| disk(&work, &error))?;
+            // Before anything of others runs, which could change it: what replicas will be shown follows from it.
+            interpreter::note(env).map_err(|error| disk(env, &error))?;
+            for name in workshop::FOLDERS {
+                make_private(&work.join(name)).map_err(|error| disk(&work, &error))?;
+            }
+            let copy = env.join(".truss");
+            let truss = match plan.local && self.isolated {
+                // What builds a package writes beside it, and what was pushed must stay as it was. Replicas see this, and
+                // not that, if the package is installed as a link to where it lies.
+                true => {
+                    let (from, to) = (truss.to_owned(), copy.clone());
+                    let copied = tokio::task::spawn_blocking(move || truss::layout::copy(&from, &to)).await;
+                    copied.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+                    copy.as_path()
+                }
+                false => truss,
+            };
+            let workshop = self.sandbox.filter(|_| is_program(uv)).map(|sandbox| Workshop {
+                sandbox: sandbox.clone(),
+                env: env.to_owned(),
+                work: work.clone(),
+                truss: truss.to_owned(),
+                uv: uv.to_owned(),
+            });
+            if self.sandbox.is_some() && workshop.is_none() {
+                lines(&format!(
+                    "{} is a script, so what it installs is built without isolation",
+                    uv.display()
+                ));
+            }
             let commands = plan
-                .uv_commands(truss, &work, &env.join("bin/python"))
+                .uv_commands(truss, &work.join(workshop::FILES), &env.join("bin/python"))
                 .map_err(|error| format!("the requirements could not be written down: {error}"))?;
             let count = commands.len();
             for (index, command) in commands.into_iter().enumerate() {
                 step(&format!("installing requirements ({} of {count})", index + 1));
-                run(uv, &command.args, Some(&command.dir), lines).await?;
+                match &workshop {
+                    Some(workshop) => run_in(workshop, uv, &command.args, &command.dir, lines).await?,
+                    None => run(uv, &command.args, Some(&command.dir), lines).await?,
+                }
             }
-            std::fs::write(env.join(COMPLETE), &plan.key).map_err(|error| disk(env, &error))
+            // Put in place and not written there, where a build may have left a link to something else.
+            let fresh = env.with_extension("complete");
+            std::fs::write(&fresh, &plan.key).map_err(|error| disk(&fresh, &error))?;
+            std::fs::rename(&fresh, env.join(COMPLETE)).map_err(|error| disk(env, &error))?;
+            match self.isolated && count > 0 {
+                true => {
+                    drop(tokio::spawn(compile(env.to_owned(), python.to_owned(), work.clone(), workshop)))
+                }
+                false => drop(tokio::fs::remove_dir_all(&work).await),
+            }
+            Ok(())
         };
         let result = made.await;
         if result.is_err() {
             // Nothing half done is left for the next build to trip over.
-            let _ = tokio::fs::remove_dir_all(env).await;
+            for left in [env, &work] {
+                let _ = tokio::fs::remove_dir_all(left).await;
+            }
+            let _ = tokio::fs::remove_file(env.with_extension(interpreter::NOTE)).await;
         }
         drop(lock);
         result
     }
+}
+
+/// Compiles what an environment has installed, while it is used already. What that misses costs each start a little.
+async fn compile(env: PathBuf, python: PathBuf, work: PathBuf, workshop: Option<Workshop>) {
+    // Without what packages want to be run at each start of Python.
+    let mut words: Vec<OsString> = ["-I", "-S", "-c", include_str!("compile.py")].map(OsString::from).into();
+    let library = run(&python, &words, None, &|_| {}).await;
+    words.push(env.join("lib").into());
+    let installed = match &workshop {
+        Some(workshop) => run_in(workshop, &python, &words, &env, &|_| {}).await,
+        None => run(&python, &words, None, &|_| {}).await,
+    };
+    if let Err(reason) = library.and(installed) {
+        tracing::warn!(environment = %env.display(), %reason, "an environment is not compiled");
+    }
+    let _ = tokio::fs::remove_dir_all(&work).await;
 }
 
 /// What to install for a Truss; its key names the environment that has it.

@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::build::COMPLETE;
 use crate::files::Files;
+use crate::interpreter::NOTE;
 
 /// Where an environment waits to be deleted; nobody finds it there.
 const GONE: &str = "gone";
@@ -46,7 +47,8 @@ pub(crate) fn keys(files: &Files) -> Vec<String> {
     let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     folders
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| !name.ends_with(&format!(".{GONE}")))
+        // Those with a dot are on their way to it, or what a build works with.
+        .filter(|name| !name.contains('.'))
         .collect()
 }
 
@@ -67,6 +69,7 @@ pub(crate) fn remove_unused(env: &Path, before: Timestamp, now: Timestamp) -> io
     }
     fs::rename(env, env.with_extension(GONE))?;
     let _ = fs::remove_file(used_file(env));
+    let _ = fs::remove_file(env.with_extension(NOTE));
     Ok(true)
 }
 

@@ -39,12 +39,12 @@ pub(crate) async fn fetch(
             continue;
         }
         step(&format!("fetching external data ({} of {count}): {}", index + 1, item.local_data_path));
-        let arguments: [&OsStr; 3] = [script.as_ref(), item.url.as_ref(), target.as_ref()];
+        // Without what packages want to be run at each start of Python.
+        let arguments: [&OsStr; 5] =
+            ["-I".as_ref(), "-S".as_ref(), script.as_ref(), item.url.as_ref(), target.as_ref()];
         run(python, arguments, None, lines)
             .await
             .map_err(|error| format!("`external_data.url: {}` could not be fetched: {error}", item.url))?;
-        // Shared by all replicas that name it, so nobody writes to it in place.
-        fs::set_permissions(&target, fs::Permissions::from_mode(0o400)).map_err(disk)?;
     }
     Ok(())
 }
@@ -57,6 +57,8 @@ pub(crate) fn place(config: &Config, files: &Files, replica: &Path) -> io::Resul
             fs::create_dir_all(parent)?;
         }
         let source = files.external().join(key(&item.url));
+        // Shared by all replicas that name it, whatever user they run as, so nobody writes to it in place.
+        fs::set_permissions(&source, fs::Permissions::from_mode(0o444))?;
         match fs::remove_file(&target) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -63,6 +63,11 @@ impl Files {
     pub fn uv(&self) -> PathBuf {
         self.root.join("uv")
     }
+
+    /// What `uv` keeps of the Pythons it looked at. Builds, which may change their cache, don't see it.
+    pub fn own_cache(&self) -> PathBuf {
+        self.root.join("uv").join("cache")
+    }
 }
 
 /// What a build says that found no room.

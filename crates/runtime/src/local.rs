@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::build::Builder;
 use crate::cgroup::{Group, Groups};
 use crate::files::{Files, remove_artifact};
+use crate::isolation::{Isolated, IsolationSettings, Sandboxes, find};
 use crate::logs::Logs;
 use crate::manifest::Manifest;
 use crate::parse::Parsed;
@@ -37,6 +38,7 @@ pub struct LocalConfig {
     pub wake: Arc<dyn Wake>,
     /// Graphics cards of this machine; replicas are given them by number, from 0.
     pub gpus: u32,
+    pub isolation: IsolationSettings,
 }
 
 /// Runs replicas as processes of this machine.
@@ -50,6 +52,8 @@ pub struct LocalRuntime {
     gpus: u32,
     /// Where replicas are held to their memory; looked for when the first one has a limit.
     groups: OnceLock<Result<Groups, String>>,
+    /// What keeps replicas and builds from the rest of the machine, if it is wanted and permitted.
+    sandboxes: Arc<Sandboxes>,
     pub(crate) unclaimed: Unclaimed,
     building: Mutex<Vec<ArtifactId>>,
     sizes: Sizes,
@@ -64,6 +68,7 @@ impl LocalRuntime {
                 config.data_dir.display()
             ))
         })?;
+        let sandboxes = sandboxes(config.isolation, config.data_dir).await?;
         let runtime = Arc::new(Self {
             logs: Arc::new(Logs::new(files.clone(), config.clock.clone())),
             tools: Tools::new(files.clone()),
@@ -73,6 +78,7 @@ impl LocalRuntime {
             wake: config.wake,
             gpus: config.gpus,
             groups: OnceLock::new(),
+            sandboxes: Arc::new(sandboxes),
             unclaimed: Unclaimed::default(),
             building: Mutex::default(),
             sizes: Sizes::default(),
@@ -172,7 +178,7 @@ impl LocalRuntime {
             unready_since: (state == ReplicaState::Unready).then(|| self.clock.now()),
             state,
             port: manifest.port,
-            pid: Some(manifest.identity.pid),
+            pid: Some(manifest.identity.program()),
             started_at: manifest.started_at,
             spawned_at: manifest.spawned_at,
             loaded_at: manifest.loaded_at,
@@ -186,6 +192,7 @@ impl LocalRuntime {
             reserved: manifest.reserved,
             cards: manifest.cards.clone(),
             env: manifest.env.clone(),
+            group: manifest.identity.group(),
             order,
         };
         let mut registered = self.registry.lock();
@@ -218,8 +225,14 @@ impl Runtime for LocalRuntime {
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<(), BuildFailure> {
         let _building = Building::begin(&self.building, &spec.artifact);
-        let builder =
-            Builder { files: &self.files, logs: &self.logs, tools: &self.tools, clock: self.clock.as_ref() };
+        let builder = Builder {
+            files: &self.files,
+            logs: &self.logs,
+            tools: &self.tools,
+            clock: self.clock.as_ref(),
+            isolated: self.sandboxes.replicas.is_some(),
+            sandbox: self.sandboxes.builds.as_ref(),
+        };
         builder.build(spec, progress).await
     }
 
@@ -244,9 +257,14 @@ impl Runtime for LocalRuntime {
         let spawned = tokio::task::spawn_blocking({
             let handle = tokio::runtime::Handle::current();
             let (given, group) = ((self.gpus > 0).then(|| cards.clone()), group.clone());
+            let sandboxes = self.sandboxes.clone();
             move || {
                 let _entered = handle.enter();
-                let share = Share { cards: given.as_deref(), group: group.as_ref() };
+                let share = Share {
+                    cards: given.as_deref(),
+                    group: group.as_ref(),
+                    sandbox: sandboxes.replicas.as_ref(),
+                };
                 spawn(&files, &copy, port, &secret, &share)
             }
         });
@@ -257,7 +275,7 @@ impl Runtime for LocalRuntime {
             let lost = |error: std::io::Error| {
                 RuntimeError::Retryable(format!("its process ended at once: {error}"))
             };
-            let identity = Identity::of(pid, &token).map_err(lost)?;
+            let identity = Identity::of(pid, spawned.inner, &token).map_err(lost)?;
             let manifest = Manifest {
                 id: spec.id.clone(),
                 model: spec.model.clone(),
@@ -426,12 +444,11 @@ impl Runtime for LocalRuntime {
     }
 
     async fn uses(&self, replica: &ReplicaId) -> Option<ReplicaUse> {
-        let pid = {
+        let group = {
             let state = self.registry.lock();
-            let entry = state.replicas.get(replica).filter(|entry| entry.seen.is_alive())?;
-            entry.seen.pid?
+            state.replicas.get(replica).filter(|entry| entry.seen.is_alive())?.group
         };
-        tokio::task::spawn_blocking(move || used_by(pid)).await.ok().flatten()
+        tokio::task::spawn_blocking(move || used_by(group)).await.ok().flatten()
     }
 
     async fn samples(&self, without_memory: BTreeSet<ReplicaId>) -> Vec<ReplicaSample> {
@@ -439,6 +456,21 @@ impl Runtime for LocalRuntime {
         let looked = tokio::task::spawn_blocking(move || used_by_all(&registry, &without_memory)).await;
         looked.unwrap_or_default()
     }
+}
+
+/// Finds out how replicas can be isolated, and says it once.
+async fn sandboxes(settings: IsolationSettings, data_dir: PathBuf) -> Result<Sandboxes, RuntimeError> {
+    let mode = settings.mode;
+    let tried = tokio::task::spawn_blocking(move || find(&settings, &data_dir)).await;
+    let (sandboxes, isolated) = tried.map_err(|error| RuntimeError::Refused(error.to_string()))?;
+    if let Some(text) = isolated.refusal(mode) {
+        return Err(RuntimeError::Refused(text));
+    }
+    match isolated {
+        Isolated::Fully(_) | Isolated::Off => tracing::info!("{isolated}"),
+        Isolated::Partly(_) | Isolated::No(_) => tracing::warn!("{isolated}"),
+    }
+    Ok(sandboxes)
 }
 
 /// Names what is being built, as long as it is.

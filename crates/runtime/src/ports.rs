@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Ports handed out; below the range that kernels pick outgoing ports from.
-const FIRST: u16 = 20_000;
+pub(crate) const FIRST: u16 = 20_000;
 const LAST: u16 = 29_999;
+/// How many there are.
+pub(crate) const PORTS: u16 = LAST - FIRST + 1;
 
 /// Ports handed out by this process, whichever data folder they are for.
 static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
@@ -19,18 +21,17 @@ pub(crate) struct Ports {
 impl Default for Ports {
     /// Servers on one machine begin at different places, so that they rarely try the same port.
     fn default() -> Self {
-        Self { next: (std::process::id().wrapping_mul(131) % u32::from(LAST - FIRST + 1)) as u16 }
+        Self { next: (std::process::id().wrapping_mul(131) % u32::from(PORTS)) as u16 }
     }
 }
 
 impl Ports {
     /// A port that nobody listens on now; `None` if all are taken.
     pub fn take(&mut self) -> Option<u16> {
-        let count = LAST - FIRST + 1;
         let mut taken = taken();
-        for _ in 0..count {
-            let port = FIRST + self.next % count;
-            self.next = (self.next + 1) % count;
+        for _ in 0..PORTS {
+            let port = FIRST + self.next % PORTS;
+            self.next = (self.next + 1) % PORTS;
             let free = !taken.contains(&port)
                 && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
                 && TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 
 /// A pid alone may be reused; with its start time, the boot and a token in its environment it may not.
@@ -15,12 +15,26 @@ pub(crate) struct Identity {
     pub boot: String,
     /// The value of `SLIPWAY_REPLICA` in its environment.
     pub token: String,
+    /// The process group of what runs in its sandbox, which the process itself only waits for; `None` if it has none, and
+    /// leads its own.
+    #[serde(default)]
+    pub inner: Option<u32>,
 }
 
 impl Identity {
     /// Reads the identity of a process that was just started.
-    pub fn of(pid: u32, token: &str) -> io::Result<Self> {
-        Ok(Self { pid, started: start_time(pid)?, boot: boot()?, token: token.to_owned() })
+    pub fn of(pid: u32, inner: Option<u32>, token: &str) -> io::Result<Self> {
+        Ok(Self { pid, started: start_time(pid)?, boot: boot()?, token: token.to_owned(), inner })
+    }
+
+    /// The group that its program and all it started are in.
+    pub fn group(&self) -> u32 {
+        self.inner.unwrap_or(self.pid)
+    }
+
+    /// The process that its program became: in a sandbox the only child of the one that leads the group.
+    pub fn program(&self) -> u32 {
+        self.inner.and_then(only_child).unwrap_or(self.pid)
     }
 
     /// Whether this very process still lives.
@@ -37,18 +51,30 @@ impl Identity {
             .is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()))
     }
 
-    /// Signals the process and all it started. Gone already is fine.
+    /// Signals the program and all it started. Gone already is fine.
     pub fn signal(&self, signal: Signal) {
-        if let Some(pid) = Pid::from_raw(self.pid as i32) {
-            // It leads its group, whose number stays taken as long as anybody is in it.
-            let _ = rustix::process::kill_process_group(pid, signal);
+        if let Some(leader) = Pid::from_raw(self.group() as i32) {
+            // The group's number stays taken as long as anybody is in it. The first process of a sandbox heeds only KILL,
+            // and whatever is in the sandbox ends with it.
+            let _ = rustix::process::kill_process_group(leader, signal);
         }
     }
 
-    /// Whether anybody of its group is left.
+    /// Whether anything that its program started in its group is left.
     pub fn group_lives(&self) -> bool {
-        Pid::from_raw(self.pid as i32)
-            .is_some_and(|pid| rustix::process::test_kill_process_group(pid).is_ok())
+        let Some(leader) = Pid::from_raw(self.group() as i32) else { return false };
+        rustix::process::test_kill_process_group(leader).is_ok()
+            && self
+                .inner
+                .is_none_or(|first| members(first).into_iter().any(|pid| pid != first && !is_zombie(pid)))
+    }
+
+    /// Whether its sandbox still has its first process, which is the last to end.
+    pub fn sandbox_lives(&self) -> bool {
+        let Some(first) = self.inner else { return false };
+        // Where this server is the first process of a container, nobody else collects it.
+        let _ = rustix::process::waitpid(Pid::from_raw(first as i32), WaitOptions::NOHANG);
+        stat(first).is_ok_and(|fields| group_of(&fields) == Some(first)) && !is_zombie(first)
     }
 
     /// A handle that becomes readable when the process ends, also for one that is no child of ours.
@@ -84,6 +110,11 @@ pub(crate) fn group_of(fields: &[String]) -> Option<u32> {
 /// The living processes of a group.
 pub(crate) fn members(leader: u32) -> Vec<u32> {
     all().filter(|pid| stat(*pid).is_ok_and(|fields| group_of(&fields) == Some(leader))).collect()
+}
+
+fn only_child(pid: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
 }
 
 fn start_time(pid: u32) -> io::Result<u64> {

@@ -28,6 +28,8 @@ pub(crate) struct Entry {
     pub cards: Vec<u32>,
     /// The key of the environment it runs in.
     pub env: Option<String>,
+    /// The process group of its program.
+    pub group: u32,
     pub order: watch::Sender<Order>,
 }
 

@@ -12,6 +12,7 @@ use truss::layout::{APP, MODEL};
 use crate::files::Files;
 use crate::logs::Logs;
 use crate::manifest::Manifest;
+use crate::owner::give_like;
 use crate::parse::Parsed;
 use crate::probe::post;
 use crate::registry::Registry;
@@ -49,8 +50,7 @@ impl Reload {
 
     async fn swap(&self) -> Result<(), String> {
         let folder = self.files.replica(&self.seen.id);
-        let app = folder.join(APP);
-        let (truss, target) = (self.files.artifact(&self.artifact), app.clone());
+        let (truss, target) = (self.files.artifact(&self.artifact), folder.clone());
         blocking(move || put(&truss, &target)).await?;
         let answer = post(self.seen.port, "/hot-reload", LIMIT).await;
         let refused = match answer {
@@ -59,12 +59,12 @@ impl Reload {
             Err(error) => Some(format!("its server could not be told: {error}")),
         };
         if let Some(reason) = refused {
-            blocking(move || take_back(&app)).await?;
+            blocking(move || take_back(&folder)).await?;
             return Err(reason);
         }
         let artifact = self.artifact.clone();
         blocking(move || {
-            remove(&app.join(FORMER))?;
+            remove(&folder.join(FORMER))?;
             let mut manifest = Manifest::read(&folder)?;
             manifest.artifact = Some(artifact);
             manifest.write(&folder)
@@ -73,17 +73,20 @@ impl Reload {
     }
 }
 
-/// Where the former code lies until the new one runs, and the new one before it is put in place.
+/// Where the former code lies until the new one runs, and the new one before it is put in place. Not beside it, where the
+/// model could have put something else under these names.
 const FORMER: &str = ".model.former";
 const COMING: &str = ".model.coming";
 
-fn put(truss: &Path, app: &Path) -> io::Result<()> {
+fn put(truss: &Path, folder: &Path) -> io::Result<()> {
+    let app = folder.join(APP);
     let text = std::fs::read_to_string(truss.join("config.yaml"))?;
     let config = Config::from_yaml(&text).map_err(io::Error::other)?;
-    let coming = app.join(COMING);
+    let coming = folder.join(COMING);
     remove(&coming)?;
     truss::layout::copy_model(&config, truss, &coming).map_err(io::Error::other)?;
-    let former = app.join(FORMER);
+    give_like(&coming, &app)?;
+    let former = folder.join(FORMER);
     // What a former try left says what really ran.
     if !former.exists() {
         std::fs::rename(app.join(MODEL), &former)?;
@@ -92,9 +95,10 @@ fn put(truss: &Path, app: &Path) -> io::Result<()> {
     std::fs::rename(coming, app.join(MODEL))
 }
 
-fn take_back(app: &Path) -> io::Result<()> {
-    remove(&app.join(MODEL))?;
-    std::fs::rename(app.join(FORMER), app.join(MODEL))
+fn take_back(folder: &Path) -> io::Result<()> {
+    let model = folder.join(APP).join(MODEL);
+    remove(&model)?;
+    std::fs::rename(folder.join(FORMER), model)
 }
 
 fn remove(folder: &PathBuf) -> io::Result<()> {

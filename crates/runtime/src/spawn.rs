@@ -1,10 +1,10 @@
 //! From a specification to a running process.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use domain::{Endpoints, ReplicaSpec, RuntimeError};
@@ -14,15 +14,19 @@ use truss::{Config, LayoutError, Serves, Transport, Wheel, lay_out};
 use crate::bell;
 use crate::build::{COMPLETE, plan};
 use crate::cgroup::{Group, enter};
-use crate::external;
+use crate::environment::Environment;
 use crate::files::{Files, is_full, make_private};
 use crate::follow::OUTPUTS;
+use crate::owner::give;
+use crate::sandbox::{self, Mount, Sandbox, View};
 use crate::slots::visible;
-use crate::told;
+use crate::{external, interpreter, told};
 
 /// A process that was just started.
 pub(crate) struct Spawned {
     pub child: Child,
+    /// The process group of what runs in its sandbox, if it has one.
+    pub inner: Option<u32>,
     pub endpoints: Endpoints,
     /// The key of the environment it runs in.
     pub env: String,
@@ -34,6 +38,8 @@ pub(crate) struct Share<'a> {
     pub cards: Option<&'a [u32]>,
     /// What holds it to its memory.
     pub group: Option<&'a Group>,
+    /// What keeps it from the rest.
+    pub sandbox: Option<&'a Sandbox>,
 }
 
 /// Lays out the replica's folder and starts its process there.
@@ -73,51 +79,100 @@ pub(crate) fn spawn(
         )),
     })?;
     told::write(&folder, spec.environment.as_ref()).map_err(busy)?;
-    let (mut command, endpoints) = match config.serves() {
+    let (program, endpoints) = match config.serves() {
         Serves::TrussServer => {
             let launcher = folder.join("launch.py");
             std::fs::write(&launcher, include_str!("launch.py")).map_err(busy)?;
             bell::hang(&folder).map_err(busy)?;
-            let mut command = Command::new(env.join("bin/python"));
-            command.arg(launcher);
             let readiness = "/v1/models/model".to_owned();
-            (command, Endpoints { readiness, liveness: "/".into(), grpc: false })
+            let program = vec![env.join("bin/python").into_os_string(), launcher.into_os_string()];
+            (program, Endpoints { readiness, liveness: "/".into(), grpc: false })
         }
         Serves::Custom(custom) => {
             let line = custom.start_command.clone().unwrap_or_default();
-            let mut command = Command::new("/bin/sh");
             // One plain command takes the shell's place, so that signals and its exit are its own.
             let plain = !line.contains([';', '&', '|', '(', '{', '\n'])
                 && line.split_whitespace().next().is_some_and(|word| !word.contains('='));
-            command.args(["-c", &if plain { format!("exec {line}") } else { line }]);
+            let line = if plain { format!("exec {line}") } else { line };
             let path = |endpoint: &Option<String>| endpoint.clone().unwrap_or_else(|| "/".into());
             let (readiness, liveness) = (path(&custom.readiness_endpoint), path(&custom.liveness_endpoint));
             let grpc = config.runtime.transport == Transport::Grpc;
-            (command, Endpoints { readiness, liveness, grpc })
+            (["/bin/sh".into(), "-c".into(), line.into()].into(), Endpoints { readiness, liveness, grpc })
         }
     };
     let (out, err) = (open(&folder, OUTPUTS[0]).map_err(busy)?, open(&folder, OUTPUTS[1]).map_err(busy)?);
-    let cards = share.cards.map(|cards| ("CUDA_VISIBLE_DEVICES", visible(cards)));
+    let mut environment = Environment::of(&config, spec, &folder, &env, port, token);
+    if let Some(cards) = share.cards {
+        environment.ours.insert("CUDA_VISIBLE_DEVICES".into(), visible(cards).into());
+    }
+    let (mut command, told) = match share.sandbox {
+        Some(sandbox) => {
+            let view = View {
+                port,
+                tmp: Some(folder.join("tmp")),
+                mounts: mounts(&folder, &env),
+                // A machine whose cards nobody counts lets all use them.
+                cards: share.cards.is_none_or(|cards| !cards.is_empty()),
+                folder: folder.join(truss::layout::APP),
+                environment,
+            };
+            let made = prepare(sandbox, port, &folder).and_then(|()| sandbox.command(view, &program));
+            made.map(|(command, told)| (command, Some(told))).map_err(busy)?
+        }
+        None => (plain(&program, &folder, &environment), None),
+    };
     if let Some(group) = share.group {
         enter_group(&mut command, group).map_err(busy)?;
     }
+    // Its own group: what a terminal sends to the server does not reach it, and all it starts ends with it.
+    let mut command = Command::from({
+        command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
+        command
+    });
     let child = command
-        .current_dir(folder.join(truss::layout::APP))
-        .env_clear()
-        .envs(environment(&config, spec, &folder, &env, port, token))
-        .envs(cards)
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err)
-        // Its own group: what a terminal sends to the server does not reach it, and all it starts ends with it.
-        .process_group(0)
         .spawn()
         .map_err(|error| RuntimeError::Retryable(format!("its process could not be started: {error}")))?;
-    Ok(Spawned { child, endpoints, env: key })
+    drop(command);
+    let inner = told.map(sandbox::group).transpose().map_err(|_| {
+        let said = std::fs::read_to_string(folder.join(OUTPUTS[1])).unwrap_or_default();
+        RuntimeError::Retryable(format!("its sandbox could not be made: {}", said.trim()))
+    })?;
+    Ok(Spawned { child, inner, endpoints, env: key })
+}
+
+/// What a replica sees of the data folder. It writes only where nobody else reads by name: what the server reads and writes
+/// itself can't be put in place of something else.
+fn mounts(folder: &Path, env: &Path) -> Vec<Mount> {
+    let mut mounts = vec![Mount::read(env), Mount::read(folder)];
+    mounts.extend(interpreter::noted(env).into_iter().map(Mount::read));
+    mounts.extend(["passwd", "group"].map(|name| Mount::read(folder.join(name)).at(format!("/etc/{name}"))));
+    mounts.extend([truss::layout::APP, "home", "tmp"].map(|name| Mount::write(folder.join(name))));
+    mounts
+}
+
+/// Names its user for it, and gives the folder to that user.
+fn prepare(sandbox: &Sandbox, port: u16, folder: &Path) -> io::Result<()> {
+    let id = sandbox.user(port).unwrap_or_else(|| rustix::process::geteuid().as_raw());
+    let home = folder.join("home");
+    let user = match id {
+        0 => format!("root:x:0:0::{}:/bin/sh\n", home.display()),
+        _ => format!("root:x:0:0::/:/bin/false\nmodel:x:{id}:{id}::{}:/bin/sh\n", home.display()),
+    };
+    std::fs::write(folder.join("passwd"), user + "nobody:x:65534:65534::/:/bin/false\n")?;
+    std::fs::write(folder.join("group"), format!("root:x:0:\nmodel:x:{id}:\nnogroup:x:65534:\n"))?;
+    sandbox.user(port).map_or(Ok(()), |user| give(folder, user))
+}
+
+/// A command that runs as the server's user, and sees what that one sees.
+fn plain(program: &[OsString], folder: &Path, environment: &Environment) -> std::process::Command {
+    let mut command = std::process::Command::new(&program[0]);
+    command.args(&program[1..]).current_dir(folder.join(truss::layout::APP));
+    command.env_clear().envs(&environment.theirs).envs(&environment.ours);
+    command
 }
 
 /// Lets the process enter its group before it becomes its program, so that nothing it uses goes uncounted.
-fn enter_group(command: &mut Command, group: &Group) -> io::Result<()> {
+fn enter_group(command: &mut std::process::Command, group: &Group) -> io::Result<()> {
     let door = group.door()?;
     // SAFETY: between fork and exec it makes one write to an open file, which is safe there, and allocates nothing.
     unsafe {
@@ -133,45 +188,4 @@ fn enter_group(command: &mut Command, group: &Group) -> io::Result<()> {
 /// Opened for appending, so that whoever reads it may empty it meanwhile.
 fn open(folder: &Path, name: &str) -> io::Result<std::fs::File> {
     std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(folder.join(name))
-}
-
-/// Everything its environment holds. The server's own never reaches it.
-fn environment(
-    config: &Config,
-    spec: &ReplicaSpec,
-    folder: &Path,
-    env: &Path,
-    port: u16,
-    token: &str,
-) -> BTreeMap<OsString, OsString> {
-    let mut path = env.join("bin").into_os_string();
-    path.push(":/usr/local/bin:/usr/bin:/bin");
-    let below = |name: &str| -> OsString { PathBuf::from(folder).join(name).into_os_string() };
-    let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
-    let mut set = |key: &str, value: OsString| {
-        all.insert(key.into(), value);
-    };
-    // Who fails to load says so at once: starting again is decided by the engine, and a developer waits for the answer.
-    set("NUM_LOAD_RETRIES_TRUSS", "0".into());
-    for (key, value) in &config.environment_variables {
-        set(key, value.into());
-    }
-    for (name, value) in spec.secrets.iter().filter(|(name, _)| config.secrets.contains(name)) {
-        set(&format!("TRUSS_SECRET_{name}"), value.expose().into());
-    }
-    set("PATH", path);
-    set("VIRTUAL_ENV", env.into());
-    set("LANG", "C.UTF-8".into());
-    set("HOME", below("home"));
-    set("TMPDIR", below("tmp"));
-    set("PYTHONPATH", below(truss::layout::PACKAGES));
-    set("PYTHONUNBUFFERED", "1".into());
-    set("HOSTNAME", spec.id.as_str().into());
-    set("PORT", port.to_string().into());
-    set("INFERENCE_SERVER_PORT", port.to_string().into());
-    set("SLIPWAY_DYNAMIC_CONFIG", below(told::FOLDER));
-    set("SLIPWAY_REPLICA", token.into());
-    // Programs that change their title keep their environment readable, by which the next server knows them.
-    set("SPT_NOENV", "1".into());
-    all
 }

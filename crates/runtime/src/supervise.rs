@@ -192,10 +192,8 @@ impl Supervisor {
             self.log(follower.read(false));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        if self.manifest.identity.group_lives() {
-            killed |= kill_at.is_some();
-            self.manifest.identity.signal(Signal::KILL);
-        }
+        killed |= kill_at.is_some() && self.manifest.identity.group_lives();
+        self.end_rest().await;
         self.log(follower.read(true));
         let last: Vec<String> = follower.last.into_iter().collect();
         let asked = matches!(*self.orders.borrow(), Order::Stop { .. });
@@ -209,6 +207,20 @@ impl Supervisor {
             entry.seen.pid = None;
         });
         self.wake.wake(&self.manifest.model);
+    }
+
+    /// Ends what its program left.
+    async fn end_rest(&self) {
+        let identity = &self.manifest.identity;
+        if identity.group_lives() || identity.sandbox_lives() {
+            identity.signal(Signal::KILL);
+        }
+        // What left its group ends with the sandbox, which the kernel needs a moment for.
+        let mut looked = 0;
+        while identity.sandbox_lives() && looked < 500 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            looked += 1;
+        }
     }
 
     /// Removes its control group; says so if the kernel ended it for using more memory than it has.
@@ -227,15 +239,15 @@ impl Supervisor {
     fn ask(&self, known: bool) -> Asking {
         let limit = if self.manifest.ready_at.is_some() { READY_LIMIT } else { LIMIT };
         let (port, endpoints) = (self.manifest.port, self.manifest.endpoints.clone());
-        let leader = self.manifest.identity.pid;
+        let identity = self.manifest.identity.clone();
         Box::pin(async move {
             let Some(stream) = probe::connect(port, limit).await else { return (Health::Silent, None) };
             let look = (!known).then(|| {
                 tokio::task::spawn_blocking(move || {
-                    if exposure::is_plainly_private(leader, port) {
+                    if exposure::is_plainly_private(identity.program(), port) {
                         return Looked::Plainly;
                     }
-                    let (here, others) = exposure::look(leader, port);
+                    let (here, others) = exposure::look(identity.group(), port);
                     Looked::Wholly(here, others)
                 })
             });
@@ -273,7 +285,7 @@ impl Supervisor {
 
     /// Whether it listens where it should: looked at when it first answers, and now and then.
     async fn exposed(&self, seen: &mut Exposure, health: Health, looked: Option<Looked>) -> Listening {
-        let (leader, port) = (self.manifest.identity.pid, self.manifest.port);
+        let (leader, port) = (self.manifest.identity.group(), self.manifest.port);
         let looked = match looked {
             Some(Looked::Plainly) => {
                 seen.own = true;
@@ -323,6 +335,9 @@ impl Supervisor {
                     let now = self.clock.now();
                     self.manifest.loaded_at.get_or_insert(now);
                     self.manifest.ready_at = Some(now);
+                    // At its start there was only its sandbox.
+                    let program = self.manifest.identity.program();
+                    self.registry.change(&self.manifest.id, |entry| entry.seen.pid = Some(program));
                 }
                 self.state(ReplicaState::Ready);
                 if !was_ready && let Err(error) = self.manifest.write(&self.folder) {
@@ -368,6 +383,11 @@ impl Supervisor {
         let unknown = Exit { code: None, signal: None };
         let Some(child) = child else { return unknown };
         match child.wait().await {
+            // Bubblewrap tells of a signal as a shell does.
+            Ok(status) if self.manifest.identity.inner.is_some() => match status.code() {
+                Some(code @ 129..=192) => Exit { code: None, signal: Some(code - 128) },
+                code => Exit { code, signal: status.signal() },
+            },
             Ok(status) => Exit { code: status.code(), signal: status.signal() },
             Err(error) => {
                 tracing::warn!(replica = %self.manifest.id, %error, "could not learn how a replica ended");

@@ -1,6 +1,7 @@
 //! What the code of a replica is told while it runs: the environment it serves (semantics: Environments).
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use domain::EnvironmentName;
@@ -15,6 +16,8 @@ pub(crate) fn write(replica: &Path, environment: Option<&EnvironmentName>) -> io
     let text = environment.map(|name| serde_json::json!({ "name": name }).to_string()).unwrap_or_default();
     let fresh = folder.join(".environment.new");
     std::fs::write(&fresh, text)?;
+    // It may run as another user.
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o644))?;
     std::fs::rename(fresh, folder.join(FILE))
 }
 

@@ -1,15 +1,19 @@
 //! What preparing a model needs: `uv`, the Truss package's server code, a Python of the right version.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::sync::Mutex;
 use truss::Wheel;
 
 use crate::files::{DISK_FULL, Files};
+use crate::sandbox;
+use crate::workshop::{Workshop, is_ours};
 
 /// The version of the `truss` package whose server code runs models.
 pub const TRUSS_VERSION: &str = "0.18.35";
@@ -94,6 +98,8 @@ impl Tools {
     pub async fn python(&self, uv: &Path, version: &str) -> Told<PathBuf> {
         let found = Command::new(uv)
             .args(["python", "find", "--no-project", "--no-python-downloads", "--system", version])
+            .arg("--cache-dir")
+            .arg(self.files.own_cache())
             .stdin(Stdio::null())
             .output()
             .await
@@ -163,23 +169,57 @@ pub(crate) async fn run<A: AsRef<OsStr>>(
     folder: Option<&Path>,
     lines: Lines<'_>,
 ) -> Told<()> {
-    let name = Path::new(program.as_ref()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command.env("NO_COLOR", "1").env_remove("VIRTUAL_ENV");
+    let name = name(program.as_ref());
+    let mut command = std::process::Command::new(program);
+    command.args(arguments).env("NO_COLOR", "1").env_remove("VIRTUAL_ENV");
     // What installs a package may run the package's own code, which has no business with the server's keys.
-    for name in ["SLIPWAY_SECRET_KEY", "SLIPWAY_ADMIN_KEY", "DATABASE_URL"] {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
         command.env_remove(name);
     }
     if let Some(folder) = folder {
         command.current_dir(folder);
     }
+    finish(command, None, &name, lines).await
+}
+
+/// As [`run`], in a sandbox.
+pub(crate) async fn run_in(
+    workshop: &Workshop,
+    program: &Path,
+    arguments: &[OsString],
+    folder: &Path,
+    lines: Lines<'_>,
+) -> Told<()> {
+    let name = name(program.as_os_str());
+    let words: Vec<OsString> = std::iter::once(program.into()).chain(arguments.iter().cloned()).collect();
+    let made = workshop.view(folder).and_then(|view| workshop.sandbox.command(view, &words));
+    let (command, told) =
+        made.map_err(|error| format!("a sandbox for `{name}` could not be made: {error}"))?;
+    finish(command, Some(told), &name, lines).await
+}
+
+fn name(program: &OsStr) -> String {
+    Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+async fn finish(
+    command: std::process::Command,
+    told: Option<PipeReader>,
+    name: &str,
+    lines: Lines<'_>,
+) -> Told<()> {
+    let mut command = Command::from(command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| format!("`{name}` could not be started: {error}"))?;
+    drop(command);
+    let inner = match told {
+        Some(told) => {
+            tokio::task::spawn_blocking(move || sandbox::group(told)).await.ok().and_then(Result::ok)
+        }
+        None => None,
+    };
+    // What is killed by itself is only its monitor.
+    let _ends = Ends(inner);
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let (_, last) = tokio::join!(read_lines(out, lines), read_lines(err, lines));
     let status = child.wait().await.map_err(|error| format!("`{name}` could not be waited for: {error}"))?;
@@ -190,6 +230,17 @@ pub(crate) async fn run<A: AsRef<OsStr>>(
     // A command's own error has no kind, only the system's words.
     let full = last.iter().any(|line| line.contains("No space left on device"));
     Err(if full { format!("{DISK_FULL} ({said})") } else { said })
+}
+
+/// Ends what runs in a sandbox, if it still does.
+struct Ends(Option<u32>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.and_then(|group| Pid::from_raw(group as i32)) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
 }
 
 async fn read_lines(source: Option<impl AsyncRead + Unpin>, lines: Lines<'_>) -> Vec<String> {
@@ -213,7 +264,10 @@ fn reason(last: &[String]) -> Option<String> {
     };
     let start = last.iter().rposition(|line| {
         let line = line.trim_start();
-        line.starts_with('×') || line.starts_with("error:") || line.starts_with("ERROR:")
+        line.starts_with('×')
+            || line.starts_with("bwrap:")
+            || line.starts_with("error:")
+            || line.starts_with("ERROR:")
     })?;
     let end = last[start..]
         .iter()

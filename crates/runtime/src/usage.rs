@@ -32,7 +32,6 @@ pub(crate) fn used_by_all(registry: &Registry, without_memory: &BTreeSet<Replica
     let mut samples: HashMap<u32, ReplicaSample> = HashMap::new();
     for entry in registry.lock().replicas.values().filter(|entry| entry.seen.is_alive()) {
         let seen = &entry.seen;
-        let Some(pid) = seen.pid else { continue };
         let sample = ReplicaSample {
             model: seen.model.clone(),
             deployment: seen.deployment.clone(),
@@ -40,7 +39,7 @@ pub(crate) fn used_by_all(registry: &Registry, without_memory: &BTreeSet<Replica
             cpu_ms: 0,
             memory: None,
         };
-        samples.insert(pid, sample);
+        samples.insert(entry.group, sample);
     }
     if samples.is_empty() {
         return Vec::new();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::*;
-use runtime::{LocalConfig, LocalRuntime};
+use runtime::{IsolationSettings, LocalConfig, LocalRuntime};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -47,6 +47,7 @@ async fn open(data: &Path, woken: &Arc<Woken>) -> Arc<LocalRuntime> {
         clock: Arc::new(MachineClock),
         wake: woken.clone(),
         gpus: 0,
+        isolation: IsolationSettings::default(),
     };
     LocalRuntime::open(config).await.unwrap()
 }

@@ -84,6 +84,11 @@ pub fn lay_out(config: &Config, truss: &Path, templates: &Path, dest: &Path) -> 
     write_config(config, dest)
 }
 
+/// Copies an unpacked Truss as it is.
+pub fn copy(truss: &Path, dest: &Path) -> Result<(), LayoutError> {
+    copy_tree(truss, dest)
+}
+
 /// Copies the model's module of an unpacked Truss to a folder of its own.
 pub fn copy_model(config: &Config, truss: &Path, dest: &Path) -> Result<(), LayoutError> {
     let model = inside("model_module_dir", &config.model_module_dir)?;

@@ -57,6 +57,8 @@ pub struct InstallPlan {
     pub steps: Vec<Step>,
     /// The text of a constraints file for the steps that are constrained.
     pub constraints: String,
+    /// Whether something is installed that lies in the Truss itself.
+    pub local: bool,
     /// Equal keys mean equal environments: hex blake3 of the versions and of everything that is installed.
     pub key: String,
 }
@@ -93,12 +95,14 @@ impl InstallPlan {
         note(&python);
 
         let mut steps = Vec::new();
+        let mut local = false;
         if let Some(step) = file_step(config)? {
             for (path, text) in step.files(truss)? {
                 note(&path.to_string_lossy());
                 note(&text);
                 // What the file points at in the Truss is part of what gets installed.
                 if text.lines().any(line::is_local) {
+                    local = true;
                     let tree = hash::tree(truss, &IgnoreRules::default());
                     note(&tree.map_err(|error| RequirementsError::Truss(error.to_string()))?);
                 }
@@ -116,6 +120,7 @@ impl InstallPlan {
         };
         lines.extend(user);
         if lines.iter().any(|line| line::is_local(line)) {
+            local = true;
             let tree = hash::tree(truss, &IgnoreRules::default());
             note(&tree.map_err(|error| RequirementsError::Truss(error.to_string()))?);
         }
@@ -125,7 +130,7 @@ impl InstallPlan {
             steps.push(Step::Lines(lines));
         }
         let key = key.finalize().to_hex().to_string();
-        Ok(Self { python, steps, constraints: server.constraints.to_owned(), key })
+        Ok(Self { python, steps, constraints: server.constraints.to_owned(), local, key })
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::*;
 use engine::{Engine, Parts, Publisher, Wakes};
 use gateway::{Gateway, GatewayConfig, KeyGrant, KeySnapshot};
-use runtime::{LocalConfig, LocalRuntime};
+use runtime::{IsolationSettings, LocalConfig, LocalRuntime};
 use server::clock::SystemClock;
 use sha2::{Digest, Sha256};
 use store::{Store, Vault};
@@ -81,6 +81,7 @@ impl World {
             clock: clock.clone(),
             wake: wakes.clone(),
             gpus: 0,
+            isolation: IsolationSettings::default(),
         };
         let runtime = LocalRuntime::open(config).await.unwrap();
         let grant = KeyGrant { role: Role::Invoker, models: None, environments: None };

@@ -1,7 +1,9 @@
 //! What `slipway.toml` says of the machine: how much models may use, in which sizes, and what is kept of what they left.
 
+use std::path::{Path, PathBuf};
+
 use domain::{InstanceType, LOCAL, Price};
-use runtime::Retention;
+use runtime::{Isolation, IsolationSettings, Retention, UserIds};
 use serde::Deserialize;
 
 use super::{Error, value};
@@ -17,6 +19,9 @@ pub struct MachineTable {
     memory: Option<String>,
     gpus: Option<u32>,
     gpu_type: Option<String>,
+    isolation: Option<String>,
+    users: Option<String>,
+    readable: Option<Vec<PathBuf>>,
 }
 
 /// One of `[[instance_types]]`.
@@ -40,6 +45,41 @@ pub struct TypeTable {
 pub struct KeepTable {
     environment_hours: Option<i64>,
     log_days: Option<i64>,
+}
+
+/// What keeps models from the rest of the machine.
+pub fn isolation(table: Option<&MachineTable>) -> Result<IsolationSettings, Error> {
+    let mut settings = IsolationSettings::default();
+    let Some(table) = table else { return Ok(settings) };
+    settings.mode = match table.isolation.as_deref() {
+        None | Some("auto") => Isolation::Auto,
+        Some("require") => Isolation::Require,
+        Some("off") => Isolation::Off,
+        Some(text) => {
+            let problem = format!("`{text}` is not known; write `auto`, `require` or `off`");
+            return Err(value("machine.isolation", problem));
+        }
+    };
+    match table.users.as_deref() {
+        None => {}
+        Some("none") => settings.users = None,
+        Some(text) => {
+            let ids = UserIds::parse(text).map_err(|problem| value("machine.users", problem))?;
+            settings.users = Some(ids);
+        }
+    }
+    settings.readable = table.readable.clone().unwrap_or_default();
+    for path in &settings.readable {
+        let wrong = |problem: &str| Err(value("machine.readable", format!("`{}` {problem}", path.display())));
+        if !path.is_absolute() {
+            return wrong("is no absolute path; write it from `/` on");
+        }
+        // Each sandbox has its own of these, which it would lie above.
+        if ["/", "/tmp", "/var/tmp", "/dev", "/proc", "/etc"].iter().any(|own| path == Path::new(own)) {
+            return wrong("is more than can be shared; name what is needed below it");
+        }
+    }
+    Ok(settings)
 }
 
 pub fn machine(table: Option<MachineTable>, types: Vec<TypeTable>) -> Result<MachineSettings, Error> {
@@ -119,6 +159,7 @@ mod tests {
 
     fn read(text: &str) -> Result<(MachineSettings, Retention), Error> {
         let file = File::parse(text, "slipway.toml")?;
+        isolation(file.machine.as_ref())?;
         Ok((machine(file.machine, file.instance_types.unwrap_or_default())?, retention(file.keep)?))
     }
 
@@ -154,10 +195,28 @@ mod tests {
     }
 
     #[test]
+    fn isolation_is_as_it_is_set() {
+        let read = |text: &str| {
+            let file = File::parse(text, "slipway.toml").unwrap();
+            isolation(file.machine.as_ref()).unwrap()
+        };
+        assert_eq!(read(""), IsolationSettings::default());
+        let text = "[machine]\nisolation = 'require'\nusers = '50000-59999'\nreadable = ['/srv/weights']";
+        let set = read(text);
+        assert_eq!((set.mode, set.users), (Isolation::Require, UserIds::parse("50000-59999").ok()));
+        assert_eq!(set.readable, [PathBuf::from("/srv/weights")]);
+        assert_eq!(read("[machine]\nusers = 'none'").users, None);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let one = |more: &str| format!("[[instance_types]]\nid = 'a'\ncpu = '1'\nmemory = '1Gi'\n{more}\n");
         let table = [
             ("[machine]\nmemory = 'much'".to_owned(), "machine.memory"),
+            ("[machine]\nisolation = 'some'".to_owned(), "machine.isolation"),
+            ("[machine]\nusers = '7-8'".to_owned(), "machine.users"),
+            ("[machine]\nreadable = ['weights']".to_owned(), "machine.readable"),
+            ("[machine]\nreadable = ['/']".to_owned(), "below it"),
             (one("price_per_minute = -1.0"), "price_per_minute"),
             (one("price_per_minute = 1.0\nprice_per_hour = 1.0"), "keep one of them"),
             (one("") + &one(""), "twice"),

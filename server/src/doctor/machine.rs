@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use domain::{Clock, Timestamp, cores_text, memory_text};
+use runtime::{Isolated, Isolation};
 
 use super::Finding;
 use crate::client;
@@ -67,6 +68,27 @@ pub fn memory_limits() -> Finding {
             format!("models are not held to the memory they ask for: {reason}"),
             "nothing, if you trust them; else delegate a control group (with systemd: Delegate=yes, DelegateSubgroup=server)",
         ),
+    }
+}
+
+/// Whether models are kept from the machine and from each other.
+pub fn isolation(config: &Config) -> Finding {
+    let isolated = runtime::isolation(&config.isolation, &config.data_dir);
+    let sentence = isolated.to_string();
+    let fix = match isolated {
+        Isolated::Fully(_) => return Finding::ok("isolation", sentence),
+        Isolated::Off => "nothing, if you trust every model; else remove `isolation` under [machine]",
+        Isolated::Partly(_) => {
+            "choose `users` under [machine] among the ids that there are here, let namespaces of users be made, or run the server as \
+             another user than root"
+        }
+        Isolated::No(_) => {
+            "install bubblewrap (on Debian: apt-get install bubblewrap), and let its user make namespaces; or trust every model"
+        }
+    };
+    match config.isolation.mode {
+        Isolation::Require => Finding::fail("isolation", sentence, fix),
+        Isolation::Auto | Isolation::Off => Finding::warn("isolation", sentence, fix),
     }
 }
 

@@ -89,7 +89,7 @@ async fn deleting_a_model_stops_and_removes_all_its_parts_and_keeps_its_usage() 
         (seen["status"] == "ACTIVE").then_some(())
     };
     until("it becomes active", active).await;
-    assert_eq!(sweep.processes().len(), 1);
+    assert!(!sweep.processes().is_empty(), "its process, and those of its sandbox");
     let data = world.data();
     let (artifacts, logs) = (data.join("artifacts"), data.join("logs"));
     assert_eq!((names(&artifacts).len(), names(&logs).len()), (2, 1), "unpacked and packed; one log");

@@ -11,7 +11,7 @@ use domain::{
     ArtifactId, BuildSpec, Deployment, DeploymentId, LogQuery, ManualClock, ModelId, ObservedReplica,
     ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime, SecretValue, Seen, Timestamp, Wake,
 };
-use runtime::{LocalConfig, LocalRuntime};
+use runtime::{IsolationSettings, LocalConfig, LocalRuntime};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -39,6 +39,10 @@ pub struct Data(TempDir);
 
 pub fn folder() -> Data {
     Data(tempfile::Builder::new().prefix("slipway-runtime-").tempdir().unwrap())
+}
+
+pub fn folder_in(parent: &Path) -> Data {
+    Data(tempfile::Builder::new().prefix("slipway-runtime-").tempdir_in(parent).unwrap())
 }
 
 impl Data {
@@ -146,6 +150,16 @@ impl Life {
         Self::begin_on(data, gpus, clock()).await
     }
 
+    /// With other settings of isolation than the usual ones.
+    pub async fn begin_isolated(data: &Path, isolation: IsolationSettings) -> Self {
+        Self::try_begin(data, isolation).await.unwrap()
+    }
+
+    /// As it goes; it may be refused.
+    pub async fn try_begin(data: &Path, isolation: IsolationSettings) -> Result<Self, domain::RuntimeError> {
+        Self::open(data, 0, clock(), isolation).await
+    }
+
     /// With a clock that the test sets.
     pub async fn begin_at(data: &Path) -> (Self, Arc<ManualClock>) {
         let clock = clock();
@@ -153,12 +167,18 @@ impl Life {
     }
 
     async fn begin_on(data: &Path, gpus: u32, clock: Arc<ManualClock>) -> Self {
+        Self::open(data, gpus, clock, IsolationSettings::default()).await.unwrap()
+    }
+
+    async fn open(
+        data: &Path,
+        gpus: u32,
+        clock: Arc<ManualClock>,
+        isolation: IsolationSettings,
+    ) -> Result<Self, domain::RuntimeError> {
         let bell = Arc::new(Bell::default());
-        let runtime =
-            LocalRuntime::open(LocalConfig { data_dir: data.to_owned(), clock, wake: bell.clone(), gpus })
-                .await
-                .unwrap();
-        Self { runtime, bell }
+        let config = LocalConfig { data_dir: data.to_owned(), clock, wake: bell.clone(), gpus, isolation };
+        Ok(Self { runtime: LocalRuntime::open(config).await?, bell })
     }
 
     pub async fn build(&self, config: &Value) -> Result<(), domain::BuildFailure> {

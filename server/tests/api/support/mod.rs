@@ -85,6 +85,7 @@ impl World {
             gateway_threads: 1,
             log: "warn".into(),
             machine: Default::default(),
+            isolation: Default::default(),
             keep: runtime::Retention { environments: 0, logs: 0 },
         };
         change(&mut config);
