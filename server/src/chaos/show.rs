@@ -17,6 +17,8 @@ use crate::load::{Failure, Running, Totals};
 pub const CONCURRENCY: usize = 32;
 /// How soon what a killed replica had in hand has failed, once its process is gone.
 const LOST_WITHIN: Duration = Duration::from_millis(500);
+/// A process has lost its memory, and is gone for whoever looks, before its connections are closed.
+const CLOSED_WITHIN: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_millis(30);
 
 /// What could not be tried on this machine, and why.
@@ -212,7 +214,9 @@ fn sorted(
         let while_dead =
             |(from, until): &(Instant, Instant)| failure.ended >= *from && failure.sent <= *until;
         let with_replica = |(from, gone): &(Instant, Instant)| {
-            failure.sent <= *gone && failure.ended >= *from && failure.ended <= *gone + LOST_WITHIN
+            failure.sent <= *gone + CLOSED_WITHIN
+                && failure.ended >= *from
+                && failure.ended <= *gone + LOST_WITHIN
         };
         if dead.iter().any(while_dead) {
             requests.while_dead += 1;
@@ -299,9 +303,9 @@ mod tests {
         totals.answers.extend([(200, 96), (502, 4)]);
         // Under way when the server died; sent while it was dead; at a replica that was killed; after that.
         totals.failures =
-            vec![failure(999, 1_000), failure(1_500, 1_500), failure(3_999, 4_001), failure(4_001, 4_002)];
+            vec![failure(999, 1_000), failure(1_500, 1_500), failure(3_999, 4_001), failure(4_201, 4_202)];
         let requests = sorted(&totals, begun, &[(at(1_000), at(2_000))], &[(at(3_990), at(4_000))]);
         assert_eq!((requests.while_dead, requests.on_killed_replicas), (2, 1));
-        assert_eq!(requests.unexplained, [(Duration::from_millis(4_002), "502, after 1 ms".to_owned())]);
+        assert_eq!(requests.unexplained, [(Duration::from_millis(4_202), "502, after 1 ms".to_owned())]);
     }
 }
