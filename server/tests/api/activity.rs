@@ -212,7 +212,8 @@ async fn each_change_by_each_door_leaves_one_row() {
     let mut ended = String::new();
     for door in [Door::Api, Door::Ui] {
         let another = |seen: &Value| {
-            seen["copies"].as_array().is_some_and(|all| all.len() == 1 && all[0]["id"] != ended.as_str())
+            let one = seen["copies"].as_array().filter(|all| all.len() == 1).map(|all| &all[0]);
+            one.is_some_and(|copy| copy["id"] != ended.as_str() && copy["state"] == "ready")
         };
         let seen = world.until(&replicas, another).await;
         let replica = seen["copies"][0]["id"].as_str().unwrap().to_owned();
