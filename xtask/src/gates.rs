@@ -13,8 +13,14 @@ use crate::build::SERVED;
 use crate::shell::{self, root, say};
 
 /// What is counted, with the times by which the work is told from what is around it.
-const TIMES: [(&str, u64); 6] =
-    [("tick", 2_000), ("look", 40), ("head", 20_000), ("route", 20_000), ("config", 300), ("patch", 5_000)];
+const TIMES: [(&str, u64); 6] = [
+    ("tick", 200_000),
+    ("look", 200),
+    ("head", 20_000),
+    ("route", 20_000),
+    ("config", 300),
+    ("patch", 5_000),
+];
 /// By how many percent a count may grow.
 const MAY_GROW: f64 = 5.0;
 

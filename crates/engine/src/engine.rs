@@ -102,7 +102,9 @@ impl Engine {
             if let Err(error) = self.look(&model).await {
                 tracing::error!(%model, %error, "could not carry out what a model needs; trying again in a second");
                 self.schedule.set(&model, at.monotonic + AFTER_FAILURE);
-            } else if self.unseen.as_mut().is_some_and(|unseen| unseen.remove(&model)) {
+            } else if self.is_settled(&model)
+                && self.unseen.as_mut().is_some_and(|unseen| unseen.remove(&model))
+            {
                 self.seen_all();
             }
         }
@@ -134,6 +136,11 @@ impl Engine {
                 Vec::new()
             }
         }
+    }
+
+    /// Whether a model's first look has had its effect: it was published, or it is gone.
+    fn is_settled(&self, model: &ModelId) -> bool {
+        self.models.get(model).is_none_or(|known| known.published.is_some())
     }
 
     /// Tells when the last model of the first sweep has had its look.

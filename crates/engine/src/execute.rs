@@ -50,7 +50,8 @@ impl Engine {
     fn forget_model(&mut self, model: &ModelId) {
         self.leave_room(model);
         self.schedule.remove(model);
-        if self.models.remove(model).is_some() {
+        if let Some(known) = self.models.remove(model) {
+            self.meter.forget(model, &known.metered);
             self.parts.publisher.forget(model);
             self.tell(model, 0);
         }

@@ -35,6 +35,12 @@ impl Meter {
         self.flushed_at + FLUSH_EVERY
     }
 
+    /// The model is gone, with these deployments.
+    pub fn forget(&mut self, model: &ModelId, deployments: &[DeploymentId]) {
+        self.counted_at.remove(model);
+        self.requests.retain(|deployment, _| !deployments.contains(deployment));
+    }
+
     pub fn is_due(&self, monotonic: i64) -> bool {
         monotonic >= self.due_at()
     }
@@ -72,6 +78,8 @@ impl Engine {
             if !replicas.iter().any(ObservedReplica::is_alive)
                 && !known.iter().any(|deployment| self.has_new_requests(deployment))
             {
+                // What was not up has used nothing until now.
+                self.meter.counted_at.insert(model, at.monotonic);
                 continue;
             }
             let state = match self.parts.store.load_model(&model).await {

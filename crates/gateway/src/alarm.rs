@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How late an alarm may ring.
@@ -38,6 +39,7 @@ pub(crate) struct Alarms {
     now: Cell<Instant>,
     all: RefCell<Vec<Weak<Alarm>>>,
     ending: Rc<Cell<Ending>>,
+    ends: Notify,
 }
 
 impl Alarm {
@@ -85,7 +87,12 @@ impl Alarm {
 
 impl Default for Alarms {
     fn default() -> Self {
-        Self { now: Cell::new(Instant::now()), all: RefCell::default(), ending: Rc::default() }
+        Self {
+            now: Cell::new(Instant::now()),
+            all: RefCell::default(),
+            ending: Rc::default(),
+            ends: Notify::new(),
+        }
     }
 }
 
@@ -106,6 +113,18 @@ impl Alarms {
         self.ending.set(ending);
         for alarm in self.all.borrow().iter().filter_map(Weak::upgrade) {
             alarm.wake();
+        }
+        self.ends.notify_waiters();
+    }
+
+    /// Ready once another process decides what becomes of models: who waits for a replica here waits in vain.
+    pub async fn moves(&self) {
+        loop {
+            let ends = self.ends.notified();
+            if matches!(self.ending.get(), Ending::Moving(_)) {
+                return;
+            }
+            ends.await;
         }
     }
 

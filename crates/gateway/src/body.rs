@@ -131,8 +131,11 @@ impl Relay {
     fn lost(&mut self, error: hyper::Error) -> Result<Frame<Bytes>, BoxError> {
         self.connection = None;
         if let Some(tally) = self.tally.take() {
-            tally.answered(503);
-            tally.lost();
+            // A client whose own body ended the exchange has lost nothing that the replica owed it.
+            if self.request.fate.get() == Fate::Fine {
+                tally.answered(503);
+                tally.lost();
+            }
         }
         match self.ends {
             Ends::WithTrailers => Ok(Frame::trailers(grpc::broken_off())),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::body::{BoxError, Upload};
 use crate::http2::Here;
 use crate::pool::connect;
-use crate::serve::HELD_BODY;
+use crate::serve::{BUFFER, HELD_BODY};
 
 /// The sending end of a connection.
 pub(crate) type Channel = SendRequest<Upload>;
@@ -36,6 +36,10 @@ impl Channels {
         let (channel, connection) = Builder::new(Here)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(ALL_WINDOWS)
+            .max_header_list_size(BUFFER as u32)
+            // Calls that clients give up, and what was on its way to them: many, and no fault of the replica's.
+            .max_concurrent_reset_streams(10_000)
+            .max_local_error_reset_streams(None)
             .handshake(TokioIo::new(stream))
             .await?;
         tokio::task::spawn_local(async move {

@@ -48,8 +48,8 @@ enum Next {
 
 /// Answers the requests of a connection until it ends.
 ///
-/// `ahead` was read of it by another process.
-pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S, ahead: Vec<u8>) {
+/// One that was `adopted` has been another process's, which read `ahead` of it.
+pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S, adopted: bool, ahead: Vec<u8>) {
     let alarm = client.worker.alarms.add();
     let mut ahead = (!ahead.is_empty()).then(|| client.worker.buffers.filled(ahead));
     let mut is_new = true;
@@ -65,7 +65,7 @@ pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S, ahead: Vec<u8
         }
         let buffer = ahead.take().unwrap_or_else(|| client.worker.buffers.take());
         // In boxes, so that a connection that waits for its next request is small.
-        let next = Box::pin(next(&client, &mut wire, buffer, is_new, &alarm)).await;
+        let next = Box::pin(next(&client, &mut wire, buffer, is_new && !adopted, &alarm)).await;
         is_new = false;
         let buffer = match next {
             Next::Idle(rest) => {

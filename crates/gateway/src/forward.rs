@@ -1,7 +1,7 @@
 //! One inference request, from its address to its answer.
 
 use domain::{DeploymentId, Outcome};
-use http::header::{AUTHORIZATION, HOST};
+use http::header::{AUTHORIZATION, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -156,11 +156,15 @@ impl Call<'_> {
         let (mut parts, body) = request.into_parts();
         headers::to_replica(&mut parts.headers, self.from, self.id);
         parts.version = Version::HTTP_11;
+        if self.length.is_none() && !body.is_end_stream() {
+            // For methods that seldom have a body, a client of HTTP/1.1 is believed to have none unless it says so.
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let (upload, progress) = Upload::new(body, &gateway.config);
         let mut request = Request::from_parts(parts, upload);
 
         let mut tries = 0;
-        let mut seat = self.admit().await?;
+        let mut seat = self.admit_here().await?;
         loop {
             let replica = seat.flight.replica.clone();
             *request.uri_mut() = self.rewritten(&seat.view)?;
@@ -251,6 +255,16 @@ impl Call<'_> {
     pub async fn admit(&self) -> Result<Seat, Refusal> {
         self.until_known().await;
         self.wait(self.ask(None)?, None).await
+    }
+
+    /// As [`Self::admit`], for a request that can't go to another process: one that waits when the server is taken over from is
+    /// refused, because nobody would start a replica for it here.
+    pub async fn admit_here(&self) -> Result<Seat, Refusal> {
+        tokio::select! {
+            biased;
+            seat = self.admit() => seat,
+            () = self.worker.alarms.moves() => Err(Refusal::moving()),
+        }
     }
 
     /// Waits for what was asked for; asks again whenever the routes changed meanwhile.

@@ -69,7 +69,7 @@ pub(crate) async fn pass(call: &Call<'_>, request: Request<Incoming>) -> Result<
     let mut request = Request::from_parts(parts, upload);
 
     let mut tries = 0;
-    let mut seat = call.admit().await?;
+    let mut seat = call.admit_here().await?;
     loop {
         tries += 1;
         let replica = seat.flight.replica.clone();

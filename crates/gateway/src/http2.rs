@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::header::{COOKIE, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 
 use crate::alarm::{Alarm, Ending};
+use crate::body::Answer;
 use crate::conversation::Client;
 use crate::dispatch::dispatch;
 use crate::respond::Refusal;
@@ -36,9 +37,11 @@ const WINDOW: u32 = HELD_BODY as u32;
 const ALL_WINDOWS: u32 = STREAMS * WINDOW;
 /// Requests that a client may give up while it lets fewer come to their end; after ten times as many it is not waited for.
 const GIVEN_UP: u64 = 200;
-/// Requests that a client took back before they were looked at, and answers of ours that were errors of the protocol.
+/// Requests that a client took back before they were looked at.
 const TAKEN_BACK: usize = 20;
-const WRONG: usize = 256;
+/// Frames that came for requests which had been answered already, over the life of a connection: who is refused while sending a
+/// body has some on the way each time, and means no harm.
+const WRONG: usize = 100_000;
 /// How often a client is asked whether it is there, and how long it may take to say so.
 const ASK: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How long a connection without a request may take to end once it was told to.
@@ -64,10 +67,14 @@ pub(crate) async fn many<S: Wire>(client: Client, wire: S, ahead: Vec<u8>, alarm
         service_fn(move |request: Request<Incoming>| {
             let (client, one) = (client.clone(), underway.begin());
             Box::pin(async move {
-                let response = match as_http1(request) {
+                let to_head = request.method() == Method::HEAD;
+                let mut response = match as_http1(request) {
                     Ok(request) => dispatch(&client, request, |at| one.is_due(at)).await,
                     Err(refusal) => refusal.into_response(),
                 };
+                if to_head {
+                    without_body(&mut response);
+                }
                 Ok::<Response<Watched>, Infallible>(response.map(|body| Watched::new(body, one)))
             })
         })
@@ -142,6 +149,14 @@ impl Wait {
             None if ends => Self::End,
             None => Self::NextRequest,
         }
+    }
+}
+
+/// What the gateway says by itself, in answer to HEAD: hyper leaves bodies out for HTTP/1 only.
+fn without_body(response: &mut Response<Answer>) {
+    if let Answer::Whole(body @ Some(_)) = response.body_mut() {
+        let length = body.take().map_or(0, |bytes| bytes.len());
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 

@@ -49,6 +49,9 @@ impl Presence {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0)) if S::HALF_CLOSES => {
                     ahead.tighten();
+                    // Within an answer nothing can be put in between, and the next bytes of it may be long in coming. A machine
+                    // on which nobody is left says so once it has forgotten the connection: after a minute, mostly.
+                    client.probe();
                     if !self.answering && !client.nudge(NUDGE) {
                         return Poll::Ready(());
                     }

@@ -178,7 +178,7 @@ impl Worker {
         let stream = TcpStream::from_std(moved.connection.into());
         match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
             Ok((peer, stream)) => {
-                self.tasks.spawn_local(self::connection(self.clone(), stream, peer, None, moved.ahead));
+                self.tasks.spawn_local(self::connection(self.clone(), stream, peer, None, Some(moved.ahead)));
             }
             Err(error) => tracing::debug!(%error, "a connection of another process had ended"),
         }
@@ -277,7 +277,7 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Tls>, shu
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(worker.clone(), stream, peer, tls.clone(), Vec::new());
+                let connection = connection(worker.clone(), stream, peer, tls.clone(), None);
                 worker.tasks.spawn_local(connection);
             }
             Err(error) => {
@@ -289,13 +289,13 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Tls>, shu
     }
 }
 
-/// `ahead` was read of it by another process.
+/// What another process read of one that is adopted comes with it.
 async fn connection(
     worker: Rc<Worker>,
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<Tls>,
-    ahead: Vec<u8>,
+    adopted: Option<Vec<u8>>,
 ) {
     if stream.set_nodelay(true).is_err() {
         return;
@@ -303,7 +303,10 @@ async fn connection(
     let from = Rc::new(Peer::new(peer.ip(), &worker.gateway.config.trusted_proxies));
     let client = Client { worker, peer, from };
     match tls {
-        None => converse(client, stream, ahead).await,
+        None => {
+            let (is_adopted, ahead) = (adopted.is_some(), adopted.unwrap_or_default());
+            converse(client, stream, is_adopted, ahead).await
+        }
         // Apart, so that connections which are not encrypted don't have its size.
         Some(tls) => Box::pin(encrypted(client, stream, tls)).await,
     }
@@ -316,7 +319,7 @@ async fn encrypted(client: Client, stream: TcpStream, tls: Tls) {
             let alarm = client.worker.alarms.add();
             many(client, stream, Vec::new(), &alarm).await;
         }
-        Ok(Ok(stream)) => converse(client, stream, Vec::new()).await,
+        Ok(Ok(stream)) => converse(client, stream, false, Vec::new()).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a client and the server did not agree on TLS"),
         Err(_) => tracing::debug!(%peer, "a client took too long to begin TLS"),
     }

@@ -30,7 +30,7 @@ pub(crate) async fn websocket(
     outgoing.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     outgoing.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
 
-    let mut seat = call.admit().await?;
+    let mut seat = call.admit_here().await?;
     let mut tries = 1;
     let stream = loop {
         match pool::connect(seat.flight.replica.port).await {

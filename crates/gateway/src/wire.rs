@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -32,7 +34,13 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// Whether the other side has answered that nobody is there.
     fn has_failed(&self) -> bool;
+
+    /// Lets the kernel ask the other side each second whether it is there, while nothing is sent.
+    fn probe(&self);
 }
+
+/// How soon, and how often, a silent client is asked whether it is there.
+const PROBED: Duration = Duration::from_secs(1);
 
 impl Wire for TcpStream {
     const MOVES: bool = true;
@@ -57,6 +65,15 @@ impl Wire for TcpStream {
 
     fn has_failed(&self) -> bool {
         !matches!(self.take_error(), Ok(None))
+    }
+
+    fn probe(&self) {
+        let asked = sockopt::set_tcp_keepidle(self, PROBED)
+            .and_then(|()| sockopt::set_tcp_keepintvl(self, PROBED))
+            .and_then(|()| sockopt::set_socket_keepalive(self, true));
+        if let Err(error) = asked {
+            tracing::debug!(%error, "a client that closed its half can't be asked whether it is there");
+        }
     }
 }
 
@@ -84,6 +101,8 @@ impl Wire for TlsStream<TcpStream> {
     fn has_failed(&self) -> bool {
         true
     }
+
+    fn probe(&self) {}
 }
 
 /// A connection of which something was read already.

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::LocalRuntime;
 use crate::cgroup::Groups;
+use crate::files::remove_tree;
 use crate::manifest::Manifest;
 use crate::probe::{Health, probe};
 use crate::strays::stop_strays;
@@ -35,7 +36,7 @@ impl LocalRuntime {
         }
         for folder in gone {
             self.leave_group(&folder);
-            if let Err(error) = std::fs::remove_dir_all(&folder) {
+            if let Err(error) = remove_tree(&folder).await {
                 tracing::warn!(folder = %folder.display(), %error, "could not remove what a replica left");
             }
         }
@@ -69,6 +70,14 @@ impl LocalRuntime {
         };
         let text = format!("replica {} was left running by a former server and is adopted", manifest.id);
         self.platform(&manifest.deployment, LogLevel::Info, &text);
+        if self.sandboxes.replicas.is_some() && manifest.identity.inner.is_none() {
+            let text = format!(
+                "replica {} was started without a sandbox and goes on without one; terminate it, and its successor has one",
+                manifest.id
+            );
+            tracing::warn!("{text}");
+            self.platform(&manifest.deployment, LogLevel::Warning, &text);
+        }
         self.registry.lock().ports.mark(manifest.port);
         self.watch_over(manifest, folder, state, None);
     }

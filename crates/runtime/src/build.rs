@@ -29,6 +29,8 @@ pub(crate) struct Builder<'a> {
     pub isolated: bool,
     /// Where packages' own code runs, if the machine permits.
     pub sandbox: Option<&'a Sandbox>,
+    /// Nothing may run outside one.
+    pub required: bool,
 }
 
 impl Builder<'_> {
@@ -117,7 +119,11 @@ impl Builder<'_> {
         }
         let work = env.with_extension("work");
         for left in [env, &work] {
-            let _ = tokio::fs::remove_dir_all(left).await;
+            // A build that outlived its server may still write there.
+            match tokio::fs::remove_dir_all(left).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(disk(left, &error)),
+                _ => {}
+            }
         }
         step("creating the Python environment");
         let made = async {
@@ -157,6 +163,13 @@ impl Builder<'_> {
                 truss: truss.to_owned(),
                 uv: uv.to_owned(),
             });
+            if workshop.is_none() && self.required {
+                return Err(format!(
+                    "{} is a script, which can't be brought into a sandbox, and `machine.isolation` is `require`; put `uv` itself on \
+                     the server's PATH",
+                    uv.display()
+                ));
+            }
             if self.sandbox.is_some() && workshop.is_none() {
                 lines(&format!(
                     "{} is a script, so what it installs is built without isolation",

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use domain::{ExternalUse, Timestamp};
@@ -66,6 +66,12 @@ pub(crate) fn place(config: &Config, files: &Files, replica: &Path) -> io::Resul
         fs::hard_link(&source, &target).or_else(|_| fs::copy(&source, &target).map(drop))?;
     }
     Ok(())
+}
+
+/// Where a replica's model sees its fetched files.
+pub(crate) fn seen<'a>(config: &'a Config, replica: &Path) -> impl Iterator<Item = PathBuf> + use<'a> {
+    let data = replica.join(APP).join(DATA);
+    config.external_data.iter().map(move |item| data.join(&item.local_data_path))
 }
 
 /// Removes files that none of these configurations names and that were fetched before `before`; answers their bytes.

@@ -16,6 +16,8 @@ const CHUNK: u64 = 1 << 20;
 const FREE_BEYOND: u64 = 4 << 20;
 /// A line without an end is taken as one beyond this many bytes.
 const LONGEST_LINE: usize = 64 * 1024;
+/// Bytes that are read of each output once its process has ended. A file may be far longer than what was ever written.
+const MOST_AT_THE_END: u64 = 16 << 20;
 /// Lines of a traceback that are kept together.
 const LONGEST_TRACEBACK: usize = 200;
 /// Messages remembered, to say why a process ended.
@@ -108,6 +110,14 @@ impl Output {
             }
             if size == self.offset {
                 break;
+            }
+            if ended && size - self.offset > MOST_AT_THE_END {
+                let left_out = size - self.offset - MOST_AT_THE_END;
+                self.offset += left_out;
+                self.partial.clear();
+                lines.push(format!(
+                    "{left_out} bytes of output are left out: more than could be read when it ended"
+                ));
             }
             let mut file = File::open(&self.path)?;
             file.seek(SeekFrom::Start(self.offset))?;

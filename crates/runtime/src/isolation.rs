@@ -124,6 +124,8 @@ pub(crate) struct Sandboxes {
     pub replicas: Option<Sandbox>,
     /// As the server's user: what builds share is that user's.
     pub builds: Option<Sandbox>,
+    /// Nothing is to run outside of one.
+    pub required: bool,
 }
 
 /// Tries what is wanted; starts some processes, which end at once. `data_dir` is the folder that is kept from replicas.
@@ -132,50 +134,76 @@ pub fn isolation(settings: &IsolationSettings, data_dir: &Path) -> Isolated {
 }
 
 pub(crate) fn find(settings: &IsolationSettings, data_dir: &Path) -> (Sandboxes, Isolated) {
-    let none = |why: Isolated| (Sandboxes::default(), why);
+    let (sandboxes, isolated) = try_all(settings, data_dir);
+    (Sandboxes { required: settings.mode == Isolation::Require, ..sandboxes }, isolated)
+}
+
+fn try_all(settings: &IsolationSettings, data_dir: &Path) -> (Sandboxes, Isolated) {
+    let nothing = |why: Isolated| (Sandboxes::default(), why);
     if settings.mode == Isolation::Off {
-        return none(Isolated::Off);
+        return nothing(Isolated::Off);
     }
     let root = rustix::process::geteuid().is_root();
     let Some(bwrap) = on_path("bwrap", &settings.path) else {
-        return none(Isolated::No("bubblewrap's program `bwrap` is not on PATH".into()));
+        return nothing(Isolated::No("bubblewrap's program `bwrap` is not on PATH".into()));
     };
     if !root && std::fs::metadata(&bwrap).is_ok_and(|meta| meta.mode() & 0o4000 != 0) {
         // The next server could not read of such a process which replica it is.
         let reason =
             format!("{} runs as root for every user (setuid), which is not made use of", bwrap.display());
-        return none(Isolated::No(reason));
+        return nothing(Isolated::No(reason));
     }
     let sandbox = |user: User| Sandbox::new(bwrap.clone(), user, settings.readable.clone(), data_dir);
     let own = settings.users.filter(|_| root).map(|ids| {
         let sandbox = own_users(ids, &settings.path).and_then(|user| tried(sandbox(user)));
         sandbox.map(|sandbox| (sandbox, ids.sentence()))
     });
+    let none = Sandboxes::default();
     match (own, tried(sandbox(User::Servers))) {
         (Some(Ok((own, ids))), Ok(servers)) => {
             let text = format!(
                 "each model runs in a sandbox, as a user of its own ({ids}), and so does each build, as root"
             );
-            (Sandboxes { replicas: Some(own), builds: Some(servers) }, Isolated::Fully(text))
+            (Sandboxes { replicas: Some(own), builds: Some(servers), ..none }, Isolated::Fully(text))
         }
         (Some(Ok((own, _))), Err(reason)) => {
             let text = format!("models run in sandboxes, as users of their own, but builds do not: {reason}");
-            (Sandboxes { replicas: Some(own), builds: None }, Isolated::Partly(text))
+            (Sandboxes { replicas: Some(own), builds: None, ..none }, Isolated::Partly(text))
         }
         (Some(Err(reason)), Ok(servers)) => {
             let text =
                 format!("models run in sandboxes, but as root and not as users of their own: {reason}");
-            (Sandboxes { replicas: Some(servers.clone()), builds: Some(servers) }, Isolated::Partly(text))
+            (
+                Sandboxes { replicas: Some(servers.clone()), builds: Some(servers), ..none },
+                Isolated::Partly(text),
+            )
         }
         (None, Ok(servers)) => {
             let text = "each model and each build runs in a sandbox".into();
-            (Sandboxes { replicas: Some(servers.clone()), builds: Some(servers) }, Isolated::Fully(text))
+            (
+                Sandboxes { replicas: Some(servers.clone()), builds: Some(servers), ..none },
+                Isolated::Fully(text),
+            )
         }
-        (_, Err(reason)) => none(Isolated::No(reason)),
+        (_, Err(reason)) => nothing(Isolated::No(reason)),
     }
 }
 
+/// What a server needs to follow processes of other users: CAP_CHOWN, CAP_DAC_READ_SEARCH, CAP_KILL, CAP_SETGID, CAP_SETUID,
+/// CAP_SYS_PTRACE. Root in a container may lack some.
+const NEEDED: [(u32, &str); 6] =
+    [(0, "CHOWN"), (2, "DAC_READ_SEARCH"), (5, "KILL"), (6, "SETGID"), (7, "SETUID"), (19, "SYS_PTRACE")];
+
 fn own_users(ids: UserIds, path: &OsStr) -> Result<User, String> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held =
+        status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    let held = held.ok_or("/proc/self/status does not tell what the server may")?;
+    let missing: Vec<&str> =
+        NEEDED.iter().filter(|(bit, _)| held & (1 << bit) == 0).map(|(_, name)| *name).collect();
+    if !missing.is_empty() {
+        return Err(format!("the server has no CAP_{}", missing.join(", CAP_")));
+    }
     let program = |name: &str| on_path(name, path).ok_or_else(|| format!("`{name}` is not on PATH"));
     Ok(User::Own { setpriv: program("setpriv")?, env: program("env")?, ids })
 }

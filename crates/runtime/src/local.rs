@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::build::Builder;
 use crate::cgroup::{Group, Groups};
-use crate::files::{Files, remove_artifact};
+use crate::files::{Files, remove_artifact, remove_tree};
 use crate::isolation::{Isolated, IsolationSettings, Sandboxes, find};
 use crate::logs::Logs;
 use crate::manifest::Manifest;
@@ -53,7 +53,7 @@ pub struct LocalRuntime {
     /// Where replicas are held to their memory; looked for when the first one has a limit.
     groups: OnceLock<Result<Groups, String>>,
     /// What keeps replicas and builds from the rest of the machine, if it is wanted and permitted.
-    sandboxes: Arc<Sandboxes>,
+    pub(crate) sandboxes: Arc<Sandboxes>,
     pub(crate) unclaimed: Unclaimed,
     building: Mutex<Vec<ArtifactId>>,
     sizes: Sizes,
@@ -232,6 +232,7 @@ impl Runtime for LocalRuntime {
             clock: self.clock.as_ref(),
             isolated: self.sandboxes.replicas.is_some(),
             sandbox: self.sandboxes.builds.as_ref(),
+            required: self.sandboxes.required,
         };
         builder.build(spec, progress).await
     }
@@ -387,15 +388,10 @@ impl Runtime for LocalRuntime {
     }
 
     async fn forget(&self, replica: &ReplicaId) {
-        let mut state = self.registry.lock();
-        if let Some(entry) = state.replicas.get(replica)
-            && !entry.seen.is_alive()
+        if self.registry.forget(replica)
+            && let Err(error) = remove_tree(&self.files.replica(replica)).await
         {
-            let port = entry.seen.port;
-            state.replicas.remove(replica);
-            state.ports.give_back(port);
-            drop(state);
-            let _ = std::fs::remove_dir_all(self.files.replica(replica));
+            tracing::warn!(%replica, %error, "could not remove what a replica left");
         }
     }
 

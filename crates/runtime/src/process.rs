@@ -57,6 +57,10 @@ impl Identity {
             // The group's number stays taken as long as anybody is in it. The first process of a sandbox heeds only KILL,
             // and whatever is in the sandbox ends with it.
             let _ = rustix::process::kill_process_group(leader, signal);
+            if signal == Signal::KILL && self.inner.is_some() {
+                // Also while the sandbox is made, when its first process leads no group yet.
+                let _ = rustix::process::kill_process(leader, signal);
+            }
         }
     }
 

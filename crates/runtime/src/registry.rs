@@ -71,6 +71,16 @@ impl Registry {
         }
     }
 
+    /// Forgets a replica that has ended, and takes its port back; false if it is not known or has not ended.
+    pub fn forget(&self, id: &ReplicaId) -> bool {
+        let mut state = self.lock();
+        let Some(entry) = state.replicas.get(id).filter(|entry| !entry.seen.is_alive()) else { return false };
+        let port = entry.seen.port;
+        state.replicas.remove(id);
+        state.ports.give_back(port);
+        true
+    }
+
     /// What every living replica holds.
     pub fn held(&self) -> Vec<Holding> {
         let state = self.lock();

@@ -99,7 +99,15 @@ impl Mount {
 impl Sandbox {
     pub fn new(bwrap: PathBuf, user: User, readable: Vec<PathBuf>, data_dir: &Path) -> Self {
         let mut hidden = vec![data_dir.to_owned()];
-        hidden.extend(data_dir.canonicalize().ok().filter(|real| real != data_dir));
+        let real = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
+        // A link that models may read may lead to it, too.
+        hidden.extend(readable.iter().filter_map(|path| {
+            let below = real.strip_prefix(path.canonicalize().ok()?).ok()?;
+            Some(path.join(below))
+        }));
+        hidden.push(real);
+        hidden.sort_unstable();
+        hidden.dedup();
         Self { bwrap, user, readable, hidden }
     }
 
@@ -147,9 +155,10 @@ impl Sandbox {
                 groups if groups.is_empty() => command.arg("--clear-groups"),
                 groups => command.arg("--groups").arg(groups.join(",")),
             };
-            // A variable could make `setpriv` load code while it still may become anybody.
-            if !view.environment.theirs.is_empty() {
-                command.arg(env).arg("--").args(view.environment.theirs.iter().map(pair));
+            let late: Vec<OsString> =
+                view.environment.theirs.iter().filter(|(name, _)| loads(name)).map(pair).collect();
+            if !late.is_empty() {
+                command.arg(env).arg("--").args(late);
             }
         }
         command.args(program).current_dir("/").stdin(Stdio::null()).env_clear();
@@ -210,7 +219,8 @@ impl Sandbox {
         // Root without capabilities could still write much of `/proc`, because it owns it.
         all.add(["--remount-ro", "/proc", "--remount-ro", "/"]);
         let environment = &view.environment;
-        let theirs = environment.theirs.iter().filter(|_| matches!(self.user, User::Servers));
+        let theirs =
+            environment.theirs.iter().filter(|(name, _)| matches!(self.user, User::Servers) || !loads(name));
         for (key, value) in theirs.chain(&environment.ours) {
             all.add([OsStr::new("--setenv"), key, value]);
         }
@@ -232,11 +242,14 @@ struct Options {
     bytes: Vec<u8>,
     /// The folders that lead to what is mounted.
     folders: BTreeSet<PathBuf>,
+    /// A word has a zero byte in it, and would be several.
+    torn: bool,
 }
 
 impl Options {
     fn add<const N: usize>(&mut self, words: [impl AsRef<OsStr>; N]) {
         for word in words {
+            self.torn |= word.as_ref().as_bytes().contains(&0);
             self.bytes.extend_from_slice(word.as_ref().as_bytes());
             self.bytes.push(0);
         }
@@ -276,11 +289,41 @@ impl Options {
 
     /// A file without a name that has them.
     fn written(&self) -> io::Result<OwnedFd> {
+        if self.torn {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a variable or path has a zero byte in it",
+            ));
+        }
         let mut file = File::from(memfd_create("options", MemfdFlags::CLOEXEC)?);
         file.write_all(&self.bytes)?;
         file.rewind()?;
         Ok(file.into())
     }
+}
+
+/// Whether a variable could make `setpriv` load code, or read files, while it still may become anybody: those that the C library
+/// ignores in a program with more rights than its caller, and a shell's. Only these are arguments, which others may list.
+fn loads(name: &OsStr) -> bool {
+    const NAMES: [&str; 14] = [
+        "BASH_ENV",
+        "ENV",
+        "GCONV_PATH",
+        "GETCONF_DIR",
+        "HOSTALIASES",
+        "IFS",
+        "LOCALDOMAIN",
+        "LOCPATH",
+        "NIS_PATH",
+        "NLSPATH",
+        "OPENSSL_CONF",
+        "RESOLV_HOST_CONF",
+        "RES_OPTIONS",
+        "TZDIR",
+    ];
+    let name = name.as_bytes();
+    ["LD_", "GLIBC_", "MALLOC_", "LIBC_"].iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+        || NAMES.iter().any(|known| name == known.as_bytes())
 }
 
 fn pair((key, value): (&OsString, &OsString)) -> OsString {

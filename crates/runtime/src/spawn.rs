@@ -107,10 +107,15 @@ pub(crate) fn spawn(
     }
     let (mut command, told) = match share.sandbox {
         Some(sandbox) => {
+            let mut mounts = mounts(&folder, &env);
+            if sandbox.user(port).is_none() {
+                // It owns what it shares with other replicas, and could permit itself to write there.
+                mounts.extend(external::seen(&config, &folder).map(Mount::read));
+            }
             let view = View {
                 port,
                 tmp: Some(folder.join("tmp")),
-                mounts: mounts(&folder, &env),
+                mounts,
                 // A machine whose cards nobody counts lets all use them.
                 cards: share.cards.is_none_or(|cards| !cards.is_empty()),
                 folder: folder.join(truss::layout::APP),

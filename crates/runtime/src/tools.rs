@@ -5,8 +5,9 @@ use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use rustix::fs::Mode;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, umask};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::Mutex;
 use truss::Wheel;
@@ -20,6 +21,9 @@ pub const TRUSS_VERSION: &str = "0.18.35";
 
 /// A failure as one sentence.
 pub(crate) type Told<T> = Result<T, String>;
+
+/// Bytes of a line that a command prints.
+const LONGEST_LINE: u64 = 64 << 10;
 
 /// Takes each line a command prints.
 pub(crate) type Lines<'a> = &'a (dyn Fn(&str) + Send + Sync);
@@ -138,6 +142,8 @@ pub(crate) async fn find_uv(folder: &Path) -> Option<(PathBuf, String)> {
         if let Ok(answer) = answer.map_err(drop)
             && answer.status.success()
         {
+            // What it is a link to may not be seen in a sandbox.
+            let candidate = candidate.canonicalize().unwrap_or(candidate);
             return Some((candidate, String::from_utf8_lossy(&answer.stdout).trim().to_owned()));
         }
     }
@@ -209,6 +215,14 @@ async fn finish(
     lines: Lines<'_>,
 ) -> Told<()> {
     let mut command = Command::from(command);
+    // SAFETY: between fork and exec it makes one system call, which is safe there, and allocates nothing.
+    unsafe {
+        // Replicas of other users read what is installed; what is private lies in folders that are.
+        command.pre_exec(|| {
+            umask(Mode::from_raw_mode(0o022));
+            Ok(())
+        });
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| format!("`{name}` could not be started: {error}"))?;
     drop(command);
@@ -239,6 +253,8 @@ impl Drop for Ends {
     fn drop(&mut self) {
         if let Some(group) = self.0.and_then(|group| Pid::from_raw(group as i32)) {
             let _ = kill_process_group(group, Signal::KILL);
+            // Also while the sandbox is made, when its first process leads no group yet.
+            let _ = kill_process(group, Signal::KILL);
         }
     }
 }
@@ -246,8 +262,12 @@ impl Drop for Ends {
 async fn read_lines(source: Option<impl AsyncRead + Unpin>, lines: Lines<'_>) -> Vec<String> {
     let mut last = Vec::new();
     let Some(source) = source else { return last };
-    let mut reader = BufReader::new(source).lines();
-    while let Ok(Some(line)) = reader.next_line().await {
+    let mut reader = BufReader::new(source);
+    let mut bytes = Vec::new();
+    // A line without an end is cut, and its rest is the next line.
+    while (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut bytes).await.is_ok_and(|read| read > 0) {
+        let line = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
+        bytes.clear();
         lines(&line);
         last.push(line);
         if last.len() > 40 {

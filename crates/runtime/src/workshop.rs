@@ -53,6 +53,9 @@ impl Workshop {
         mounts.extend(existing(named.chain(["/etc/uv".into()])));
         mounts.extend(interpreter::noted(&self.env).into_iter().map(Mount::read));
         mounts.extend([Mount::read(&self.uv), Mount::read(&self.truss)]);
+        let passwd = self.work.join("passwd");
+        std::fs::write(&passwd, passwd_line())?;
+        mounts.push(Mount::read(passwd).at("/etc/passwd"));
         mounts.extend([cache, self.work.join(FILES), self.env.clone()].map(Mount::write));
         let (tmp, folder) = (Some(self.work.join("tmp")), folder.to_owned());
         Ok(View { tmp, mounts, folder, environment: environment(), ..View::default() })
@@ -68,9 +71,18 @@ fn environment() -> Environment {
     let kept = env::vars_os().filter(|(name, _)| !is_ours(name) && name != "VIRTUAL_ENV");
     let mut ours: std::collections::BTreeMap<OsString, OsString> = kept.collect();
     ours.insert("NO_COLOR".into(), "1".into());
+    // What `uv` would choose by itself, from its own settings too, might not be what is mounted.
+    ours.insert("UV_CACHE_DIR".into(), cache().into());
     // Between what is mounted in two places there are no hard links; and an environment must not share what a build may change.
     ours.entry("UV_LINK_MODE".into()).or_insert("copy".into());
     Environment { ours, ..Environment::default() }
+}
+
+/// The server's user, without whom some programs do not start.
+fn passwd_line() -> String {
+    let id = rustix::process::geteuid().as_raw();
+    let home = home().unwrap_or_else(|| "/".into());
+    format!("builder:x:{id}:{id}::{}:/bin/sh\n", home.display())
 }
 
 fn home() -> Option<PathBuf> {

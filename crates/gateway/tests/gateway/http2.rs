@@ -284,3 +284,51 @@ async fn stopping_lets_streams_end() {
     tokio::time::timeout(Duration::from_secs(10), stopping).await.unwrap().unwrap();
     ended.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_replica_is_told_to_come_again_when_another_server_takes_over() {
+    let stage = Stage::new();
+    stage.gateway.publish(simple(1, &[], None));
+    let (mut sender, connection) = client(&stage).await;
+    let waits = tokio::spawn(sender.send_request(post(PRODUCTION, "{}")));
+    until("it waits", || stage.held("a") == 1).await;
+    let (mover, _moved) = std::sync::mpsc::channel();
+    let handed = tokio::spawn(stage.hand_over(mover));
+    let answer = tokio::time::timeout(Duration::from_secs(10), waits).await.unwrap().unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key("retry-after"));
+    assert!(text(answer).await.contains("try again"));
+    drop(sender);
+    tokio::time::timeout(Duration::from_secs(10), connection).await.unwrap().unwrap().unwrap();
+    handed.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_head_has_no_body() {
+    let stage = Stage::new();
+    let (mut sender, _) = client(&stage).await;
+    let head = Request::head("http://localhost/model/nothing/production/sync/x")
+        .header("authorization", format!("Bearer {KEY}"));
+    let answer = sender.send_request(head.body(Full::default()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    assert_ne!(answer.headers()["content-length"], "0");
+    assert_eq!(text(answer).await, "");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_unknown_length_arrives_whatever_the_method() {
+    let stage = Stage::new();
+    let gate = Arc::new(Semaphore::new(1));
+    let toy = echo(&gate).await;
+    stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
+    let (mut sender, _) = over(TcpStream::connect(stage.addr).await.unwrap()).await;
+    let frames =
+        [Ok::<_, Infallible>(Frame::data(Bytes::from("found"))), Ok(Frame::data(Bytes::from(" it")))];
+    let body = StreamBody::new(futures::stream::iter(frames));
+    let get = Request::get("http://localhost/model/model1/production/sync/search")
+        .header("authorization", format!("Bearer {KEY}"));
+    let answer = sender.send_request(get.body(body).unwrap()).await.unwrap();
+    assert_eq!(text(answer).await, "found it");
+    stage.stop().await;
+}
