@@ -83,13 +83,18 @@ impl Gateway {
     /// wait were passed on, sent to whoever serves their address now, or refused.
     pub fn publish(&self, routes: ModelRoutes) {
         let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let cell = self.cell(&routes.model).unwrap_or_else(|| self.add(&routes.model));
-        let before = cell.table.load_full();
+        let cell = self.cell(&routes.model);
+        let before = cell.as_ref().map_or_else(Arc::default, |cell| cell.table.load_full());
+        let model = routes.model.clone();
         let next = Arc::new(table::build(&before, routes, self.clock.monotonic(), |id, model| {
             self.known(id, model)
         }));
         self.replicas.write().unwrap_or_else(PoisonError::into_inner).add(&next);
-        cell.table.store(next.clone());
+        match cell {
+            Some(cell) => cell.table.store(next.clone()),
+            // With its table, or a request could meet a model without environments.
+            None => self.add(model, next.clone()),
+        }
         for entry in next.deployments.values() {
             let deployment = &entry.deployment;
             deployment.obey(Some(entry.view.clone()), |environment| next.sends(environment, &deployment.id));
@@ -160,12 +165,10 @@ impl Gateway {
         self.models.load().get(model).cloned()
     }
 
-    fn add(&self, model: &ModelId) -> Arc<ModelCell> {
-        let cell = Arc::new(ModelCell { table: ArcSwap::default() });
+    fn add(&self, model: ModelId, table: Arc<Table>) {
         let mut models = HashMap::clone(&self.models.load());
-        models.insert(model.clone(), cell.clone());
+        models.insert(model, Arc::new(ModelCell { table: ArcSwap::new(table) }));
         self.models.store(Arc::new(models));
-        cell
     }
 
     fn known(&self, id: &DeploymentId, model: &ModelId) -> Arc<Deployment> {
@@ -184,5 +187,42 @@ impl Gateway {
         }
         let mut all = self.deployments.write().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, deployment| deployment.view().is_some() || deployment.in_flight() > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{ManualClock, ModelName, Timestamp};
+
+    struct NoWake;
+
+    impl Wake for NoWake {
+        fn wake(&self, _: &ModelId) {}
+    }
+
+    #[test]
+    fn a_model_is_never_known_before_its_routes_are() {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(0)));
+        let gateway = Gateway::new(GatewayConfig::default(), Arc::new(NoWake), clock);
+        let models: Vec<ModelId> = (0..2_000).map(|number| ModelId::new(format!("model{number}"))).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for model in &models {
+                    gateway.publish(ModelRoutes {
+                        model: model.clone(),
+                        name: ModelName::new("iris").unwrap(),
+                        generation: 1,
+                        environments: Vec::new(),
+                        deployments: Vec::new(),
+                        development: None,
+                    });
+                }
+            });
+            for model in &models {
+                let table = std::iter::repeat_with(|| gateway.table(model)).flatten().next().unwrap();
+                assert_eq!(table.generation, 1, "{model}");
+            }
+        });
     }
 }
