@@ -1,12 +1,20 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { saying, unique } from '../support/truss.ts';
 import { choose, expect, open, row, signIn, status, test } from '../support/test.ts';
 
+// Of the machine's files a model sees what the server's settings name, whoever it runs as.
+const files = mkdtempSync(path.join(tmpdir(), 'weights-'));
+chmodSync(files, 0o755);
+const settings = path.join(mkdtempSync(path.join(tmpdir(), 'settings-')), 'slipway.toml');
+writeFileSync(settings, `[machine]\nreadable = [${JSON.stringify(files)}]\n`);
+test.use({ settings: { SLIPWAY_CONFIG: settings } });
+
 test('a deployment that failed says why, and a retry brings it up once the cause is gone', async ({ page, slipway, truss }) => {
   test.setTimeout(120_000);
-  const weights = path.join(await mkdtemp(path.join(tmpdir(), 'weights-')), 'weights.bin');
+  const weights = path.join(files, 'weights.bin');
   const folder = await saying('loaded');
   await writeFile(
     path.join(folder, 'model', 'model.py'),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{self, on_path, root, say, tools};
 
 /// The clients that Slipway is tested with.
-const TRUSS: [&str; 3] = ["truss==0.18.35", "baseten==0.13.1", "grpcio==1.76.0"];
+const TRUSS: [&str; 3] = ["truss==0.18.35", "baseten==0.13.1", "grpcio==1.85.3"];
 /// What asks the management API everything that its description permits.
 const SCHEMATHESIS: [&str; 1] = ["schemathesis==4.32.5"];
 /// What checks everything that is built in.
