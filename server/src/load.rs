@@ -38,7 +38,9 @@ pub const MOST_FAILURES: usize = 100_000;
 pub struct Failure {
     pub sent: Instant,
     pub ended: Instant,
-    /// The status, or why there is none.
+    /// The answer's; `None` if there was no answer, or it broke off.
+    pub status: Option<u16>,
+    /// The status and what the answer said, or why there is none.
     pub what: String,
 }
 
@@ -52,6 +54,8 @@ pub struct Totals {
     pub broken: u64,
     /// Answers by the deployment that gave them.
     pub deployments: BTreeMap<String, u64>,
+    /// When the youngest request was sent that each deployment answered.
+    pub latest: BTreeMap<String, Instant>,
     /// The first [`MOST_FAILURES`] of those that failed.
     pub failures: Vec<Failure>,
     /// How long answers took until they were complete, in microseconds.
@@ -64,6 +68,11 @@ impl Totals {
         let bad: u64 =
             self.answers.iter().filter(|(status, _)| !is_good(**status)).map(|(_, count)| count).sum();
         bad + self.broken
+    }
+
+    /// Requests of which nothing is known yet.
+    pub fn open(&self) -> u64 {
+        self.sent.saturating_sub(self.answers.values().sum::<u64>() + self.broken)
     }
 
     /// Milliseconds within which this percentage of the answers was complete; `None` if there were none.
@@ -138,10 +147,17 @@ impl Running {
         read(&lock(&self.shared.totals))
     }
 
-    /// Sends no more, and waits for the answers that are under way.
-    pub async fn stop(self) -> anyhow::Result<Totals> {
+    /// Sends no more, and waits for the answers that are under way, but no longer than `limit`: what has none by then stays
+    /// [open](Totals::open).
+    pub async fn stop(mut self, limit: Duration) -> anyhow::Result<Totals> {
         self.stop.cancel();
-        Ok(self.task.await?)
+        match tokio::time::timeout(limit, &mut self.task).await {
+            Ok(totals) => Ok(totals?),
+            Err(_) => {
+                self.task.abort();
+                Ok(lock(&self.shared.totals).clone())
+            }
+        }
     }
 }
 
@@ -184,17 +200,20 @@ async fn one(plan: Arc<Plan>, shared: Arc<Shared>) {
             *totals.answers.entry(status.as_u16()).or_default() += 1;
             totals.micros.push(micros);
             if let Some(deployment) = deployment {
+                let latest = totals.latest.entry(deployment.clone()).or_insert(begun);
+                *latest = begun.max(*latest);
                 *totals.deployments.entry(deployment).or_default() += 1;
             }
-            (!is_good(status.as_u16())).then(|| format!("{status}: {said}"))
+            let code = status.as_u16();
+            (!is_good(code)).then(|| (Some(code), format!("{status}: {said}")))
         }
         Err(error) => {
             totals.broken += 1;
-            Some(format!("{error:#}"))
+            Some((None, format!("{error:#}")))
         }
     };
-    if let Some(what) = failure.filter(|_| totals.failures.len() < MOST_FAILURES) {
-        totals.failures.push(Failure { sent: begun, ended, what });
+    if let Some((status, what)) = failure.filter(|_| totals.failures.len() < MOST_FAILURES) {
+        totals.failures.push(Failure { sent: begun, ended, status, what });
     }
 }
 
@@ -248,7 +267,7 @@ mod tests {
         let mut totals = Totals { sent: 7, broken: 1, ..Totals::default() };
         totals.answers.extend([(200, 3), (429, 2), (500, 1)]);
         totals.micros.extend([1_000, 3_000, 2_000]);
-        assert_eq!(totals.failed(), 4);
+        assert_eq!((totals.failed(), totals.open()), (4, 0));
         assert_eq!((totals.percentile_ms(50), totals.percentile_ms(99)), (Some(2.0), Some(3.0)));
         let sentence = totals.sentence();
         assert!(sentence.contains("2 × 429") && sentence.contains("1 without an answer"), "{sentence}");

@@ -31,6 +31,17 @@ impl OwnDatabase {
         Ok(sqlx::query(text).bind(&self.name).execute(&self.admin).await?.rows_affected())
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Says whether it takes connections. While it does not, those that are open stay, and a new one is refused.
+    pub async fn allow_connections(&self, allow: bool) -> Result<(), Error> {
+        let text = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allow}", self.name);
+        sqlx::query(AssertSqlSafe(text)).execute(&self.admin).await?;
+        Ok(())
+    }
+
     /// Removes it with everything in it.
     pub async fn remove(self) -> Result<(), Error> {
         let text = format!("DROP DATABASE {} WITH (FORCE)", self.name);

@@ -10,6 +10,8 @@ pub enum Verdict {
     Missed(Vec<String>),
     /// Why it could not be tried here.
     NotTried(String),
+    /// Why there is nothing to try.
+    Void(String),
 }
 
 /// One thing that was done to the server.
@@ -28,9 +30,9 @@ pub struct Act {
 pub struct Requests {
     pub sent: u64,
     pub good: u64,
-    /// Sent or answered while the server was dead because it had been killed.
+    /// Without an answer, because the server had been killed and no model answered again yet.
     pub while_dead: u64,
-    /// At a replica when it was killed: none may be sent a second time, because it may have had its effect.
+    /// Lost with a replica that was killed: none may be sent a second time, because it may have had its effect.
     pub on_killed_replicas: u64,
     /// All other failures: when each came, and what it was.
     pub unexplained: Vec<(Duration, String)>,
@@ -42,6 +44,8 @@ pub struct Report {
     pub rate: u32,
     pub acts: Vec<Act>,
     pub requests: Requests,
+    /// What was done when it was interrupted, if it was.
+    pub interrupted: Option<&'static str>,
 }
 
 /// Failures that are listed one by one.
@@ -54,9 +58,27 @@ impl Report {
         !missed && self.requests.unexplained.is_empty()
     }
 
+    /// All of it as a sentence or two.
+    fn verdict(&self) -> String {
+        let not_tried = self.acts.iter().filter(|act| matches!(act.verdict, Verdict::NotTried(_)));
+        let not_tried: Vec<&str> = not_tried.map(|act| act.name).collect();
+        let mut verdict = match (self.held(), self.interrupted, not_tried.as_slice()) {
+            (false, ..) => "**Something did not hold.**".to_owned(),
+            (true, None, []) => return "Everything held.".to_owned(),
+            (true, ..) => "Everything held that was tried.".to_owned(),
+        };
+        if !not_tried.is_empty() {
+            let _ = write!(verdict, " Not tried: {}.", not_tried.join("; "));
+        }
+        if let Some(during) = self.interrupted {
+            let _ = write!(verdict, " **Interrupted** during: {during}; this is what was seen until then.");
+        }
+        verdict
+    }
+
     pub fn text(&self) -> String {
         let mut text = String::from("# What this server survives\n\n");
-        let verdict = if self.held() { "Everything held." } else { "**Something did not hold.**" };
+        let verdict = self.verdict();
         let _ = writeln!(
             text,
             "`slipway doctor --chaos`, version {}, on {}, {} requests a second: {verdict}\n",
@@ -70,6 +92,7 @@ impl Report {
                 Verdict::Held => ("yes", Vec::new()),
                 Verdict::Missed(why) => ("**no**", why.clone()),
                 Verdict::NotTried(why) => ("not tried", vec![why.clone()]),
+                Verdict::Void(why) => ("does not apply", vec![why.clone()]),
             };
             let told: Vec<String> =
                 more.iter().chain(&act.figures).map(|text| text.replace('|', "\\|")).collect();
@@ -87,8 +110,8 @@ impl Requests {
         for (name, count) in [
             ("sent", self.sent),
             ("answered with success", self.good),
-            ("failed while the server was dead, having been killed", self.while_dead),
-            ("were at a replica when it was killed, and are never sent twice", self.on_killed_replicas),
+            ("had no answer because the server had been killed", self.while_dead),
+            ("were lost with a replica that was killed, and are never sent twice", self.on_killed_replicas),
             ("failed otherwise", self.unexplained.len() as u64),
         ] {
             let _ = writeln!(text, "| {name} | {count} |");
@@ -108,18 +131,33 @@ mod tests {
         let figures = vec!["answered after 0.4 s".to_owned()];
         let act = Act { name: "the server is killed", at: Duration::from_secs(12), verdict, figures };
         let requests = Requests { sent: 10, good: 8, while_dead: 2, on_killed_replicas: 0, unexplained };
-        Report { database: "SQLite", rate: 100, acts: vec![act], requests }
+        Report { database: "SQLite", rate: 100, acts: vec![act], requests, interrupted: None }
     }
 
     #[test]
-    fn what_was_not_tried_is_told_and_spoils_nothing() {
+    fn what_was_not_tried_is_told_first_and_spoils_nothing() {
         let report = report(Verdict::NotTried("needs root".into()), Vec::new());
+        let text = report.text();
         assert!(report.held());
-        assert!(
-            report
-                .text()
-                .contains("| 12 s | the server is killed | not tried | needs root; answered after 0.4 s |")
-        );
+        let headline = "Everything held that was tried. Not tried: the server is killed.";
+        assert!(text.contains(headline) && !text.contains("Everything held."), "{text}");
+        let row = "| 12 s | the server is killed | not tried | needs root; answered after 0.4 s |";
+        assert!(text.contains(row), "{text}");
+    }
+
+    #[test]
+    fn what_does_not_apply_is_nothing_that_was_left_out() {
+        let text = report(Verdict::Void("a file has no connection".into()), Vec::new()).text();
+        assert!(text.contains("Everything held.") && text.contains("| does not apply |"), "{text}");
+    }
+
+    #[test]
+    fn an_interrupted_run_tells_what_was_seen_and_does_not_claim_the_rest() {
+        let report = Report { interrupted: Some("replicas are killed"), ..report(Verdict::Held, Vec::new()) };
+        let text = report.text();
+        assert!(text.contains("**Interrupted** during: replicas are killed"), "{text}");
+        assert!(!text.contains("Everything held."), "{text}");
+        assert!(text.contains("| 12 s | the server is killed | yes |"), "{text}");
     }
 
     #[test]

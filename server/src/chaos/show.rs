@@ -3,23 +3,58 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::door::Door;
+use super::excuses::{Excuses, Span, good};
 use super::processes::{self, Process};
 use super::report::{Act, Requests, Verdict};
 use super::stage::Stage;
-use crate::load::{Failure, Running, Totals};
+use super::voice::say;
+use crate::load::Running;
 
 /// Requests that one replica may have at a time.
 pub const CONCURRENCY: usize = 32;
-/// How soon what a killed replica had in hand has failed, once its process is gone.
-const LOST_WITHIN: Duration = Duration::from_millis(500);
-/// A process has lost its memory, and is gone for whoever looks, before its connections are closed.
-const CLOSED_WITHIN: Duration = Duration::from_millis(100);
+/// From the start of a server that was killed to the first answer of a model.
+const BACK_WITHIN: Duration = Duration::from_secs(2);
+/// After this it does not answer at all.
+const GONE_AFTER: Duration = Duration::from_secs(30);
+/// For how long a server that was killed stays away.
+const AWAY: Duration = Duration::from_millis(300);
+/// Replicas are ready again after a server took them over.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+/// A replica that crashed has its successor, or a push its end, within this.
+pub const SOON: Duration = Duration::from_secs(60);
+/// What is still under way this long after the traffic ended has no answer.
+const LAST_ANSWER: Duration = Duration::from_secs(30);
+/// Windows of the autoscaler that are set in turn, in seconds: with as many replicas at most as at least, it changes nothing.
+const WINDOWS: std::ops::RangeInclusive<u64> = 10..=60;
 const LOOK_EVERY: Duration = Duration::from_millis(30);
+
+/// The processes of each replica, by its id.
+pub type Replicas = BTreeMap<String, Vec<Process>>;
+
+/// What was seen of a server that was killed, and started again.
+pub struct Restart {
+    took: Duration,
+    replicas: usize,
+    /// The canary's share in percent just before, and just after; nothing if none runs.
+    pub before: Option<u64>,
+    pub after: Option<u64>,
+}
+
+impl Restart {
+    pub fn figures(&self) -> Vec<String> {
+        let (took, replicas) = (self.took.as_millis(), self.replicas);
+        vec![
+            format!("first answer {took} ms after the start"),
+            format!("{replicas} of {replicas} replicas taken over"),
+            "a setting that was changed just before it was killed is kept".into(),
+        ]
+    }
+}
 
 /// What could not be tried on this machine, and why.
 #[derive(Debug, thiserror::Error)]
@@ -32,18 +67,20 @@ pub struct Show {
     pub model: String,
     /// How long a canary takes.
     pub ramp: Duration,
+    /// Requests a second.
+    rate: u32,
     begun: Instant,
     acts: Vec<Act>,
-    /// From when to when no server was there.
-    dead: Vec<(Instant, Instant)>,
-    /// From when to when replicas died.
-    killed: Vec<(Instant, Instant)>,
+    /// Times without a server.
+    dead: Vec<Span>,
+    /// Ends of replicas.
+    killed: Vec<Span>,
 }
 
 impl Show {
-    pub fn new(stage: Stage, traffic: Running, model: String, ramp: Duration) -> Self {
+    pub fn new(stage: Stage, traffic: Running, model: String, ramp: Duration, rate: u32) -> Self {
         let (acts, dead, killed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { stage, traffic, model, ramp, begun: Instant::now(), acts, dead, killed }
+        Self { stage, traffic, model, ramp, rate, begun: Instant::now(), acts, dead, killed }
     }
 
     pub fn passed(&self) -> Duration {
@@ -59,13 +96,24 @@ impl Show {
                 Err(error) => (Verdict::Missed(vec![format!("{error:#}")]), Vec::new()),
             },
         };
-        let said = match &verdict {
-            Verdict::Held => format!("held: {}", figures.join("; ")),
+        self.add(Act { name, at, verdict, figures });
+    }
+
+    /// Keeps that there is nothing to try.
+    pub fn leave_out(&mut self, name: &'static str, why: &str) {
+        let (at, verdict) = (self.passed(), Verdict::Void(why.to_owned()));
+        self.add(Act { name, at, verdict, figures: Vec::new() });
+    }
+
+    fn add(&mut self, act: Act) {
+        let said = match &act.verdict {
+            Verdict::Held => format!("held: {}", act.figures.join("; ")),
             Verdict::Missed(why) => format!("DID NOT HOLD: {}", why.join("; ")),
             Verdict::NotTried(why) => format!("not tried: {why}"),
+            Verdict::Void(why) => format!("does not apply: {why}"),
         };
-        eprintln!("{:4} s  {name}: {said}", at.as_secs());
-        self.acts.push(Act { name, at, verdict, figures });
+        say(&format!("{:4} s  {}: {said}", act.at.as_secs(), act.name));
+        self.acts.push(act);
     }
 
     pub fn door(&self) -> Door {
@@ -89,7 +137,7 @@ impl Show {
 
     /// Waits until the running promotion has at least this share.
     pub async fn wait_for_percent(&self, percent: u64) -> anyhow::Result<u64> {
-        let limit = self.ramp * 2 + Duration::from_secs(60);
+        let limit = self.ramp * 2 + SOON;
         until(&format!("the canary did not reach {percent} %"), limit, async || match self.percent().await {
             Ok(Some(reached)) if reached >= percent => Ok(Some(reached)),
             Ok(Some(_)) => Ok(None),
@@ -142,9 +190,8 @@ impl Show {
         processes::below(&self.stage.data, self.stage.pid())
     }
 
-    /// The processes of each replica.
-    pub fn replicas(&self) -> BTreeMap<String, Vec<Process>> {
-        let mut all: BTreeMap<String, Vec<Process>> = BTreeMap::new();
+    pub fn replicas(&self) -> Replicas {
+        let mut all = Replicas::new();
         for process in self.processes() {
             if let Some(replica) = process.replica.clone() {
                 all.entry(replica).or_default().push(process);
@@ -153,30 +200,95 @@ impl Show {
         all
     }
 
-    /// Kills the server, and starts it again a moment later; says how long after its start a request was answered by a model.
-    pub async fn kill_and_start(&mut self) -> anyhow::Result<Duration> {
-        let from = Instant::now();
+    /// Replicas that are ready, of all deployments.
+    async fn ready(&self) -> anyhow::Result<u64> {
+        let listed = self.door().get(&self.path("/deployments")).await?;
+        let all = listed["deployments"].as_array().into_iter().flatten();
+        Ok(all.filter_map(|one| one["active_replica_count"].as_u64()).sum())
+    }
+
+    /// Waits until none starts or stops, and answers with those that are ready: at least one.
+    pub async fn settled(&self) -> anyhow::Result<Replicas> {
+        until("replicas were still starting or stopping", SOON, async || {
+            let ready = self.ready().await?;
+            let replicas = self.replicas();
+            Ok((ready > 0 && replicas.len() as u64 == ready).then_some(replicas))
+        })
+        .await
+    }
+
+    /// Sees to it that all of these replicas go on, as the processes they were, and are ready for the server that runs now.
+    pub async fn check_adopted(&self, before: &Replicas) -> anyhow::Result<()> {
+        let wanted = before.len() as u64;
+        until("the replicas were not all ready again", TAKEN_WITHIN, async || {
+            Ok((self.ready().await? >= wanted).then_some(()))
+        })
+        .await?;
+        let now = self.replicas();
+        let kept = before.iter().filter(|(id, processes)| now.get(*id) == Some(*processes)).count();
+        ensure!(kept > 0 && kept == before.len(), "{kept} of {} replicas were taken over", before.len());
+        Ok(())
+    }
+
+    /// Kills the server just after it answered a change, and starts it again a moment later. Fails if the change or a deployment is
+    /// lost, a replica is not taken over, or no model answers soon.
+    pub async fn kill_and_start(&mut self) -> anyhow::Result<Restart> {
+        let replicas = self.settled().await?;
+        let deployments = self.deployments().await?;
+        let before = self.percent().await?;
+        let window = self.set(2).await?;
+        self.dead.push(Span::begin());
+        let back = self.come_back().await;
+        if let Some(span) = self.dead.last_mut() {
+            span.until = Some(Instant::now());
+        }
+        let took = back?;
+        let after = self.percent().await?;
+        ensure!(took <= BACK_WITHIN, "the first answer came {} ms after the start", took.as_millis());
+        let kept = self.window().await?;
+        ensure!(
+            kept == window,
+            "a setting that had been changed to {window} before the kill is {kept} after it"
+        );
+        ensure!(self.deployments().await? == deployments, "the list of deployments is another one");
+        self.check_adopted(&replicas).await?;
+        Ok(Restart { took, replicas: replicas.len(), before, after })
+    }
+
+    /// Kills the server and starts it; says how long after its start a request was answered by a model.
+    async fn come_back(&mut self) -> anyhow::Result<Duration> {
         self.stage.kill().await?;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(AWAY).await;
         let before = self.good();
         let started = Instant::now();
         self.stage.start().await?;
-        while self.good() == before && started.elapsed() < Duration::from_secs(30) {
+        while self.good() == before {
+            let seconds = GONE_AFTER.as_secs();
+            ensure!(started.elapsed() < GONE_AFTER, "no model answered within {seconds} s of the start");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let until = Instant::now();
-        self.dead.push((from, until));
-        Ok(until - started)
+        Ok(started.elapsed())
     }
 
-    /// Kills all processes of a replica, and waits until they are gone.
+    /// Kills all processes of a replica, and waits until they have ended.
     pub async fn kill_replica(&mut self, id: &str) -> anyhow::Result<()> {
-        let from = Instant::now();
-        processes::kill(self.replicas().get(id).map(Vec::as_slice).unwrap_or_default());
-        let limit = Duration::from_secs(10);
-        let gone = async || Ok((!self.replicas().contains_key(id)).then_some(()));
-        until(&format!("replica {id} was killed, and is not gone"), limit, gone).await?;
-        self.killed.push((from, Instant::now()));
+        let all = self.replicas().remove(id).unwrap_or_default();
+        ensure!(!all.is_empty(), "replica {id} has no process any more");
+        let handles = all.iter().map(|process| processes::handle(process.pid));
+        let handles = handles.collect::<std::io::Result<Vec<_>>>().context("a replica can't be watched")?;
+        self.killed.push(Span::begin());
+        processes::kill(&all);
+        let ended = async {
+            for handle in &handles {
+                let _ = handle.readable().await?;
+            }
+            std::io::Result::Ok(())
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(10), ended).await;
+        if let Some(span) = self.killed.last_mut() {
+            span.until = Some(Instant::now());
+        }
+        ended.with_context(|| format!("replica {id} was killed, and is not gone"))??;
         Ok(())
     }
 
@@ -184,61 +296,31 @@ impl Show {
         self.traffic.read(good)
     }
 
-    /// Answers of one deployment so far.
-    pub fn answered_by(&self, deployment: &str) -> u64 {
-        self.traffic.read(|totals| totals.deployments.get(deployment).copied().unwrap_or(0))
+    /// Sees to it that models went on answering: `before` were good at `since`, and at least half of what was sent since then is.
+    pub fn check_serving(&self, before: u64, since: Instant) -> anyhow::Result<()> {
+        let (answers, passed) = (self.good() - before, since.elapsed());
+        let sent = f64::from(self.rate) * passed.as_secs_f64();
+        ensure!(
+            answers as f64 >= sent / 2.0,
+            "models answered {answers} requests within {} ms, of about {sent:.0}",
+            passed.as_millis()
+        );
+        Ok(())
     }
 
     /// Ends the traffic, and tells what became of it.
     pub async fn end(self) -> anyhow::Result<(Stage, Vec<Act>, Requests)> {
-        let totals = self.traffic.stop().await?;
-        let requests = sorted(&totals, self.begun, &self.dead, &self.killed);
+        let totals = self.traffic.stop(LAST_ANSWER).await?;
+        let excuses = Excuses {
+            begun: self.begun,
+            over: Instant::now(),
+            rate: self.rate,
+            dead: &self.dead,
+            killed: &self.killed,
+        };
+        let requests = excuses.sort(&totals);
         Ok((self.stage, self.acts, requests))
     }
-}
-
-fn good(totals: &Totals) -> u64 {
-    totals.answers.iter().filter(|(status, _)| (200..300).contains(*status)).map(|(_, count)| count).sum()
-}
-
-/// Finds the reason of each failure.
-fn sorted(
-    totals: &Totals,
-    begun: Instant,
-    dead: &[(Instant, Instant)],
-    killed: &[(Instant, Instant)],
-) -> Requests {
-    let mut requests = Requests { sent: totals.sent, good: good(totals), ..Requests::default() };
-    let mut lost = vec![0_usize; killed.len()];
-    for failure in &totals.failures {
-        let while_dead =
-            |(from, until): &(Instant, Instant)| failure.ended >= *from && failure.sent <= *until;
-        let with_replica = |(from, gone): &(Instant, Instant)| {
-            failure.sent <= *gone + CLOSED_WITHIN
-                && failure.ended >= *from
-                && failure.ended <= *gone + LOST_WITHIN
-        };
-        if dead.iter().any(while_dead) {
-            requests.while_dead += 1;
-        } else if let Some(which) = killed.iter().position(with_replica)
-            && lost[which] < CONCURRENCY
-        {
-            lost[which] += 1;
-            requests.on_killed_replicas += 1;
-        } else {
-            requests.unexplained.push((failure.ended.duration_since(begun), said(failure)));
-        }
-    }
-    let listed = totals.failures.len() as u64;
-    if totals.failed() > listed {
-        let more = format!("{} more, which are not listed", totals.failed() - listed);
-        requests.unexplained.push((begun.elapsed(), more));
-    }
-    requests
-}
-
-fn said(failure: &Failure) -> String {
-    format!("{}, after {} ms", failure.what, (failure.ended - failure.sent).as_millis())
 }
 
 /// Asks until there is an answer. Errors of single questions count only when the time is over.
@@ -262,13 +344,13 @@ pub async fn until<T>(
 }
 
 /// The settings of the environment under which everything happens.
-pub fn settings(ramp: Duration, replicas: u32) -> Value {
+fn settings(ramp: Duration, replicas: u32, window: u64) -> Value {
     json!({
         "autoscaling_settings": {
             "min_replica": replicas,
             "max_replica": replicas,
             "concurrency_target": CONCURRENCY,
-            "autoscaling_window": 10,
+            "autoscaling_window": window,
             "scale_down_delay": 0,
         },
         "promotion_settings": {
@@ -279,33 +361,26 @@ pub fn settings(ramp: Duration, replicas: u32) -> Value {
 }
 
 impl Show {
-    pub async fn set(&self, replicas: u32) -> anyhow::Result<()> {
+    /// Changes the settings: so many replicas, and a window that was another one, so that there is something to write. Answers with
+    /// the window.
+    pub async fn set(&self, replicas: u32) -> anyhow::Result<u64> {
+        let next = Some(self.window().await? + 1).filter(|next| WINDOWS.contains(next));
+        let next = next.unwrap_or(*WINDOWS.start());
+        self.write(replicas, next).await.context("the settings could not be changed")?;
+        Ok(next)
+    }
+
+    /// Writes settings without a look at what they are.
+    pub async fn write(&self, replicas: u32, window: u64) -> anyhow::Result<()> {
         let path = self.path("/environments/production");
-        self.door()
-            .patch(&path, settings(self.ramp, replicas))
-            .await
-            .context("the settings could not be changed")?;
+        self.door().patch(&path, settings(self.ramp, replicas, window)).await?;
         Ok(())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn every_failure_has_its_reason_or_none() {
-        let begun = Instant::now();
-        let at = |millis: u64| begun + Duration::from_millis(millis);
-        let failure = |sent, ended| Failure { sent: at(sent), ended: at(ended), what: "502".into() };
-        let mut totals = Totals::default();
-        totals.sent = 100;
-        totals.answers.extend([(200, 96), (502, 4)]);
-        // Under way when the server died; sent while it was dead; at a replica that was killed; after that.
-        totals.failures =
-            vec![failure(999, 1_000), failure(1_500, 1_500), failure(3_999, 4_001), failure(4_201, 4_202)];
-        let requests = sorted(&totals, begun, &[(at(1_000), at(2_000))], &[(at(3_990), at(4_000))]);
-        assert_eq!((requests.while_dead, requests.on_killed_replicas), (2, 1));
-        assert_eq!(requests.unexplained, [(Duration::from_millis(4_202), "502, after 1 ms".to_owned())]);
+    /// The window that is stored, in seconds.
+    pub async fn window(&self) -> anyhow::Result<u64> {
+        let environment = self.environment().await?;
+        let window = environment["autoscaling_settings"]["autoscaling_window"].as_u64();
+        window.context("an environment tells no window of its autoscaler")
     }
 }

@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
@@ -71,14 +72,15 @@ impl Stage {
         Ok(begun.elapsed())
     }
 
-    /// Lets a new process take over from the one that runs, and waits until that one has ended.
+    /// Lets a new process take over from the one that runs, and waits until that one has ended, as it should.
     pub async fn take_over(&mut self) -> anyhow::Result<Duration> {
         let begun = Instant::now();
         let next = self.spawn(true)?;
         let former = self.child.replace(next);
         if let Some(mut former) = former {
             let ended = tokio::time::timeout(END_LIMIT, former.wait()).await;
-            ended.context("the former server did not end after it was taken over from")??;
+            let status = ended.context("the former server did not end after it was taken over from")??;
+            check(status, "the former server")?;
         }
         self.wait_until_it_answers(begun).await?;
         Ok(begun.elapsed())
@@ -92,15 +94,14 @@ impl Stage {
         Ok(())
     }
 
-    /// Asks the server to end, as a service manager does.
+    /// Asks the server to end, as a service manager does, and sees to it that it does so as it should.
     pub async fn end(&mut self) -> anyhow::Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         if let Some(pid) = child.id() {
-            processes::signal(pid, rustix::process::Signal::TERM);
+            processes::signal(pid, Signal::TERM);
         }
         let ended = tokio::time::timeout(END_LIMIT, child.wait()).await;
-        ended.context("the server did not end within a minute of TERM")??;
-        Ok(())
+        check(ended.context("the server did not end within a minute of TERM")??, "the server")
     }
 
     /// The server's own process, which is not one of its models'.
@@ -123,14 +124,30 @@ impl Stage {
         std::fs::write(&config, "")?;
         command.arg("--config").arg(config);
         command.env("SLIPWAY_ADMIN_KEY", &self.key).env(WRONG_BY, self.clock());
+        command.env(processes::MARK, &self.data);
         if let Some(url) = &self.database_url {
             command.env("DATABASE_URL", url);
+        }
+        let own = getpid();
+        // SAFETY: between fork and exec it makes two system calls, which is safe there, and allocates nothing.
+        unsafe {
+            // What ends this program without a chance to clean up ends the server in order. It is told of the end of the thread that
+            // started it, which is the main one.
+            command.pre_exec(move || {
+                set_parent_process_death_signal(Some(Signal::TERM))?;
+                match getppid() == Some(own) {
+                    true => Ok(()),
+                    false => Err(std::io::ErrorKind::BrokenPipe.into()),
+                }
+            });
         }
         let child = command
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
+            // What a terminal sends is for this program, which ends the server itself.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .context("the server could not be started")?;
@@ -150,4 +167,10 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// A server that was asked to end, and did what it had to, says so.
+fn check(status: ExitStatus, who: &str) -> anyhow::Result<()> {
+    ensure!(status.success(), "{who} was asked to end, and ended with {status}");
+    Ok(())
 }

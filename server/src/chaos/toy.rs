@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 /// How long the build of a held toy takes, in seconds.
-const HELD: u32 = 8;
+const HELD: u32 = 6;
 
 /// A Truss, as it is pushed.
 pub struct Toy {
