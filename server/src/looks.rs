@@ -1,21 +1,19 @@
-//! Looks at the gateway's counters at a steady pace, for the graphs.
+//! Looks at the gateway's counters at round times, for the graphs.
 
 use std::time::Duration;
 
-use control::{ControlPlane, LOOK_EVERY};
+use control::ControlPlane;
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-/// Until the server stops; then once more, so that the last minute is not lost.
+/// Once at the start, and until the server stops; then once more, so that the last minute is not lost.
 pub fn start(control: ControlPlane, shutdown: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let mut pace = tokio::time::interval(Duration::from_millis(LOOK_EVERY as u64));
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut wait = Duration::ZERO;
         loop {
             let stops = tokio::select! {
                 () = shutdown.cancelled() => true,
-                _ = pace.tick() => false,
+                () = tokio::time::sleep(wait) => false,
             };
             let looked = if stops { control.flush_metrics().await } else { control.look_at_metrics().await };
             if let Err(error) = looked {
@@ -24,6 +22,7 @@ pub fn start(control: ControlPlane, shutdown: CancellationToken) -> JoinHandle<(
             if stops {
                 return;
             }
+            wait = control.until_look();
         }
     })
 }

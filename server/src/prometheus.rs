@@ -42,6 +42,10 @@ async fn read(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
         Ok(actor) => actor,
         Err(error) => return failure(&error),
     };
+    // Who may not read takes nobody's turn.
+    if let Err(error) = api.control.may_read_metrics(&actor) {
+        return failure(&error);
+    }
     if let Some(wait) = door.wait(api.clock.monotonic()) {
         let message =
             format!("/metrics answers {LIMIT} times a minute; read it each minute, and again in {wait} s");
@@ -239,6 +243,8 @@ impl Page {
         );
         let concurrent = f64::from(counters.in_flight) + f64::from(counters.held);
         self.gauge("baseten_concurrent_requests", "Requests under way or waiting.", labels, concurrent);
+        let open = f64::from(counters.websockets);
+        self.gauge("baseten_ongoing_websocket_connections", "Websockets that are open.", labels, open);
     }
 
     fn histogram(
@@ -287,8 +293,13 @@ mod tests {
         let outcomes = Outcomes { fine: 3, ..Outcomes::default() };
         // One byte less than the body has, as the gateway counts.
         let bodies = [1023, 1024].into_iter().map(|less| (size_of(less) as u16, 1)).collect();
-        let counters =
-            Counters { outcomes, end_to_end: durations, request_sizes: bodies, ..Counters::default() };
+        let counters = Counters {
+            outcomes,
+            end_to_end: durations,
+            request_sizes: bodies,
+            websockets: 2,
+            ..Counters::default()
+        };
         page.requests("model_id=\"m\"", &counters);
         let text = page.text();
         let name = "baseten_end_to_end_response_time_seconds";
@@ -297,7 +308,8 @@ mod tests {
         assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"+Inf\"}} 3\n")), "{text}");
         assert!(text.contains(&format!("{name}_count{{model_id=\"m\"}} 3\n")), "{text}");
         let heads = text.lines().filter(|line| line.starts_with("# TYPE")).count();
-        assert_eq!(heads, 6, "one for each metric: {text}");
+        assert_eq!(heads, 7, "one for each metric: {text}");
+        assert!(text.contains("\nbaseten_ongoing_websocket_connections{model_id=\"m\"} 2\n"), "{text}");
         let name = "baseten_request_size_bytes";
         assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"1024\"}} 1\n")), "{text}");
         assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"4096\"}} 2\n")), "{text}");

@@ -12,7 +12,7 @@ use crate::view::MetricMark;
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 100.0;
 
-/// What a chart shows: for each step, a number for each line, or nothing.
+/// What a chart shows: for each step, a number for each line, or nothing. A line that has no number there has `NAN`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lines {
     pub start: Timestamp,
@@ -42,7 +42,8 @@ impl Lines {
         let mut path = String::new();
         let mut open = false;
         for (at, values) in &self.points {
-            let Some(value) = values.as_ref().and_then(|values| values.get(line)) else {
+            let value = values.as_ref().and_then(|values| values.get(line));
+            let Some(value) = value.filter(|value| !value.is_nan()) else {
                 open = false;
                 continue;
             };
@@ -67,7 +68,7 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// Up to four lines with their names, a hint of the highest value, and every number in reach of pointer and keyboard.
+/// Up to ten lines with their names, a hint of the highest value, and every number in reach of pointer and keyboard.
 #[component]
 pub fn LineChart(
     title: &'static str,
@@ -75,14 +76,24 @@ pub fn LineChart(
     unit: &'static str,
     /// What each line is called.
     names: &'static [&'static str],
+    /// What lines after those are called; they may become others.
+    #[prop(optional)]
+    more: Option<Signal<Vec<String>>>,
     #[prop(into)] lines: Signal<Lines>,
 ) -> impl IntoView {
+    let has_errors = names.contains(&"5xx");
+    let names = Memo::new(move |_| {
+        let more = more.map(|more| more.get()).unwrap_or_default();
+        names.iter().map(|name| (*name).to_owned()).chain(more).collect::<Vec<String>>()
+    });
     let most = Memo::new(move |_| lines.with(Lines::most));
     let measured =
         Memo::new(move |_| lines.with(|lines| lines.points.iter().any(|(_, values)| values.is_some())));
     let says = move |at: Timestamp, values: &[f64]| {
-        let numbers: Vec<String> =
-            names.iter().zip(values).map(|(name, value)| format!("{name} {}{unit}", short(*value))).collect();
+        let numbers: Vec<String> = names.with(|names| {
+            let known = names.iter().zip(values).filter(|(_, value)| !value.is_nan());
+            known.map(|(name, value)| format!("{name} {}{unit}", short(*value))).collect()
+        });
         format!("{} UTC: {}", time_of_day(at), numbers.join(", "))
     };
     let columns = move || {
@@ -106,9 +117,11 @@ pub fn LineChart(
                 .collect_view()
         })
     };
-    let paths = (0..names.len())
-        .map(|line| view! { <path class=format!("line l{line}") d=move || lines.with(|lines| lines.path(line))></path> })
-        .collect_view();
+    let paths = move || {
+        (0..names.with(Vec::len))
+            .map(|line| view! { <path class=format!("line l{line}") d=move || lines.with(|lines| lines.path(line))></path> })
+            .collect_view()
+    };
     let marks = move || {
         lines.with(|lines| {
             lines
@@ -133,13 +146,12 @@ pub fn LineChart(
             format!("{title}: {last}; at most {}{unit}", short(lines.most()))
         })
     };
-    let keys = names
-        .iter()
-        .enumerate()
-        .map(|(line, name)| view! { <span class=format!("key l{line}")>{*name}</span> })
-        .collect_view();
+    let keys = move || {
+        let names = names.get().into_iter().enumerate();
+        names.map(|(line, name)| view! { <span class=format!("key l{line}")>{name}</span> }).collect_view()
+    };
     view! {
-        <figure class="line-chart" class:errors=names.contains(&"5xx")>
+        <figure class="line-chart" class:errors=has_errors>
             <figcaption>
                 <span class="kind">{title}</span>
                 {keys}
@@ -177,6 +189,16 @@ mod tests {
         assert_eq!(path.matches('M').count(), 2, "{path}");
         assert_eq!(path.matches('L').count(), 1, "{path}");
         assert_eq!(lines(&[None]).path(0), "");
+    }
+
+    #[test]
+    fn a_line_may_have_a_gap_where_others_have_none() {
+        let mut lines = lines(&[Some(1.0), Some(2.0), Some(4.0)]);
+        lines.points[1].1 = Some(vec![2.0, f64::NAN]);
+        lines.points[0].1 = Some(vec![1.0, 3.0]);
+        assert_eq!(lines.most(), 4.0);
+        assert_eq!(lines.path(0).matches('L').count(), 2);
+        assert_eq!(lines.path(1).matches(['M', 'L']).count(), 1, "a dot");
     }
 
     #[test]

@@ -126,6 +126,24 @@ fn Body(initial: view::MetricsPage) -> impl IntoView {
                 lines=lines(page, |point| point.first_byte.map(Vec::from))
             />
             <LineChart
+                title="Inference, without the wait for a replica"
+                unit=" ms"
+                names=PERCENTILES
+                lines=lines(page, |point| point.inference.map(Vec::from))
+            />
+            <LineChart
+                title="Request size"
+                unit=" KiB"
+                names=PERCENTILES
+                lines=lines(page, |point| point.request_sizes.map(Vec::from))
+            />
+            <LineChart
+                title="Response size"
+                unit=" KiB"
+                names=PERCENTILES
+                lines=lines(page, |point| point.response_sizes.map(Vec::from))
+            />
+            <LineChart
                 title="Load"
                 unit=""
                 names=&["in flight", "waiting"]
@@ -140,14 +158,16 @@ fn Body(initial: view::MetricsPage) -> impl IntoView {
             <LineChart
                 title="Processor"
                 unit=" cores"
-                names=&["all replicas", "busiest replica"]
-                lines=lines(page, |point| point.cores.map(Vec::from))
+                names=&["all replicas"]
+                more=Signal::derive(move || page.with(|page| page.cores_of.clone()))
+                lines=lines(page, |point| with_gaps(&point.cores))
             />
             <LineChart
                 title="Memory"
                 unit=" MiB"
-                names=&["all replicas", "largest replica"]
-                lines=lines(page, |point| point.memory.map(Vec::from))
+                names=&["all replicas"]
+                more=Signal::derive(move || page.with(|page| page.memory_of.clone()))
+                lines=lines(page, |point| with_gaps(&point.memory))
             />
             <LineChart
                 title="Restarts"
@@ -174,6 +194,10 @@ fn lines(page: RwSignal<view::MetricsPage>, pick: fn(&MetricPoint) -> Option<Vec
             marks: page.marks.clone(),
         })
     })
+}
+
+fn with_gaps(values: &Option<Vec<Option<f64>>>) -> Option<Vec<f64>> {
+    Some(values.as_ref()?.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
 }
 
 /// What the marks on the time axis stand for.
@@ -207,25 +231,49 @@ fn Marks(page: RwSignal<view::MetricsPage>) -> impl IntoView {
     }
 }
 
+/// The first columns of the table; those of processor and memory follow, for all replicas and for each that has a line.
+const COLUMNS: [&str; 12] = [
+    "2xx /s",
+    "4xx /s",
+    "5xx /s",
+    "p50 ms",
+    "p99 ms",
+    "First byte p50 ms",
+    "Inference p50 ms",
+    "Request p50 KiB",
+    "Response p50 KiB",
+    "In flight",
+    "Waiting",
+    "Ready",
+];
+
 #[component]
 fn Numbers(page: RwSignal<view::MetricsPage>) -> impl IntoView {
     let cell = |value: Option<f64>| value.map_or("–".to_owned(), short);
-    let line = move |point: &MetricPoint| {
-        let numbers = [
+    let used = |values: &Option<Vec<Option<f64>>>, of: &[String]| {
+        let of_line = |line: usize| values.as_ref()?.get(line).copied().flatten();
+        (0..=of.len()).map(of_line).collect::<Vec<_>>()
+    };
+    let line = move |page: &view::MetricsPage, point: &MetricPoint| {
+        let mut numbers = vec![
             point.rates.map(|all| all[0]),
             point.rates.map(|all| all[1]),
             point.rates.map(|all| all[2]),
             point.end_to_end.map(|all| all[0]),
             point.end_to_end.map(|all| all[3]),
             point.first_byte.map(|all| all[0]),
+            point.inference.map(|all| all[0]),
+            point.request_sizes.map(|all| all[0]),
+            point.response_sizes.map(|all| all[0]),
             point.load.map(|all| all[0]),
             point.load.map(|all| all[1]),
             point.replicas.map(|all| all[2]),
-            point.cores.map(|all| all[0]),
-            point.memory.map(|all| all[0]),
-            point.restarts.map(|all| all[0]),
         ];
-        let cells = numbers.map(|value| view! { <td class="number">{cell(value)}</td> }).collect_view();
+        numbers.extend(used(&point.cores, &page.cores_of));
+        numbers.extend(used(&point.memory, &page.memory_of));
+        numbers.push(point.restarts.map(|all| all[0]));
+        let cells = numbers.into_iter().map(|value| view! { <td class="number">{cell(value)}</td> });
+        let cells = cells.collect_view();
         view! {
             <tr>
                 <th scope="row">{time_of_day(point.at)}</th>
@@ -234,23 +282,24 @@ fn Numbers(page: RwSignal<view::MetricsPage>) -> impl IntoView {
         }
     };
     let known = |point: &&MetricPoint| point.rates.is_some() || point.replicas.is_some();
-    let rows = move || page.with(|page| page.points.iter().rev().filter(known).map(line).collect_view());
-    let heads = [
-        "2xx /s",
-        "4xx /s",
-        "5xx /s",
-        "p50 ms",
-        "p99 ms",
-        "First byte p50 ms",
-        "In flight",
-        "Waiting",
-        "Ready",
-        "Cores",
-        "Memory MiB",
-        "Restarts",
-    ]
-    .map(|head| view! { <th scope="col" class="number">{head}</th> })
-    .collect_view();
+    let rows = move || {
+        page.with(|page| {
+            let points = page.points.iter().rev().filter(known);
+            points.map(|point| line(page, point)).collect_view()
+        })
+    };
+    let heads = move || {
+        let mut heads = Vec::from(COLUMNS.map(str::to_owned));
+        page.with(|page| {
+            heads.push("Cores".to_owned());
+            heads.extend(page.cores_of.iter().map(|replica| format!("{replica} cores")));
+            heads.push("Memory MiB".to_owned());
+            heads.extend(page.memory_of.iter().map(|replica| format!("{replica} MiB")));
+        });
+        heads.push("Restarts".to_owned());
+        let heads = heads.into_iter().map(|head| view! { <th scope="col" class="number">{head}</th> });
+        heads.collect_view()
+    };
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Numbers">
             <table class="compact">

@@ -32,6 +32,13 @@ pub struct MetricsPage {
     /// Everything that ended before is counted; nothing was looked at yet if it is missing.
     pub complete_through: Option<Timestamp>,
     pub points: Vec<MetricPoint>,
+    /// The replicas that have a line of their own in the chart of the processor, by id, in the order of the lines; `others`
+    /// stands for the rest of them together.
+    #[serde(default)]
+    pub cores_of: Vec<String>,
+    /// As `cores_of`, in the chart of the memory.
+    #[serde(default)]
+    pub memory_of: Vec<String>,
     /// Promotions and their ends, and scaling decisions, oldest first.
     pub marks: Vec<MetricMark>,
 }
@@ -45,16 +52,24 @@ pub struct MetricPoint {
     /// Milliseconds that 50, 90, 95 and 99 of a hundred did not exceed.
     pub end_to_end: Option<[f64; 4]>,
     pub first_byte: Option<[f64; 4]>,
+    /// As `end_to_end`, without the wait for a replica.
+    #[serde(default)]
+    pub inference: Option<[f64; 4]>,
+    /// KiB of bodies that 50, 90, 95 and 99 of a hundred did not exceed.
+    #[serde(default)]
+    pub request_sizes: Option<[f64; 4]>,
+    #[serde(default)]
+    pub response_sizes: Option<[f64; 4]>,
     /// The most requests at replicas, and the most that waited.
     pub load: Option<[f64; 2]>,
     /// Replicas wanted, starting, ready.
     pub replicas: Option<[f64; 3]>,
-    /// Cores that all replicas kept busy, and the busiest one.
+    /// Cores that all replicas kept busy, and each of [`MetricsPage::cores_of`].
     #[serde(default)]
-    pub cores: Option<[f64; 2]>,
-    /// MiB of memory of all replicas, and of the largest one.
+    pub cores: Option<Vec<Option<f64>>>,
+    /// MiB of memory of all replicas, and of each of [`MetricsPage::memory_of`].
     #[serde(default)]
-    pub memory: Option<[f64; 2]>,
+    pub memory: Option<Vec<Option<f64>>>,
     /// Replicas that ended of themselves; nothing in steps that are still to come.
     #[serde(default)]
     pub restarts: Option<[f64; 1]>,

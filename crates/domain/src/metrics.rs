@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DeploymentId, EnvironmentName, Histogram, ModelId, ReplicaCount, ReplicaId, ReplicaUse, Timestamp,
+    Attachment, DeploymentId, EnvironmentName, Histogram, ModelId, ReplicaCount, ReplicaId, ReplicaUse,
+    Timestamp,
 };
 
 /// What became of a request.
@@ -65,12 +66,16 @@ pub struct Counters {
     pub end_to_end: Histogram,
     /// From arrival to the answer's first byte.
     pub first_byte: Histogram,
+    /// At the replica: as `end_to_end`, without the wait for a free one.
+    pub inference: Histogram,
     /// Bytes of bodies, one less than each has, of requests whose answers came to their end.
     pub request_sizes: Histogram,
     pub response_sizes: Histogram,
     /// Requests at replicas, and requests that wait, at the moment of reading.
     pub in_flight: u32,
     pub held: u32,
+    /// Websockets that are open at the moment of reading.
+    pub websockets: u32,
 }
 
 /// The counters of one deployment.
@@ -86,11 +91,14 @@ pub struct Counted {
 pub struct Measured {
     pub from: Timestamp,
     pub to: Timestamp,
+    /// What its deployment was attached to then.
     #[serde(default)]
     pub environment: Option<EnvironmentName>,
     pub outcomes: Outcomes,
     pub end_to_end: Histogram,
     pub first_byte: Histogram,
+    #[serde(default, skip_serializing_if = "Histogram::is_empty")]
+    pub inference: Histogram,
     #[serde(default, skip_serializing_if = "Histogram::is_empty")]
     pub request_sizes: Histogram,
     #[serde(default, skip_serializing_if = "Histogram::is_empty")]
@@ -98,9 +106,16 @@ pub struct Measured {
     /// The most that were under way at one of the looks, and the most that waited.
     pub in_flight: u32,
     pub held: u32,
+    /// The most websockets that were open at one of the looks.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub websockets: u32,
     /// What the processes of each replica used: the processor time of the period, and the most memory at one of the looks.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub used: BTreeMap<ReplicaId, ReplicaUse>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Measured {
@@ -115,10 +130,12 @@ impl Measured {
             outcomes: after.outcomes.since(before.outcomes),
             end_to_end: after.end_to_end.since(&before.end_to_end),
             first_byte: after.first_byte.since(&before.first_byte),
+            inference: after.inference.since(&before.inference),
             request_sizes: after.request_sizes.since(&before.request_sizes),
             response_sizes: after.response_sizes.since(&before.response_sizes),
             in_flight: after.in_flight,
             held: after.held,
+            websockets: after.websockets,
             used: BTreeMap::new(),
         }
     }
@@ -134,6 +151,7 @@ impl Measured {
             && self.first_byte.count() == 0
             && self.in_flight == 0
             && self.held == 0
+            && self.websockets == 0
             && self.used.is_empty()
     }
 
@@ -144,10 +162,12 @@ impl Measured {
         self.outcomes.add(other.outcomes);
         self.end_to_end.add(&other.end_to_end);
         self.first_byte.add(&other.first_byte);
+        self.inference.add(&other.inference);
         self.request_sizes.add(&other.request_sizes);
         self.response_sizes.add(&other.response_sizes);
         self.in_flight = self.in_flight.max(other.in_flight);
         self.held = self.held.max(other.held);
+        self.websockets = self.websockets.max(other.websockets);
         for (replica, used) in &other.used {
             let sum = self.used.entry(replica.clone()).or_default();
             sum.cpu_ms += used.cpu_ms;
@@ -214,6 +234,24 @@ impl Period {
             (step <= now).then(|| known.checked_sub(1).map(|last| counts[last])).flatten()
         };
         self.steps().map(at_end).collect()
+    }
+
+    /// As [`Self::replicas`], while the deployment was attached to an environment; `None` for steps that it was not at the
+    /// end of.
+    pub fn replicas_while(
+        &self,
+        attached: &Attachment,
+        counts: &[ReplicaCount],
+        now: Timestamp,
+    ) -> Vec<Option<ReplicaCount>> {
+        let mut replicas = self.replicas(counts, now);
+        for (step, count) in self.steps().zip(&mut replicas) {
+            let until = step.plus(self.step).min(now.plus(1));
+            if attached.from >= until || attached.to.is_some_and(|to| to < until) {
+                *count = None;
+            }
+        }
+        replicas
     }
 
     /// Sums up what was measured, for each step; it counts where it began. `None` where nothing was.
@@ -295,6 +333,23 @@ mod tests {
         assert_eq!(replicas[58].map(|count| count.ready), Some(2));
         let past_now = period.steps().position(|step| step > at(-60));
         assert_eq!(past_now.and_then(|index| replicas[index]), None);
+    }
+
+    #[test]
+    fn replicas_of_an_environment_are_those_of_what_was_attached_to_it() {
+        let counts = [ReplicaCount { at: at(-9000), wanted: 1, starting: 0, ready: 1 }];
+        let period = Period::new(at(-3600), at(0), at(0));
+        let attached = |from, to: Option<i64>| {
+            let attached = Attachment { deployment: DeploymentId::new("d"), from: at(from), to: to.map(at) };
+            let replicas = period.replicas_while(&attached, &counts, at(0));
+            replicas.iter().map(|count| usize::from(count.is_some())).collect::<Vec<_>>()
+        };
+        assert_eq!(attached(-9000, None), [1; 60], "it was there before");
+        let came = attached(-90, None);
+        assert_eq!((came[57], came[58], came[59]), (0, 1, 1), "from the end of the step it came in");
+        let left = attached(-9000, Some(-90));
+        assert_eq!((left[57], left[58], left[59]), (1, 0, 0), "not at the end of the step it left in");
+        assert_eq!(attached(-3000, Some(-3000 + 120)).iter().sum::<usize>(), 2);
     }
 
     #[test]

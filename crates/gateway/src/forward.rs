@@ -1,6 +1,6 @@
 //! One inference request, from its address to its answer.
 
-use domain::{DeploymentId, Outcome};
+use domain::Outcome;
 use http::header::{AUTHORIZATION, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -11,26 +11,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::address::{Action, Address, Target};
-use crate::admission::{Deployment, Entry, Flight, Room, Verdict, View};
+use crate::address::{Action, Address};
+use crate::admission::{Flight, View};
 use crate::body::{Answer, Ends, Fate, LATE, Progress, Relay, Upload};
 use crate::headers::{self, COLD_START, Peer, REQUEST_ID, SERVED_BY};
 use crate::metrics::{Side, Tally};
 use crate::respond::{Refusal, json};
-use crate::serve::{HELD_BODY, Worker};
+use crate::serve::Worker;
 use crate::table::Resolved;
 use crate::{grpc, keys, pool, table, upgrade};
 
 /// Connections tried for one request before it is given up.
 pub(crate) const TRIES: u32 = 16;
-/// How long a request waits for its model to be published after a start.
-const UNKNOWN: Duration = Duration::from_secs(30);
 /// How long a call of `wake` counts as demand, in milliseconds.
 const WOKEN: i64 = 10_000;
-/// How often requests that begin to wait may ask for a look at their model, in milliseconds.
-const WAKE_EVERY: i64 = 250;
-/// Replicas that refuse connections are tried again this often, at first and at most.
-const KNOCK: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
 
 /// Answers a request for a model.
 pub(crate) async fn call(
@@ -74,15 +68,7 @@ pub(crate) struct Seat {
     pub view: Arc<View>,
     /// How long it waited, if it did.
     pub waited: Option<Duration>,
-    side: Option<Arc<Side>>,
-}
-
-/// What came of asking for a slot, and of whom.
-struct Asked {
-    entry: Entry,
-    view: Arc<View>,
-    deployment: Arc<Deployment>,
-    side: Option<Arc<Side>>,
+    pub side: Option<Arc<Side>>,
 }
 
 impl Call<'_> {
@@ -244,161 +230,6 @@ impl Call<'_> {
         })
     }
 
-    /// After a start, models are published one after the other: waits for this one's turn.
-    async fn until_known(&self) {
-        let known = self.worker.gateway.until_known(&self.address.model);
-        // If it is not known then either, it is told to be missing.
-        let _ = tokio::time::timeout(UNKNOWN, known).await;
-    }
-
-    /// Finds the deployment and waits until one of its replicas is free.
-    pub async fn admit(&self) -> Result<Seat, Refusal> {
-        self.until_known().await;
-        self.wait(self.ask(None)?, None).await
-    }
-
-    /// As [`Self::admit`], for a request that can't go to another process: one that waits when the server is taken over from is
-    /// refused, because nobody would start a replica for it here.
-    pub async fn admit_here(&self) -> Result<Seat, Refusal> {
-        tokio::select! {
-            biased;
-            seat = self.admit() => seat,
-            () = self.worker.alarms.moves() => Err(Refusal::moving()),
-        }
-    }
-
-    /// Waits for what was asked for; asks again whenever the routes changed meanwhile.
-    async fn wait(&self, mut asked: Asked, mut waiting_since: Option<Instant>) -> Result<Seat, Refusal> {
-        let gateway = &self.worker.gateway;
-        let deadline = self.started + gateway.config.predict_timeout;
-        loop {
-            let Asked { entry, view, deployment, side } = asked;
-            let mut place = match entry {
-                Entry::Now(flight) => {
-                    let waited = waiting_since.map(|since| since.elapsed());
-                    return Ok(Seat { flight, view, waited, side });
-                }
-                Entry::Wait(place) => place,
-                Entry::Full => {
-                    deployment.metrics.ended(Outcome::ClientError);
-                    return Err(match view.rejects_when_full {
-                        true => Refusal::all_busy(),
-                        false => Refusal::too_many(self.room()),
-                    });
-                }
-                Entry::Again => {
-                    tokio::task::yield_now().await;
-                    asked = self.ask(Some(&deployment.id))?;
-                    continue;
-                }
-            };
-            let since = *waiting_since.get_or_insert_with(Instant::now);
-            self.ask_for_replica(&deployment, &view, place.first);
-            match tokio::time::timeout_at(deadline, &mut place.verdict).await {
-                Ok(Ok(Verdict::Go(flight))) => {
-                    let view = deployment.view().unwrap_or(view);
-                    return Ok(Seat { flight, view, waited: Some(since.elapsed()), side });
-                }
-                Ok(_) => asked = self.ask(Some(&deployment.id))?,
-                Err(_) => {
-                    deployment.metrics.errors.fetch_add(1, Relaxed);
-                    deployment.metrics.ended(Outcome::ServerError);
-                    if let Some(side) = &side {
-                        side.unserved();
-                    }
-                    let message = "no replica became ready in time";
-                    return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "timeout", message));
-                }
-            }
-        }
-    }
-
-    /// Asks the deployment that serves the address for a slot. One that was chosen `before` is asked again while the
-    /// address still leads there, so that a request takes one turn of its environment's split, however often it is tried.
-    fn ask(&self, before: Option<&DeploymentId>) -> Result<Asked, Refusal> {
-        let target = &self.address.target;
-        let table = self.worker.gateway.table(&self.address.model).ok_or_else(|| self.no_model())?;
-        let again = before.and_then(|id| table.leads_to(target, id));
-        let (found, through) = match again {
-            Some(found) => found,
-            None => match table.resolve(target) {
-                Resolved::To(entry, through) => (entry, through),
-                other => return Err(self.missing(&other)),
-            },
-        };
-        if let Some(refusal) = Refusal::by_availability(&found.view.availability) {
-            return Err(refusal);
-        }
-        self.fits(&found.view)?;
-        if again.is_none() {
-            found.deployment.metrics.requests.fetch_add(1, Relaxed);
-        }
-        let bytes = self.length.unwrap_or(HELD_BODY).min(HELD_BODY);
-        let turn = self.worker.turn();
-        let environment = through.map(|through| through.environment);
-        let side = through.map(|through| through.side.clone());
-        let entry = found.deployment.enter(&found.view, turn, environment, bytes, self.room());
-        Ok(Asked { entry, view: found.view.clone(), deployment: found.deployment.clone(), side })
-    }
-
-    /// Whether the deployment speaks what the request does.
-    fn fits(&self, view: &View) -> Result<(), Refusal> {
-        let (status, message) = match (&self.address.action, view.rewrite.grpc) {
-            (Action::Call(_), true) => return Ok(()),
-            (Action::Call(_), false) => (
-                StatusCode::NOT_IMPLEMENTED,
-                "this deployment does not speak gRPC; call its address with /predict",
-            ),
-            (_, true) => {
-                (StatusCode::BAD_REQUEST, "this deployment speaks gRPC only; call it with a client of gRPC")
-            }
-            (_, false) => return Ok(()),
-        };
-        Err(Refusal::new(status, "client_error", message))
-    }
-
-    fn room(&self) -> Room {
-        let config = &self.worker.gateway.config;
-        Room { requests: config.hold_limit, bytes: config.hold_bytes }
-    }
-
-    /// Tells that a request waits; not for each one when many do.
-    fn ask_for_replica(&self, deployment: &Deployment, view: &View, first: bool) {
-        let now = self.worker.gateway.clock.monotonic();
-        let last = deployment.last_wake.load(Relaxed);
-        if (first && !view.is_ready()) || now.saturating_sub(last) >= WAKE_EVERY {
-            deployment.last_wake.store(now, Relaxed);
-            self.worker.gateway.wake.wake(&deployment.model);
-        }
-    }
-
-    /// The replica refuses connections: nothing goes there until it accepts one again, or is replaced.
-    pub async fn elsewhere(&self, seat: Seat) -> Result<Seat, Refusal> {
-        let Seat { flight, .. } = seat;
-        let (replica, deployment) = (flight.replica.clone(), flight.deployment.clone());
-        if replica.refuses() {
-            self.worker.gateway.wake.wake(&deployment.model);
-            let pool = self.worker.pool.clone();
-            tokio::task::spawn_local(async move {
-                let mut pause = KNOCK.0;
-                while !replica.is_closed() {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(KNOCK.1);
-                    if let Ok(sender) = pool::dial(replica.port).await {
-                        pool.put(replica.key, sender);
-                        break;
-                    }
-                }
-                replica.accepts();
-                deployment.release();
-            });
-        }
-        let since = seat.waited.map(|waited| Instant::now() - waited);
-        let before = flight.deployment.id.clone();
-        drop(flight);
-        self.wait(self.ask(Some(&before))?, since).await
-    }
-
     /// The replica has had its time.
     pub fn late(&self, seat: Seat) -> Refusal {
         let tally = self.tally(seat);
@@ -446,28 +277,10 @@ impl Call<'_> {
             side: seat.side,
             gateway,
             started: self.started,
+            waited: seat.waited.unwrap_or_default(),
             has_failed: Default::default(),
             is_known: Default::default(),
         }
-    }
-
-    fn no_model(&self) -> Refusal {
-        Refusal::missing(format!("there is no model {}", self.address.model))
-    }
-
-    fn missing(&self, resolved: &Resolved<'_>) -> Refusal {
-        let model = &self.address.model;
-        let name = match &self.address.target {
-            Target::Environment(name) => name.as_str(),
-            Target::Deployment(id) => id.as_str(),
-            Target::Development => "development",
-        };
-        Refusal::missing(match resolved {
-            Resolved::Empty => format!("nothing was promoted to the environment {name} of model {model} yet"),
-            Resolved::NoEnvironment => format!("model {model} has no environment {name}"),
-            Resolved::NoDevelopment => format!("model {model} has no development deployment"),
-            _ => format!("model {model} has no deployment {name}"),
-        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod address;
 mod admission;
+mod admit;
 mod alarm;
 mod answer_head;
 mod app;

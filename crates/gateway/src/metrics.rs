@@ -4,6 +4,7 @@ use domain::{Counters, Outcome, Outcomes, SIZES, SideCounts, middle_of, size_of}
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::Gateway;
@@ -20,7 +21,9 @@ pub(crate) struct Metrics {
     pub errors: AtomicU64,
     pub lost: AtomicU64,
     pub total_micros: AtomicU64,
-    /// Whether more is counted than the four above.
+    /// Websockets that are open now.
+    pub websockets: AtomicU32,
+    /// Whether more is counted than the five above.
     measures: bool,
     windows: [Window; 2],
     /// Made with the first request: thousands of deployments never have one.
@@ -35,6 +38,7 @@ struct Series {
     server_errors: AtomicU64,
     end_to_end: [AtomicU64; SIZES],
     first_byte: [AtomicU64; SIZES],
+    inference: [AtomicU64; SIZES],
     request_sizes: [AtomicU64; SIZES],
     response_sizes: [AtomicU64; SIZES],
 }
@@ -48,6 +52,7 @@ impl Default for Series {
             server_errors: AtomicU64::new(0),
             end_to_end: none(),
             first_byte: none(),
+            inference: none(),
             request_sizes: none(),
             response_sizes: none(),
         }
@@ -103,15 +108,17 @@ impl Metrics {
             },
             end_to_end: read(&series.end_to_end),
             first_byte: read(&series.first_byte),
+            inference: read(&series.inference),
             request_sizes: read(&series.request_sizes),
             response_sizes: read(&series.response_sizes),
             in_flight: 0,
             held: 0,
+            websockets: self.websockets.load(Relaxed),
         })
     }
 
-    /// Counts a finished request. `now` is monotonic, in milliseconds.
-    pub fn finished(&self, micros: u64, now: i64) {
+    /// Counts a finished request, of whose time it had `waited` for a replica. `now` is monotonic, in milliseconds.
+    pub fn finished(&self, micros: u64, waited: u64, now: i64) {
         self.total_micros.fetch_add(micros, Relaxed);
         if !self.measures {
             return;
@@ -124,7 +131,9 @@ impl Metrics {
         }
         let size = size_of(micros);
         window.counts[size].fetch_add(1, Relaxed);
-        self.series().end_to_end[size].fetch_add(1, Relaxed);
+        let series = self.series();
+        series.end_to_end[size].fetch_add(1, Relaxed);
+        series.inference[size_of(micros.saturating_sub(waited))].fetch_add(1, Relaxed);
     }
 
     /// Median and 95th percentile of the last 30 to 60 seconds, in microseconds; 0 if nothing finished.
@@ -175,8 +184,9 @@ pub(crate) struct Tally {
     /// Where it is counted as well, if it came by an environment's address.
     pub side: Option<Arc<Side>>,
     pub gateway: Arc<Gateway>,
-    /// When it arrived.
+    /// When it arrived, and how long it waited for a replica.
     pub started: Instant,
+    pub waited: Duration,
     /// An answer that begins as an error and breaks off is one error.
     pub has_failed: Cell<bool>,
     /// What came of it was counted.
@@ -236,8 +246,9 @@ impl Tally {
 
     /// The answer is complete.
     pub fn finished(self) {
-        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.metrics().finished(micros, self.gateway.clock.monotonic());
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let (took, waited) = (micros(self.started.elapsed()), micros(self.waited));
+        self.metrics().finished(took, waited, self.gateway.clock.monotonic());
     }
 
     /// The replica answered 500 to 599, or too late, or not to its end.
@@ -288,7 +299,7 @@ mod tests {
     fn percentiles_are_near_the_truth() {
         let metrics = Metrics::new(true);
         for micros in 1..=10_000 {
-            metrics.finished(micros, 0);
+            metrics.finished(micros, 0, 0);
         }
         let (p50, p95) = metrics.percentiles(0);
         assert!(p50.abs_diff(5_000) < 700, "{p50}");
@@ -298,10 +309,10 @@ mod tests {
     #[test]
     fn old_answers_are_forgotten() {
         let metrics = Metrics::new(true);
-        metrics.finished(100, 0);
+        metrics.finished(100, 0, 0);
         assert!(metrics.percentiles(WINDOW_MILLIS).0 > 0);
         assert_eq!(metrics.percentiles(2 * WINDOW_MILLIS), (0, 0));
-        metrics.finished(5_000, 2 * WINDOW_MILLIS);
+        metrics.finished(5_000, 0, 2 * WINDOW_MILLIS);
         assert!(metrics.percentiles(2 * WINDOW_MILLIS).0 > 4_000);
     }
 }

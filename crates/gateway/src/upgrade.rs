@@ -7,7 +7,10 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
+use crate::admission::Deployment;
 use crate::body::{Answer, BoxError};
 use crate::forward::{Call, Seat, TRIES, mark};
 use crate::headers;
@@ -70,6 +73,7 @@ pub(crate) async fn websocket(
     parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     mark(&mut parts.headers, &seat);
+    let open = Open::new(&seat.flight.deployment);
     let tally = call.tally(seat);
     tally.begins(parts.status.as_u16());
     call.worker.tasks.spawn_local(async move {
@@ -82,10 +86,27 @@ pub(crate) async fn websocket(
             Ok((received, sent)) => tally.passed(received, sent),
             Err(error) => tracing::debug!(%error, "a websocket broke"),
         }
+        drop(open);
         tally.finished();
     });
     parts.version = Version::HTTP_11;
     Ok(Response::from_parts(parts, Answer::Whole(None)))
+}
+
+/// Counts as an open websocket of its deployment until it is dropped, with its task at the latest.
+struct Open(Arc<Deployment>);
+
+impl Open {
+    fn new(deployment: &Arc<Deployment>) -> Self {
+        deployment.metrics.websockets.fetch_add(1, Relaxed);
+        Self(deployment.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.metrics.websockets.fetch_sub(1, Relaxed);
+    }
 }
 
 /// The replica's own answer to a handshake that it does not take; it is short.

@@ -35,6 +35,7 @@ mod segment;
 mod sizes;
 mod slots;
 mod spawn;
+mod start;
 mod strays;
 mod supervise;
 mod tidy;

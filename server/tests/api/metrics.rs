@@ -1,5 +1,7 @@
 //! What was measured, by REST and for Prometheus.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{Call, World, with_key};
@@ -30,16 +32,27 @@ fn numbers(metrics: &Value, name: &str) -> Vec<Vec<f64>> {
     .collect()
 }
 
+/// What the first of a metric's rates comes to over all steps: each is of the time up to which its step is complete.
+fn sum(metrics: &Value, name: &str) -> f64 {
+    let descriptors = metrics["metric_descriptors"].as_array().unwrap();
+    let index = descriptors.iter().position(|one| one["name"] == name).unwrap();
+    let through = metrics["complete_through_epoch_millis"].as_i64().unwrap_or_default();
+    let step = metrics["step_seconds"].as_i64().map_or(i64::MAX, |seconds| seconds * 1000);
+    let sets = metrics["metric_values"].as_array().unwrap().iter();
+    let amounts = sets.filter_map(|set| {
+        let passed = (through - set["start_epoch_millis"].as_i64()?).min(step);
+        Some(set["values"][index][0].as_f64()? * (passed as f64 / 1000.0).max(1.0))
+    });
+    amounts.sum::<f64>().round()
+}
+
 #[tokio::test]
 async fn requests_are_counted_once_in_every_form() {
     let world = World::start().await;
     let (model, deployment) = served(&world, 5).await;
     let requests = "baseten_inference_requests_total";
     let series = format!("/v1/models/{model}/deployments/{deployment}/metrics?mode=SERIES");
-    let counted = |metrics: &Value| {
-        let step = metrics["step_seconds"].as_f64().unwrap();
-        numbers(metrics, requests).iter().map(|rates| rates[0] * step).sum::<f64>().round()
-    };
+    let counted = |metrics: &Value| sum(metrics, requests);
     let metrics = world.until(&series, |metrics| counted(metrics) == 5.0).await;
     assert_eq!(numbers(&metrics, "baseten_replicas_active").last(), Some(&vec![1.0]));
     let quantiles = &numbers(&metrics, "baseten_end_to_end_response_time_seconds")[0];
@@ -58,10 +71,20 @@ async fn requests_are_counted_once_in_every_form() {
         page["points"].as_array().unwrap().iter().filter_map(|point| point["replicas"].as_array());
     assert_eq!(ready.next_back().unwrap()[2], 1.0, "of all its deployments together");
     let summary = world.get(&series.replace("SERIES", "SUMMARY")).await.ok();
-    assert!((numbers(&summary, requests)[0][0] * 3600.0 - 5.0).abs() < 0.01);
+    assert_eq!(counted(&summary), 5.0);
     let first_byte = format!("{series}&metrics=baseten_time_to_first_byte_seconds");
     let first_byte = world.get(&first_byte).await.ok();
     assert_eq!(first_byte["metric_descriptors"].as_array().unwrap().len(), 1);
+    let inference = world.get(&format!("{series}&metrics=baseten_inference_time_seconds")).await.ok();
+    let at_replica = &numbers(&inference, "baseten_inference_time_seconds")[0];
+    assert!(at_replica[3] > 0.0 && at_replica[3] <= quantiles[3], "{at_replica:?} of {quantiles:?}");
+    let mut drawn = page["points"].as_array().unwrap().iter().filter(|point| point["rates"][0] != 0.0);
+    let drawn = drawn.rfind(|point| point["inference"].is_array()).unwrap();
+    assert!(drawn["inference"][3].as_f64().unwrap() <= drawn["end_to_end"][3].as_f64().unwrap(), "{drawn}");
+    for bodies in ["request_sizes", "response_sizes"] {
+        let quantiles: Vec<f64> = serde_json::from_value(drawn[bodies].clone()).unwrap();
+        assert!(quantiles.is_sorted() && quantiles[3] < 1.0, "KiB of small bodies: {quantiles:?}");
+    }
 
     let refused = world.get(&format!("{series}&metrics=baseten_nothing")).await;
     assert_eq!(refused.status, 400);
@@ -83,21 +106,86 @@ async fn what_processes_use_is_a_series_too_also_of_a_deployment_that_nobody_cal
     assert_eq!(numbers(&metrics, memory).last(), Some(&vec![f64::from(64 << 20)]));
     let replica = metrics["metric_descriptors"][0]["label_sets"][0]["replica"].as_str().unwrap();
     assert!(!replica.is_empty());
-    let busy = |metrics: &Value, seconds: f64| {
-        numbers(metrics, cpu).iter().map(|cores| cores[0] * seconds).sum::<f64>().round()
-    };
-    let spent = busy(&metrics, metrics["step_seconds"].as_f64().unwrap());
+    let spent = sum(&metrics, cpu);
     assert!(spent >= 5.0 && spent % 5.0 == 0.0, "{spent} s of processor");
 
     let of_environment = format!("/v1/models/{model}/environments/production/metrics?mode=SUMMARY&{names}");
-    let summary = world.get(&of_environment).await.ok();
-    assert!(busy(&summary, 3600.0) >= 5.0, "{summary}");
+    let summary = world.until(&of_environment, |summary| !numbers(summary, memory).is_empty()).await;
+    assert!(sum(&summary, cpu) >= 5.0, "{summary}");
     assert_eq!(numbers(&summary, memory), [[f64::from(64 << 20)]]);
     let page = format!("/api/ui/metrics?model_id={model}&scope=deployments&id={deployment}&period=1h");
     let page = world.get(&page).await.ok();
     let last = page["points"].as_array().unwrap().iter().rfind(|point| point["memory"].is_array()).unwrap();
-    assert_eq!(last["memory"], json!([64.0, 64.0]));
+    assert_eq!(last["memory"], json!([64.0, 64.0]), "all replicas, and the one there is");
+    assert_eq!(page["memory_of"], json!([replica]));
+    assert_eq!(page["cores_of"], json!([replica]));
     assert!(last["cores"][0].as_f64().unwrap() > 0.0, "{last}");
+    let call = Call::new("GET", format!("/models/{model}/deployments/{deployment}/metrics"));
+    let html = world.send(with_key(call).header("accept", "text/html")).await.text();
+    for column in ["cores", "MiB"] {
+        let head = format!("{replica} {column}");
+        assert!(html.contains(&head), "the table has each replica's numbers, too: {head}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_environment_has_the_requests_of_what_was_attached_to_it_at_the_time() {
+    let world = World::start().await;
+    let (model, first) = served(&world, 3).await;
+    let ask = async |address: &str, times: usize| {
+        for _ in 0..times {
+            let call = Call::new("POST", format!("/model/{model}/{address}/predict"));
+            assert_eq!(world.send(with_key(call).json(&json!({}))).await.status, 200);
+        }
+    };
+    let headline = async |period: &str| {
+        let of = format!("model_id={model}&scope=environments&id=production&period={period}");
+        world.get(&format!("/api/ui/metrics?{of}")).await.ok()["headline"].clone()
+    };
+    let (_, second) = world.push(Err(&model), "").await;
+    world.reaches(&model, &second, "ACTIVE").await;
+    ask(&format!("deployment/{second}"), 4).await;
+    world.look().await;
+
+    let production = format!("/v1/models/{model}/environments/production");
+    let body = json!({ "deployment_id": second });
+    world.rest("POST", &format!("{production}/promote"), body).await.ok();
+    world.until(&production, |seen| seen["current_deployment"]["id"] == second.as_str()).await;
+    ask("production", 2).await;
+    world.look().await;
+    ask(&format!("deployment/{first}"), 6).await;
+    world.look().await;
+    // Three of the one before, and two of the one that serves now; by the ten seconds, and by the minute.
+    assert_eq!(headline("15m").await, "5 requests in the last 15 minutes, and none failed.");
+    assert_eq!(headline("1h").await, "5 requests in the last hour, and none failed.");
+    // The record of replicas is written a second after they changed.
+    let of_the_one_it_has =
+        |series: &Value| numbers(series, "baseten_replicas_active").last() == Some(&vec![1.0]);
+    let series = world.until(&format!("{production}/metrics?mode=SERIES"), of_the_one_it_has).await;
+    assert_eq!(sum(&series, "baseten_inference_requests_total"), 5.0);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_look_does_not_wait_for_a_database_that_does_not_answer() {
+    let world = World::start().await;
+    let (model, _) = served(&world, 3).await;
+    world.look().await;
+    let call = Call::new("POST", format!("/model/{model}/production/predict"));
+    assert_eq!(world.send(with_key(call).json(&json!({}))).await.status, 200);
+    // Nobody reads beside these.
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        readers.push(world.store().read().await.unwrap());
+    }
+    let looked = tokio::time::timeout(Duration::from_secs(4), world.try_look()).await;
+    assert!(looked.expect("it goes on").is_err(), "it says that it could not ask");
+    drop(readers);
+    world.look().await;
+    let of = format!("model_id={model}&scope=environments&id=production&period=15m");
+    let page = world.get(&format!("/api/ui/metrics?{of}")).await.ok();
+    assert_eq!(page["headline"], "4 requests in the last 15 minutes, and none failed.", "nothing is lost");
     world.stop().await;
 }
 
@@ -119,6 +207,12 @@ async fn a_prometheus_server_reads_the_counters_and_not_too_often() {
         assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
     }
     assert_eq!(world.send(Call::new("GET", "/metrics")).await.status, 401);
+    // Whoever may not read takes nobody's turn.
+    let invoker = world.create_key("caller", "invoker").await;
+    for _ in 0..7 {
+        let call = Call::new("GET", "/metrics").header("authorization", format!("Bearer {invoker}"));
+        assert_eq!(world.send(call).await.status, 403);
+    }
     for _ in 1..6 {
         assert_eq!(world.get("/metrics").await.status, 200);
     }

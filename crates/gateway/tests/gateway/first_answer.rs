@@ -1,5 +1,7 @@
 //! How long the first of those that waited has to wait for its answer once a replica is there.
 
+use std::time::Duration;
+
 use domain::{FirstAnswer, ReplicaId, Traffic};
 
 use crate::stage::{PRODUCTION, Stage, Toy, plain, predict, simple, text, until};
@@ -32,6 +34,25 @@ async fn the_first_answer_to_one_that_waited_is_noted() {
     assert_eq!(text(stage.client().await.send(predict(PRODUCTION, "{}")).await).await, "late");
     assert_eq!(first(), FirstAnswer::After(40));
     assert_eq!(stage.traffic("a").longest_wait_ms, 0);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_at_the_replica_leaves_out_the_wait_for_it() {
+    let stage = Stage::new();
+    stage.gateway.publish(simple(1, &[], Some(1)));
+    let held = stage.spawn(predict(PRODUCTION, "{}"));
+    until("it is held", || stage.held("a") == 1).await;
+    // Of real time: that is what a request's account is made of.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let toy = Toy::saying("ok").await;
+    stage.gateway.publish(simple(2, &[("r1", toy.port)], Some(1)));
+    assert_eq!(text(held.await.unwrap()).await, "ok");
+    until("it is counted", || stage.counters("a").inference.count() == 1).await;
+    let counters = stage.counters("a");
+    let micros = |of: &domain::Histogram| of.percentile(50).unwrap();
+    assert!(micros(&counters.end_to_end) > 500_000, "all of it: {} µs", micros(&counters.end_to_end));
+    assert!(micros(&counters.inference) < 300_000, "only the call: {} µs", micros(&counters.inference));
     stage.stop().await;
 }
 

@@ -61,8 +61,10 @@ async fn bytes_pass_both_ways() {
         assert_eq!(&answer, expected);
     }
     assert_eq!(stage.traffic("a").demand.in_flight, 1);
+    assert_eq!(stage.counters("a").websockets, 1);
     drop(stream);
     until("it ended", || stage.traffic("a").demand.in_flight == 0).await;
+    assert_eq!(stage.counters("a").websockets, 0);
     stage.stop().await;
 }
 
@@ -80,6 +82,7 @@ async fn a_replica_may_decline() {
     stream.write_all(HANDSHAKE.as_bytes()).await.unwrap();
     assert!(head(&mut stream).await.starts_with("HTTP/1.1 403"));
     until("it ended", || stage.traffic("a").demand.in_flight == 0).await;
+    assert_eq!(stage.counters("a").websockets, 0, "none was opened");
 
     let mut without = simple(2, &[("r1", toy.port)], None);
     without.deployments[0].rewrite.websocket = None;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use control::MetricSeries;
-use domain::{Histogram, Invalid, KEPT, Measured, ReplicaCount, Timestamp};
+use domain::{Histogram, Invalid, KEPT, Measured, ReplicaCount, ReplicaUse, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -27,9 +27,11 @@ enum Metric {
     Requests,
     EndToEnd,
     FirstByte,
+    Inference,
     RequestSize,
     ResponseSize,
     Concurrent,
+    Websockets,
     Active,
     Starting,
     Cpu,
@@ -38,30 +40,31 @@ enum Metric {
 }
 
 /// Those that are answered, by name.
-const SERVED: [(&str, Metric); 11] = [
+const SERVED: [(&str, Metric); 13] = [
     ("baseten_replicas_active", Metric::Active),
     ("baseten_replicas_starting", Metric::Starting),
     ("baseten_inference_requests_total", Metric::Requests),
     ("baseten_end_to_end_response_time_seconds", Metric::EndToEnd),
     ("baseten_time_to_first_byte_seconds", Metric::FirstByte),
+    ("baseten_inference_time_seconds", Metric::Inference),
     ("baseten_request_size_bytes", Metric::RequestSize),
     ("baseten_response_size_bytes", Metric::ResponseSize),
     ("baseten_concurrent_requests", Metric::Concurrent),
+    ("baseten_ongoing_websocket_connections", Metric::Websockets),
     ("baseten_container_cpu_usage_seconds_total", Metric::Cpu),
     ("baseten_container_cpu_memory_working_set_bytes", Metric::Memory),
     ("baseten_container_restarts_total", Metric::Restarts),
 ];
 /// Answered when no metric is named.
 const DEFAULT: [Metric; 3] = [Metric::Active, Metric::Requests, Metric::EndToEnd];
-/// Names that exist and do not apply here: they are left out of the answer.
-const OTHERS: [&str; 9] = [
+/// Names that exist and do not apply here: they are left out of the answer. Whether one replica is ready is told at `/metrics`,
+/// and is not kept.
+const OTHERS: [&str; 7] = [
     "baseten_async_queue_size",
     "baseten_async_webhook_latency_seconds",
     "baseten_async_webhook_requests_total",
     "baseten_gpu_memory_used",
     "baseten_gpu_utilization",
-    "baseten_inference_time_seconds",
-    "baseten_ongoing_websocket_connections",
     "baseten_pod_readiness",
     "baseten_time_in_async_queue_seconds",
 ];
@@ -162,6 +165,9 @@ pub struct Metrics {
     /// Null unless it is a series.
     #[schema(required)]
     step_seconds: Option<i64>,
+    /// Everything that ended before is counted, and rates are of the time up to it; null before the first look.
+    #[schema(required)]
+    complete_through_epoch_millis: Option<i64>,
     metric_descriptors: Vec<Descriptor>,
     metric_values: Vec<Values>,
 }
@@ -199,7 +205,6 @@ impl Metrics {
         };
         let steps = series.points.iter().zip(&series.replicas).zip(&series.restarts);
         let metric_values = if request.mode == Mode::Series {
-            let seconds = series.period.step as f64 / 1000.0;
             let steps = series.period.steps().zip(steps);
             steps
                 .map(|(start, ((point, replicas), restarts))| {
@@ -207,7 +212,7 @@ impl Metrics {
                         point: point.as_ref(),
                         replicas: replicas.as_ref(),
                         restarts: *restarts,
-                        seconds,
+                        seconds: series.step_seconds(start),
                     };
                     Values {
                         start_epoch_millis: start.millis(),
@@ -221,11 +226,11 @@ impl Metrics {
                 sum
             });
             let last = series.replicas.iter().flatten().last();
-            let seconds = window.1.since(window.0) as f64 / 1000.0;
+            let seconds = series.period_seconds();
             let restarts = series.restarts.iter().sum();
             let step = Step { point: whole.as_ref(), replicas: last, restarts, seconds };
             vec![Values {
-                start_epoch_millis: window.0.millis(),
+                start_epoch_millis: series.period.start.millis(),
                 values: values(&request.metrics, step, &processes),
             }]
         };
@@ -234,6 +239,7 @@ impl Metrics {
             end_epoch_millis: window.1.millis(),
             mode: request.mode,
             step_seconds: (request.mode == Mode::Series).then_some(series.period.step / 1000),
+            complete_through_epoch_millis: series.complete_through.map(Timestamp::millis),
             metric_descriptors: request.metrics.iter().map(|metric| metric.descriptor(&processes)).collect(),
             metric_values,
         }
@@ -246,7 +252,8 @@ struct Step<'a> {
     point: Option<&'a Measured>,
     replicas: Option<&'a ReplicaCount>,
     restarts: u64,
-    seconds: f64,
+    /// How much of its time was looked at; `None` if nothing yet.
+    seconds: Option<f64>,
 }
 
 impl Metric {
@@ -265,13 +272,15 @@ impl Metric {
             Self::Memory => ("BYTES", "GAUGE", replicas()),
             Self::Restarts => ("PER_SECOND", "COUNTER", vec![BTreeMap::new()]),
             Self::Requests => ("PER_SECOND", "COUNTER", labels("status_code", &["2xx", "4xx", "5xx"])),
-            Self::EndToEnd | Self::FirstByte => {
+            Self::EndToEnd | Self::FirstByte | Self::Inference => {
                 ("SECONDS", "HISTOGRAM", labels("quantile", &QUANTILES.map(|(name, _)| name)))
             }
             Self::RequestSize | Self::ResponseSize => {
                 ("BYTES", "HISTOGRAM", labels("quantile", &QUANTILES.map(|(name, _)| name)))
             }
-            Self::Concurrent | Self::Active | Self::Starting => ("COUNT", "GAUGE", vec![BTreeMap::new()]),
+            Self::Concurrent | Self::Websockets | Self::Active | Self::Starting => {
+                ("COUNT", "GAUGE", vec![BTreeMap::new()])
+            }
         };
         Descriptor { name, unit_hint, kind, label_sets }
     }
@@ -284,7 +293,7 @@ impl Metric {
         };
         match self {
             Self::Requests => {
-                let rate = |count: u64| Some(count as f64 / seconds);
+                let rate = |count: u64| Some(count as f64 / seconds?);
                 let outcomes = point.map(|point| point.outcomes);
                 vec![
                     outcomes.and_then(|all| rate(all.fine)),
@@ -294,14 +303,19 @@ impl Metric {
             }
             Self::EndToEnd => quantiles(|point| &point.end_to_end, 1e6),
             Self::FirstByte => quantiles(|point| &point.first_byte, 1e6),
+            Self::Inference => quantiles(|point| &point.inference, 1e6),
             Self::RequestSize => quantiles(|point| &point.request_sizes, 1.0),
             Self::ResponseSize => quantiles(|point| &point.response_sizes, 1.0),
             Self::Concurrent => vec![point.map(|point| f64::from(point.in_flight + point.held))],
-            Self::Restarts => vec![Some(restarts as f64 / seconds)],
+            Self::Websockets => vec![point.map(|point| f64::from(point.websockets))],
+            Self::Restarts => vec![seconds.map(|seconds| restarts as f64 / seconds)],
             Self::Active => vec![replicas.map(|count| f64::from(count.ready))],
             Self::Starting => vec![replicas.map(|count| f64::from(count.starting))],
-            Self::Cpu => processes.values(point, |of| of.cores, |used| used.cpu_ms as f64 / 1000.0 / seconds),
-            Self::Memory => processes.values(point, |of| of.memory, |used| used.memory as f64),
+            Self::Cpu => {
+                let cores = |used: &ReplicaUse| Some(used.cpu_ms as f64 / 1000.0 / seconds?);
+                processes.values(point, |of| of.cores, cores)
+            }
+            Self::Memory => processes.values(point, |of| of.memory, |used| Some(used.memory as f64)),
         }
     }
 }
@@ -313,6 +327,7 @@ fn values(metrics: &[Metric], step: Step<'_>, processes: &Processes<'_>) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::{Period, ReplicaId};
 
     fn request(query: &[(&str, &str)]) -> Result<MetricsRequest, Invalid> {
         MetricsRequest::from_pairs(query.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect())
@@ -346,6 +361,58 @@ mod tests {
         assert!(request(&[named]).unwrap().asks_for_uses());
         assert!(!request(&[("mode", "SERIES"), named]).unwrap().asks_for_uses());
         assert!(!request(&[named, ("mode", "SUMMARY")]).unwrap().asks_for_uses());
+    }
+
+    /// An hour that ends at second 0, looked at until `through`, with 60 requests, 6 s of processor time and 3 restarts in its
+    /// last minute.
+    fn hour(through: i64) -> MetricSeries {
+        let at = |seconds: i64| Timestamp::from_millis(1_800_000_000_000 + seconds * 1000);
+        // It is asked for in the middle of its last step.
+        let period = Period::new(at(-3630), at(-30), at(-30));
+        let steps = period.steps().count();
+        let mut last = Measured::nothing(at(-60), at(through));
+        last.outcomes.fine = 60;
+        last.used.insert(ReplicaId::new("r"), ReplicaUse { memory: 7, cpu_ms: 6000 });
+        let mut points = vec![None; steps];
+        points[steps - 1] = Some(last);
+        let mut restarts = vec![0; steps];
+        restarts[steps - 1] = 3;
+        let complete_through = Some(at(through));
+        MetricSeries { period, points, replicas: vec![None; steps], restarts, complete_through }
+    }
+
+    /// The rates of requests, processor time and restarts in the last set of values.
+    fn rates(mode: &str, through: i64) -> [Option<f64>; 3] {
+        let cpu = ("metrics", "baseten_container_cpu_usage_seconds_total");
+        let restarts = ("metrics", "baseten_container_restarts_total");
+        let request =
+            request(&[("mode", mode), ("metrics", "baseten_inference_requests_total"), cpu, restarts]);
+        let (request, series) = (request.unwrap(), hour(through));
+        let window = request.window(series.period.end.plus(-30_000)).unwrap();
+        let metrics = Metrics::new(&request, window, &series, &[]);
+        assert_eq!(metrics.complete_through_epoch_millis, series.complete_through.map(Timestamp::millis));
+        let last = &metrics.metric_values.last().unwrap().values;
+        [last[0][0], last[1][0], last[2][0]]
+    }
+
+    #[test]
+    fn a_rate_is_of_the_time_that_was_looked_at() {
+        // The step under way has had twenty seconds.
+        assert_eq!(rates("SERIES", -40), [Some(3.0), Some(0.3), Some(0.15)]);
+        assert_eq!(rates("SERIES", 0), [Some(1.0), Some(0.1), Some(0.05)], "all of a step that is over");
+        assert_eq!(rates("SERIES", 300), rates("SERIES", 0), "what was looked at since is not its time");
+        let hour = 3600.0 + 60.0 - 40.0;
+        assert_eq!(rates("SUMMARY", -40), [Some(60.0 / hour), Some(6.0 / hour), Some(3.0 / hour)]);
+    }
+
+    #[test]
+    fn of_a_step_that_was_not_looked_at_there_is_no_rate() {
+        let request =
+            request(&[("mode", "SERIES"), ("metrics", "baseten_container_restarts_total")]).unwrap();
+        let series = MetricSeries { complete_through: None, ..hour(0) };
+        let metrics = Metrics::new(&request, (series.period.start, series.period.end), &series, &[]);
+        assert!(metrics.metric_values.iter().all(|set| set.values == [[None]]), "not zero");
+        assert_eq!(metrics.complete_through_epoch_millis, None);
     }
 
     #[test]

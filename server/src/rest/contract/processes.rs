@@ -57,17 +57,17 @@ impl<'a> Processes<'a> {
         &self,
         point: Option<&Measured>,
         now: fn(&Used) -> Option<f64>,
-        then: impl Fn(&ReplicaUse) -> f64,
+        then: impl Fn(&ReplicaUse) -> Option<f64>,
     ) -> Vec<Option<f64>> {
         match self {
             Self::Now(used) => used.iter().map(now).collect(),
             Self::Measured(told, others) => {
-                let of = |replica| point.and_then(|point| point.used.get(replica)).map(&then);
+                let of = |replica| point.and_then(|point| point.used.get(replica)).and_then(&then);
                 let mut values: Vec<Option<f64>> = told.iter().map(of).collect();
                 if *others {
                     let rest = point.into_iter().flat_map(|point| &point.used);
                     let rest = rest.filter(|(replica, _)| told.binary_search(replica).is_err());
-                    values.push(rest.map(|(_, used)| then(used)).reduce(|sum, one| sum + one));
+                    values.push(rest.filter_map(|(_, used)| then(used)).reduce(|sum, one| sum + one));
                 }
                 values
             }
@@ -100,8 +100,9 @@ mod tests {
         let processes = Processes::measured(&series);
         let labels: Vec<String> = processes.labels().collect();
         assert_eq!((labels.len(), labels[0].as_str(), labels[40].as_str()), (41, "r060", OTHERS));
-        let memory =
-            |point: Option<&Measured>| processes.values(point, |now| now.memory, |used| used.memory as f64);
+        let memory = |point: Option<&Measured>| {
+            processes.values(point, |now| now.memory, |used| Some(used.memory as f64))
+        };
         assert_eq!(memory(Some(&point))[39..], [Some(10.0), Some(600.0)], "sixty others");
         assert!(memory(None).iter().all(Option::is_none), "not measured is not zero");
     }

@@ -1,0 +1,129 @@
+//! The start of a replica: what it is given of the machine, its process, and its place in the registry.
+
+use domain::{LogLevel, ReplicaSpec, ReplicaState, RuntimeError};
+use rustix::process::Signal;
+
+use crate::cgroup::{Group, Groups};
+use crate::local::LocalRuntime;
+use crate::manifest::Manifest;
+use crate::process::Identity;
+use crate::spawn::{Share, spawn};
+
+impl LocalRuntime {
+    /// Starts a replica's process, writes it down and follows it; nothing is left if any of it fails.
+    pub(crate) async fn start_replica(&self, spec: &ReplicaSpec) -> Result<(), RuntimeError> {
+        let (port, cards) = {
+            let mut state = self.registry.lock();
+            if state.replicas.contains_key(&spec.id) {
+                return Ok(());
+            }
+            let Some(cards) = state.take_cards(&spec.id, self.gpus, spec.reserved.gpus) else {
+                return Err(RuntimeError::Retryable("the graphics cards it needs are in use".into()));
+            };
+            (state.ports.take(), cards)
+        };
+        let port = port.ok_or_else(|| {
+            self.registry.lock().coming.remove(&spec.id);
+            RuntimeError::Retryable("every port from 20000 to 29999 is taken".into())
+        })?;
+        let group = self.group(spec);
+        let token = format!("{}-{port}-{}", spec.id, self.clock.now().millis());
+        let (files, copy, secret) = (self.files.clone(), spec.clone(), token.clone());
+        let spawned = tokio::task::spawn_blocking({
+            let handle = tokio::runtime::Handle::current();
+            let (given, group) = ((self.gpus > 0).then(|| cards.clone()), group.clone());
+            let sandboxes = self.sandboxes.clone();
+            move || {
+                let _entered = handle.enter();
+                let share = Share {
+                    cards: given.as_deref(),
+                    group: group.as_ref(),
+                    sandbox: sandboxes.replicas.as_ref(),
+                };
+                spawn(&files, &copy, port, &secret, &share)
+            }
+        });
+        let spawned = spawned.await.map_err(|error| RuntimeError::Retryable(error.to_string())).flatten();
+        let folder = self.files.replica(&spec.id);
+        let started = spawned.and_then(|spawned| {
+            let pid = spawned.child.id().unwrap_or_default();
+            let lost = |error: std::io::Error| {
+                RuntimeError::Retryable(format!("its process ended at once: {error}"))
+            };
+            let identity = Identity::of(pid, spawned.inner, &token).map_err(lost)?;
+            let manifest = Manifest {
+                id: spec.id.clone(),
+                model: spec.model.clone(),
+                deployment: spec.deployment.clone(),
+                identity,
+                port,
+                started_at: self.clock.now(),
+                spawned_at: None,
+                loaded_at: None,
+                ready_at: None,
+                endpoints: spawned.endpoints,
+                reserved: spec.reserved,
+                cards,
+                group: group.clone().filter(|group| self.is_held(spec, group, pid)),
+                env: Some(spawned.env),
+                artifact: Some(spec.artifact.clone()),
+            };
+            if let Err(error) = manifest.write(&folder) {
+                manifest.identity.signal(Signal::KILL);
+                return Err(RuntimeError::Retryable(format!(
+                    "its process could not be written down: {error}"
+                )));
+            }
+            Ok((manifest, spawned.child))
+        });
+        match started {
+            Ok((manifest, child)) => {
+                self.platform(
+                    &spec.deployment,
+                    LogLevel::Info,
+                    &format!("replica {} starts on port {port}", spec.id),
+                );
+                self.watch_over(manifest, folder, ReplicaState::Starting, Some(child));
+                Ok(())
+            }
+            Err(error) => {
+                let mut state = self.registry.lock();
+                state.ports.give_back(port);
+                state.coming.remove(&spec.id);
+                drop(state);
+                if let Some(group) = group {
+                    group.end();
+                }
+                let _ = std::fs::remove_dir_all(&folder);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a group that holds a replica to its memory, if it has a limit and the host permits.
+    fn group(&self, spec: &ReplicaSpec) -> Option<Group> {
+        if spec.reserved.memory == 0 {
+            return None;
+        }
+        let groups = self.groups.get_or_init(|| {
+            Groups::find().inspect_err(|reason| {
+                tracing::warn!(%reason, "this host does not let replicas be held to the memory they were given");
+            })
+        });
+        let made = groups.as_ref().ok()?.make(&spec.id, spec.reserved.memory);
+        made.inspect_err(|error| {
+            tracing::warn!(replica = %spec.id, %error, "a replica is not held to its memory");
+        })
+        .ok()
+    }
+
+    /// Whether a process is in its group, as it should be.
+    fn is_held(&self, spec: &ReplicaSpec, group: &Group, pid: u32) -> bool {
+        let inside = group.has(pid);
+        if !inside {
+            tracing::warn!(replica = %spec.id, "a replica is not held to its memory: it could not enter its control group");
+            group.end();
+        }
+        inside
+    }
+}
