@@ -100,7 +100,14 @@ pub trait Backend: Team + Send + Sync + 'static {
 
     async fn session_info(&self, session: &Session) -> Result<SessionInfo, AppError>;
 
-    async fn models_page(&self, session: &Session) -> Result<ModelsPage, AppError>;
+    /// The models that changed last, of those with `filter` in their name. `cursor` is where the page before ended; it is empty for
+    /// the first one.
+    async fn models_page(
+        &self,
+        session: &Session,
+        filter: &str,
+        cursor: &str,
+    ) -> Result<ModelsPage, AppError>;
 
     /// `cursor` is where the page before ended; it is empty for the newest deployments.
     async fn model_page(

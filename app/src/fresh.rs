@@ -29,7 +29,8 @@ pub trait AsOf {
 /// The value, and a way to ask for it again.
 pub struct Fresh<T: 'static> {
     pub value: RwSignal<T>,
-    /// Why the last reading failed, if that is for good: it was deleted, or the session ended.
+    /// Why the last reading failed, if that is for good: it was deleted, the session ended, or the server is of another
+    /// version by now.
     pub gone: RwSignal<Option<AppError>>,
     asked: RwSignal<u64>,
 }
@@ -64,12 +65,13 @@ where
     clock.learn(initial.as_of());
     let fresh = Fresh { value: RwSignal::new(initial), gone: RwSignal::new(None), asked: RwSignal::new(0) };
     if cfg!(feature = "hydrate") {
-        let take = move |text: &str| {
-            let Ok(value) = decode::<T>(text) else { return };
+        let take = move |text: &str| -> Result<(), AppError> {
+            let value = decode::<T>(text)?;
             clock.learn(value.as_of());
             if fresh.value.try_with_untracked(|old| *old != value) == Some(true) {
                 fresh.value.try_set(value);
             }
+            Ok(())
         };
         let is_moving = Memo::new(move |_| fresh.value.with(moving));
         watch(topic, fresh.asked, Box::new(read), Rc::new(take), fresh.gone);
@@ -83,7 +85,7 @@ fn watch(
     topic: Topic,
     asked: RwSignal<u64>,
     read: Box<dyn Fn() -> Reading>,
-    take: Rc<dyn Fn(&str)>,
+    take: Rc<dyn Fn(&str) -> Result<(), AppError>>,
     gone: RwSignal<Option<AppError>>,
 ) {
     let live = use_live();
@@ -104,16 +106,15 @@ fn watch(
                 while again.replace(false) {
                     TimeoutFuture::new(SETTLE_MS).await;
                     again.set(false);
-                    match read().await {
-                        Ok(text) => {
-                            gone.try_set(None);
-                            take(&text);
-                        }
-                        Err(error @ (AppError::NotFound { .. } | AppError::Unauthorized)) => {
-                            gone.try_set(Some(error));
-                        }
+                    let why = match read().await {
+                        Ok(text) => take(&text).err(),
+                        Err(error @ (AppError::NotFound { .. } | AppError::Unauthorized)) => Some(error),
                         // Anything else passes; the page says that it is not connected.
-                        Err(_) => {}
+                        Err(_) => continue,
+                    };
+                    // What was said already is not said again.
+                    if gone.try_with_untracked(|said| *said != why) == Some(true) {
+                        gone.try_set(why);
                     }
                 }
                 reading.set(false);

@@ -41,7 +41,8 @@ macro_rules! reads {
 
 reads! {
     session = read_session();
-    models = read_models();
+    /// Models with this in their names, after a place in their list.
+    models = read_models(filter: String, cursor: String);
     /// A model with the deployments of its list after a place; from the newest on if it is empty.
     model = read_model(model_id: String, cursor: String);
     environment = read_environment(model_id: String, environment: String);
@@ -83,9 +84,13 @@ reads! {
 }
 
 /// Reads the text as what it is.
+///
+/// # Errors
+/// It has another form: the page was open while the server was upgraded.
 pub fn decode<T: DeserializeOwned>(text: &str) -> Result<T, AppError> {
-    serde_json::from_str(text)
-        .map_err(|error| AppError::Connection { message: format!("its answer could not be read ({error})") })
+    serde_json::from_str(text).map_err(|_| AppError::Unavailable {
+        message: "The server's answer is of another version than this page. Reload the page.".into(),
+    })
 }
 
 /// Carries the text from the server's rendering to the browser as it is: a mark, then the JSON of
@@ -163,5 +168,11 @@ mod tests {
             let carried = Carried::encode(&value).unwrap();
             assert_eq!(Carried::decode(&carried).unwrap(), value);
         }
+    }
+
+    #[test]
+    fn what_a_newer_server_says_otherwise_asks_for_a_reload() {
+        let point: Result<crate::view::MetricPoint, _> = decode(r#"{"at":1,"cores":"many"}"#);
+        assert!(point.unwrap_err().to_string().contains("Reload the page"));
     }
 }

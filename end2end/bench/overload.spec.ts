@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
-import { Callers } from '../support/callers.ts';
+import { Callers, permitted } from '../support/callers.ts';
 import { done, replica, running } from '../support/canary.ts';
 import { Figures } from '../support/figures.ts';
 import { LAST_CORE } from '../support/peers.ts';
@@ -18,8 +19,10 @@ const TARGET = 8;
 const POLICIES = ['REJECT_ON_FULL', 'QUEUE_ON_FULL'];
 /** The part of the best throughput that is left when twice as much arrives. */
 const LEFT = 0.95;
+/** What ten times as much may add to the server's memory, in MiB: its queues are bounded. */
+const GROWTH = 16;
 
-test.use({ settings: { SLIPWAY_GATEWAY_THREADS: '1' } });
+test.use({ settings: { ...permitted(), SLIPWAY_GATEWAY_THREADS: '1' } });
 
 test('overload: what is answered while twice as much arrives as can be', async ({ slipway, truss }) => {
   test.setTimeout(300_000 + ROUNDS * 60_000);
@@ -44,11 +47,16 @@ test('overload: what is answered while twice as much arrives as can be', async (
       figures.note(`${policy}: answered/s, twice as many`, 'slipway', over.per_second, 0);
       figures.count(`${policy}: of them not answered with 200`, 'slipway', over.tally.lost);
       figures.note(`${policy}: part of the best`, 'slipway', over.per_second / most.per_second, 3);
+      const used = resident(slipway.pid);
+      await callers.flood(proxy, 10 * most.per_second, SECONDS);
+      figures.note(`${policy}: MiB more after ten times as many`, 'slipway', resident(slipway.pid) - used, 1);
     }
   }
   for (const policy of POLICIES) {
     const name = `${policy}: part of the best`;
     figures.bound(name, `≥ ${LEFT}`, figures.median(name, 'slipway') >= LEFT);
+    const more = `${policy}: MiB more after ten times as many`;
+    figures.bound(more, `≤ ${GROWTH}`, figures.median(more, 'slipway') <= GROWTH);
   }
 
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'an unknown core'}`;
@@ -56,3 +64,9 @@ test('overload: what is answered while twice as much arrives as can be', async (
   console.log(`overload: ${machine}; ${ROUNDS} rounds, ${SECONDS} s each; ${load}; medians\n\n${figures.table}\n`);
   expect(figures.missed, 'bounds that were missed').toEqual([]);
 });
+
+/** MiB of memory that a process holds. */
+function resident(pid: number): number {
+  const pages = Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]);
+  return (pages * 4096) / 2 ** 20;
+}

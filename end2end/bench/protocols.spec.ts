@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
-import { Callers, type Protocol } from '../support/callers.ts';
+import { Callers, permitted, type Protocol } from '../support/callers.ts';
 import { Canary } from '../support/canary.ts';
 import { Figures, WHO, type Who } from '../support/figures.ts';
-import { LAST_CORE, Peers, type Proxy } from '../support/peers.ts';
+import { LAST_CORE, Peers, versions, type Proxy } from '../support/peers.ts';
 import { PORT } from '../support/slipway.ts';
 import { expect, test as base } from '../support/test.ts';
 
@@ -36,6 +36,7 @@ const test = base.extend<{ peers: Peers }, { settings: Record<string, string> }>
       const folder = await mkdtemp(path.join(tmpdir(), 'slipway-certificates-'));
       Callers.certify(folder);
       await use({
+        ...permitted(),
         // The gateway has one thread, as its peers have.
         SLIPWAY_GATEWAY_THREADS: '1',
         SLIPWAY_TLS_CERTIFICATE: path.join(folder, 'certificate.pem'),
@@ -91,7 +92,7 @@ test('protocols: encrypted, HTTP/2, and large bodies, beside nginx and HAProxy',
 
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'an unknown core'}`;
   const load = `load average ${before.toFixed(1)} before, ${loadavg()[0]!.toFixed(1)} after`;
-  console.log(`protocols: ${machine}; ${ROUNDS} rounds, ${SECONDS} s each; ${load}; medians\n\n${figures.table}\n`);
+  console.log(`protocols: ${machine}; ${versions()}; ${ROUNDS} rounds, ${SECONDS} s each; ${load}; medians\n\n${figures.table}\n`);
   expect(figures.missed, 'bounds that were missed').toEqual([]);
 });
 

@@ -2,11 +2,19 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { until } from '../support/slipway.ts';
 import { Watch, printing, saying, unique } from '../support/truss.ts';
 import { expect, test } from '../support/test.ts';
 
 const REMOTE = ['--remote', 'local'];
+
+/** A model of this code. */
+async function running(...code: string[]): Promise<string> {
+  const folder = await saying('running');
+  await writeFile(path.join(folder, 'model', 'model.py'), [...code, ''].join('\n'));
+  return folder;
+}
 
 test.describe('what is pushed is read back', () => {
   let model: string;
@@ -41,6 +49,30 @@ test.describe('what is pushed is read back', () => {
     const refused = await truss.run('model-logs', ...address(), '--search-pattern', '(');
     expect(refused.code).toBe(1);
     expect(refused.text).toContain('search_pattern');
+  });
+
+  test('model-logs --request-id finds the lines of one call', async ({ slipway, truss }) => {
+    const weighing = await running('import logging', '', '', 'class Model:', '    def predict(self, request):', '        logging.warning("weighed %s", request["word"])', '        return {}');
+    const pushed = await truss.push(weighing, '--model-name', unique('weighing'));
+    await slipway.reaches(pushed.model, pushed.deployment, 'ACTIVE');
+    for (const word of ['apples', 'pears']) {
+      const answer = await fetch(`${slipway.url}/model/${pushed.model}/deployment/${pushed.deployment}/predict`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${slipway.key}`, 'x-baseten-request-id': `call-of-${word}` },
+        body: JSON.stringify({ word }),
+      });
+      expect(answer.status, await answer.text()).toBe(200);
+    }
+    const logs = async (...filters: string[]) => {
+      const ran = await truss.run('model-logs', '--model-id', pushed.model, '--deployment-id', pushed.deployment, ...REMOTE, ...filters);
+      expect(ran.code, ran.text).toBe(0);
+      return ran.text;
+    };
+    await until('both calls are in the log', async () => /weighed apples[^]*weighed pears/.test(await logs()));
+    const one = await logs('--request-id', 'call-of-pears');
+    expect(one).toContain('weighed pears');
+    expect(one).not.toContain('weighed apples');
+    expect((await logs('--request-id', 'call-of-nobody')).trim()).toBe('');
   });
 
   test('model-logs --tail goes on with what is written', async ({ slipway, truss }) => {
@@ -98,11 +130,66 @@ test.describe('every flag of push is obeyed', () => {
     );
     expect(ran.code, ran.text).toBe(0);
     expect(ran.text, 'the log is shown while it deploys').toContain('the build is done');
+    expect(ran.text, 'nothing that was made before is used').toContain('an environment of its own without any cache');
+    expect(ran.text).not.toContain('reusing an environment');
     const { body } = await slipway.rest('GET', `/v1/models?name=${name}`);
     const [only] = (await slipway.rest('GET', `/v1/models/${body.models[0].id}/deployments`)).body.deployments;
     expect(only.labels).toEqual({ team: 'search' });
     const config = (await slipway.rest('GET', `/v1/models/${only.model_id}/deployments/${only.id}/config`)).body;
     expect(config.config.build.no_cache).toBe(true);
+    const kept = 'import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute("SELECT document FROM deployment WHERE id = ?", sys.argv[2:]).fetchone()[0])';
+    const document = execFileSync('python3', ['-c', kept, path.join(slipway.data, 'slipway.db'), only.id], { encoding: 'utf8' });
+    expect(JSON.parse(document).deploy_timeout_minutes).toBe(45);
+  });
+
+  test('waiting ends with its time, and the deployment goes on', async ({ slipway, truss }) => {
+    const folder = await running('import time', '', '', 'class Model:', '    def load(self):', '        time.sleep(12)', '', '    def predict(self, request):', '        return {}');
+    const name = unique('patient');
+    const started = performance.now();
+    const ran = await truss.run('push', folder, ...REMOTE, '--non-interactive', '--model-name', name, '--wait', '--timeout-seconds', '3');
+    expect(ran.code, ran.text).toBe(1);
+    expect(ran.text).toContain('Deployment timed out');
+    expect(performance.now() - started, 'it did not wait for the model').toBeGreaterThan(3_000);
+    const [model] = (await slipway.rest('GET', `/v1/models?name=${name}`)).body.models;
+    const [only] = await slipway.deployments(model.id);
+    expect(['BUILDING', 'DEPLOYING', 'LOADING_MODEL']).toContain(only!.status);
+    await slipway.reaches(model.id, only!.id, 'ACTIVE');
+  });
+
+  test('a configuration may lie elsewhere', async ({ slipway, truss }) => {
+    const folder = await saying('elsewhere');
+    const file = path.join(await mkdtemp(path.join(tmpdir(), 'truss-config-')), 'other.yaml');
+    const text = (await readFile(path.join(folder, 'config.yaml'), 'utf8')) + 'environment_variables:\n  FROM: another file\n';
+    await writeFile(file, text);
+    const { model, deployment } = await truss.push(folder, '--model-name', unique('elsewhere'), '--config', file);
+    const { body } = await slipway.rest('GET', `/v1/models/${model}/deployments/${deployment}/config`);
+    expect(body.config.environment_variables).toEqual({ FROM: 'another file' });
+    expect(body.raw_config.trim()).toBe(text.trim());
+    const shown = await truss.run('model-config', '--model-id', model, '--deployment-id', deployment, ...REMOTE);
+    expect(shown.stdout.trim()).toBe(text.trim());
+    await slipway.reaches(model, deployment, 'ACTIVE');
+  });
+
+  test('publishing is what a push does anyway, and an environment keeps its instance type', async ({ slipway, truss }) => {
+    test.setTimeout(180_000);
+    const name = unique('published');
+    const folder = await saying('published');
+    const { model, deployment: first } = await truss.push(folder, '--model-name', name, '--publish', '--wait');
+    await until('it serves production', async () => (await slipway.deployments(model))[0]?.is_production === true);
+    const ran = await truss.run(
+      'push', folder, ...REMOTE, '--non-interactive', '--model-name', name, '--publish', '--wait',
+      '--environment', 'production', '--preserve-env-instance-type',
+    );
+    expect(ran.code, ran.text).toBe(0);
+    expect(ran.text.replace(/\s+/g, ' ')).toContain("'preserve-env-instance-type' used");
+    expect(ran.text).toContain('[DEPRECATED] The --publish flag');
+    await until('the second serves production', async () => {
+      const all = await slipway.deployments(model);
+      return all.some(({ id, is_production }) => id !== first && is_production);
+    });
+    const all = (await slipway.rest('GET', `/v1/models/${model}/deployments`)).body.deployments;
+    expect(all.map((each: any) => each.is_development)).toEqual([false, false]);
+    expect(all[0].instance_type_name).toBe(all[1].instance_type_name);
   });
 
   test('downloads can be switched off', async ({ slipway, truss }) => {

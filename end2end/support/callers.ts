@@ -1,9 +1,19 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Proxy } from './peers.ts';
 
 /** The program with the callers and the replica (server/examples/bench). */
 export const CALLERS = process.env.CALLERS ?? fileURLToPath(new URL('../../target/serve/examples/bench', import.meta.url));
+
+/** The settings of a server whose models may run that program as their own. */
+export function permitted(): Record<string, string> {
+  const file = path.join(mkdtempSync(path.join(tmpdir(), 'settings-')), 'slipway.toml');
+  writeFileSync(file, `[machine]\nreadable = [${JSON.stringify(path.dirname(CALLERS))}]\n`);
+  return { SLIPWAY_CONFIG: file };
+}
 
 /** What became of all requests of a run. */
 export interface Tally {

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
@@ -86,6 +86,14 @@ export class Peers {
     });
     return child.pid!;
   }
+}
+
+/** The programs and versions that are measured beside. */
+export function versions(): string {
+  return ['nginx', 'haproxy'].map((program) => {
+    const { stdout, stderr } = spawnSync(installed(program), ['-v'], { encoding: 'utf8' });
+    return /version:? (?:nginx\/)?([\d.]+)/i.exec(stdout + stderr)?.[1] ?? 'of an unknown version';
+  }).map((version, index) => `${['nginx', 'HAProxy'][index]} ${version}`).join(', ');
 }
 
 /** Where a program is; servers are often in a folder that only root has on its PATH. */

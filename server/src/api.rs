@@ -111,22 +111,23 @@ impl Api {
         limit: u32,
     ) -> Result<Vec<Overview>, Error> {
         let all = self.control.model_overviews(actor, after, limit).await?;
-        let draw = |overview: store::ModelOverview| {
-            let state = store::ModelState {
-                model: overview.model,
-                deleted: false,
-                deployments: overview.named,
-                environments: overview.production.into_iter().collect(),
-                promotions: overview.promotion.into_iter().collect(),
-            };
-            let count = overview.deployments;
-            Overview {
-                development: overview.development,
-                changed_at: overview.changed_at,
-                picture: Picture { count, ..self.draw(actor, state) },
-            }
+        Ok(all.into_iter().map(|overview| self.draw_overview(actor, overview)).collect())
+    }
+
+    pub fn draw_overview(&self, actor: &Actor, overview: store::ModelOverview) -> Overview {
+        let state = store::ModelState {
+            model: overview.model,
+            deleted: false,
+            deployments: overview.named,
+            environments: overview.production.into_iter().collect(),
+            promotions: overview.promotion.into_iter().collect(),
         };
-        Ok(all.into_iter().map(draw).collect())
+        let count = overview.deployments;
+        Overview {
+            development: overview.development,
+            changed_at: overview.changed_at,
+            picture: Picture { count, ..self.draw(actor, state) },
+        }
     }
 
     fn draw_part(&self, actor: &Actor, part: ModelPart) -> Picture {

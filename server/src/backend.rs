@@ -108,8 +108,13 @@ impl Backend for Dashboard {
         })
     }
 
-    async fn models_page(&self, session: &Session) -> Result<ModelsPage, AppError> {
-        self.read_models(self.actor(session)?).await
+    async fn models_page(
+        &self,
+        session: &Session,
+        filter: &str,
+        cursor: &str,
+    ) -> Result<ModelsPage, AppError> {
+        self.read_models(self.actor(session)?, filter, cursor).await
     }
 
     async fn model_page(

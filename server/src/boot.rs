@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use control::{ControlPlane, NewKey};
-use domain::{Clock, Host, ModelId, ModelRoutes, Runtime, Seen, StopReason};
+use domain::{Clock, Host, ModelId, ModelRoutes, Runtime};
 use engine::{Publisher, Wakes};
 use gateway::{Adopter, BindError, Gateway, GatewayConfig, Listeners, ServeHandle, SharedSocket, Tls};
 use runtime::{LocalConfig, LocalRuntime};
@@ -22,6 +22,7 @@ use crate::config::{Config, TlsSettings};
 use crate::data_folder::DataFolder;
 use crate::handover::{Door, Heir, Predecessor, Successor};
 use crate::machine::Machine;
+use crate::strays::{stop_replicas, stop_strays};
 use crate::upkeep::Chores;
 use crate::wire::{Machinery, Place};
 use crate::{bridge, keys, looks, random, restore, upkeep, wire};
@@ -32,6 +33,8 @@ const WAITING: usize = 1024;
 const DRAIN: Duration = Duration::from_secs(20);
 /// What requests get to finish when another server has taken over, which nobody waits for.
 const FINISH: Duration = Duration::from_secs(1200);
+/// What pushes get to be recorded after that whose clients do not wait any more, when the server stops.
+const LAST_PUSHES: Duration = Duration::from_secs(20);
 /// What each task that decides gets for its last look.
 const LAST_LOOK: Duration = Duration::from_secs(10);
 /// What replicas get to finish after that before they are killed.
@@ -43,6 +46,7 @@ pub struct Server {
     public_url: Arc<str>,
     admin_key: Option<NewKey>,
     control: ControlPlane,
+    changes: Changes,
     store: Store,
     machine: Models,
     keep_replicas: bool,
@@ -140,7 +144,7 @@ pub async fn start_after(config: Config, before: Option<&mut Predecessor>) -> an
     })
     .await
     .context("preparing to run models on this machine")?;
-    stop_strays(&ground.store, &runtime).await?;
+    stop_strays(&ground.store, &runtime, GRACE).await?;
     let ahead = runtime.clone();
     tokio::spawn(async move {
         if let Err(error) = ahead.prefetch().await {
@@ -203,7 +207,7 @@ async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>)
         clock.clone(),
         machinery,
         &place,
-        changes,
+        changes.clone(),
         shutdown.clone(),
     )
     .await?;
@@ -242,6 +246,7 @@ async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>)
         public_url,
         admin_key: wired.admin_key,
         control,
+        changes,
         store,
         machine,
         keep_replicas: config.keep_replicas,
@@ -301,6 +306,11 @@ impl Server {
         &self.control
     }
 
+    /// Where open pages are told of changes.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -317,11 +327,12 @@ impl Server {
         self.stop_deciding().await;
         self.serving.join(DRAIN).await;
         self.carrying.iter().for_each(JoinHandle::abort);
+        self.control.pushes_end(LAST_PUSHES).await;
         // Whoever took over has the replicas, too.
         if self.folder.is_some() {
             match &self.machine {
                 Models::Local(runtime) => runtime.shutdown(self.keep_replicas, GRACE).await,
-                Models::Other(runtime) => stop_replicas(&self.store, runtime.as_ref()).await,
+                Models::Other(runtime) => stop_replicas(&self.store, runtime.as_ref(), GRACE).await,
             }
         }
         if let Err(error) = self.control.flush_key_use().await {
@@ -388,6 +399,7 @@ impl Server {
             tracing::warn!("connections could not be handed over, and were closed: {error:#}");
         }
         self.carrying.iter().for_each(JoinHandle::abort);
+        self.control.pushes_end(FINISH).await;
         self.store.close().await;
     }
 
@@ -397,30 +409,6 @@ impl Server {
             if tokio::time::timeout(LAST_LOOK, task).await.is_err() {
                 abort.abort();
             }
-        }
-    }
-}
-
-/// Stops processes of a former server whose deployment is not known any more.
-async fn stop_strays(store: &Store, runtime: &LocalRuntime) -> anyhow::Result<()> {
-    for replica in runtime.adopted() {
-        let state = store.load_model(&replica.model).await?;
-        let known =
-            state.is_some_and(|state| state.deployments.iter().any(|found| found.id == replica.deployment));
-        if !known {
-            tracing::warn!(replica = %replica.id, deployment = %replica.deployment, "stopping a stray process");
-            runtime.stop(&replica.id, GRACE, StopReason::Deleted).await;
-        }
-    }
-    Ok(())
-}
-
-/// Asks every replica to stop.
-async fn stop_replicas(store: &Store, runtime: &dyn Runtime) {
-    for model in store.all_model_ids().await.unwrap_or_default() {
-        let Seen::Known(replicas) = runtime.observe(&model) else { continue };
-        for replica in replicas.iter().filter(|replica| replica.is_alive()) {
-            runtime.stop(&replica.id, GRACE, StopReason::Shutdown).await;
         }
     }
 }

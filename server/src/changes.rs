@@ -11,12 +11,17 @@ use futures::{Stream, StreamExt};
 use http::HeaderValue;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Nudges that may wait for one slow browser before they are counted as missed.
 const WAITING: usize = 256;
-/// The least time between two bundles of nudges to one browser: ten a second.
+/// How long nudges are gathered before they go out together: ten bundles a second at most.
 const PACE: Duration = Duration::from_millis(100);
+/// The least time between two bundles to one browser, for each browser that looks: so all of them together read a hundred
+/// times a second at most, but for very many.
+const PACE_EACH: Duration = Duration::from_millis(10);
+const PACE_AT_MOST: Duration = Duration::from_secs(2);
 /// How often a silent stream shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -45,7 +50,8 @@ impl Changes {
 
     /// Answers with the stream, for one browser, until `end`.
     pub fn stream(&self, end: impl Future<Output = ()> + Send + 'static) -> Response {
-        answer(nudges(self.sender.subscribe(), self.shutdown.clone()).take_until(Box::pin(end)))
+        let nudges = nudges(self.sender.clone(), self.shutdown.clone());
+        answer(nudges.take_until(Box::pin(end)))
     }
 }
 
@@ -57,28 +63,45 @@ pub fn answer(stream: impl Stream<Item = Result<Event, Infallible>> + Send + 'st
     response
 }
 
-fn nudges(
+/// One browser's stream.
+struct Nudges {
+    all: broadcast::Sender<Change>,
     receiver: broadcast::Receiver<Change>,
     shutdown: CancellationToken,
-) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    futures::stream::unfold(
-        (receiver, shutdown, Vec::<Change>::new()),
-        |(mut receiver, shutdown, mut ready)| async {
-            if ready.is_empty() {
-                ready = tokio::select! {
-                    () = shutdown.cancelled() => return None,
-                    bundle = bundle(&mut receiver) => bundle?,
-                };
-            }
-            let change = ready.pop()?;
-            let event = Event::default().json_data(&change).unwrap_or_default();
-            Some((Ok(event), (receiver, shutdown, ready)))
-        },
-    )
+    /// Gathered, and still to be sent.
+    ready: Vec<Change>,
+    /// When the next bundle may go out.
+    next: Instant,
 }
 
-/// The next nudges, the latest of each thing only; nothing when there will be no more.
-async fn bundle(receiver: &mut broadcast::Receiver<Change>) -> Option<Vec<Change>> {
+fn nudges(
+    all: broadcast::Sender<Change>,
+    shutdown: CancellationToken,
+) -> impl Stream<Item = Result<Event, Infallible>> + Send {
+    let receiver = all.subscribe();
+    let nudges = Nudges { all, receiver, shutdown, ready: Vec::new(), next: Instant::now() };
+    futures::stream::unfold(nudges, |mut nudges| async {
+        if nudges.ready.is_empty() {
+            nudges.ready = tokio::select! {
+                () = nudges.shutdown.cancelled() => return None,
+                bundle = bundle(&mut nudges.receiver, nudges.next) => bundle?,
+            };
+            nudges.next = Instant::now() + pace(nudges.all.receiver_count());
+        }
+        let change = nudges.ready.pop()?;
+        let event = Event::default().json_data(&change).unwrap_or_default();
+        Some((Ok(event), nudges))
+    })
+}
+
+/// The least time between two bundles where so many browsers look.
+fn pace(browsers: usize) -> Duration {
+    let each = PACE_EACH.saturating_mul(u32::try_from(browsers).unwrap_or(u32::MAX));
+    each.clamp(PACE, PACE_AT_MOST)
+}
+
+/// The next nudges, the latest of each thing only, not before `next`; nothing when there will be no more.
+async fn bundle(receiver: &mut broadcast::Receiver<Change>, next: Instant) -> Option<Vec<Change>> {
     let mut latest: HashMap<(ChangeKind, String), Change> = HashMap::new();
     let mut take = |received: Result<Change, RecvError>| match received {
         Ok(change) => {
@@ -95,7 +118,7 @@ async fn bundle(receiver: &mut broadcast::Receiver<Change>) -> Option<Vec<Change
     if !take(receiver.recv().await) {
         return None;
     }
-    let end = tokio::time::Instant::now() + PACE;
+    let end = next.max(Instant::now() + PACE);
     while let Ok(received) = tokio::time::timeout_at(end, receiver.recv()).await {
         if !take(received) {
             break;
@@ -120,7 +143,7 @@ mod tests {
             sender.send(change("a", generation)).unwrap();
         }
         sender.send(change("b", 1)).unwrap();
-        let mut bundle = bundle(&mut receiver).await.unwrap();
+        let mut bundle = bundle(&mut receiver, Instant::now()).await.unwrap();
         bundle.sort_by(|a, b| a.id.cmp(&b.id));
         assert_eq!(bundle, [change("a", 99), change("b", 1)]);
     }
@@ -132,15 +155,36 @@ mod tests {
         for generation in 0..10 {
             sender.send(change("a", generation)).unwrap();
         }
-        let bundle = bundle(&mut receiver).await.unwrap();
+        let bundle = bundle(&mut receiver, Instant::now()).await.unwrap();
         assert!(bundle.iter().any(|change| change.kind == ChangeKind::Everything), "{bundle:?}");
+    }
+
+    #[test]
+    fn many_browsers_are_told_less_often() {
+        assert_eq!([1, 10, 100, 10_000].map(|browsers| pace(browsers).as_millis()), [100, 100, 1_000, 2_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_change_is_told_soon_and_the_next_ones_at_the_pace_of_all() {
+        let sender = broadcast::Sender::new(WAITING);
+        let mut all: Vec<_> =
+            (0..50).map(|_| Box::pin(nudges(sender.clone(), CancellationToken::new()))).collect();
+        let begun = Instant::now();
+        let mut told = Vec::new();
+        for generation in 0..3 {
+            sender.send(change("a", generation)).unwrap();
+            let heard = futures::future::join_all(all.iter_mut().map(|stream| stream.next())).await;
+            assert!(heard.iter().all(Option::is_some));
+            told.push(begun.elapsed().as_millis());
+        }
+        assert_eq!(told, [100, 600, 1_100]);
     }
 
     #[tokio::test]
     async fn streams_end_when_the_server_stops() {
         let shutdown = CancellationToken::new();
         let sender = broadcast::Sender::new(2);
-        let mut stream = Box::pin(nudges(sender.subscribe(), shutdown.clone()));
+        let mut stream = Box::pin(nudges(sender, shutdown.clone()));
         shutdown.cancel();
         assert!(stream.next().await.is_none());
     }

@@ -14,7 +14,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 
 use crate::answer;
@@ -67,6 +67,10 @@ async fn answer_query(State(door): State<Door>, headers: HeaderMap, body: Bytes)
         Ok(actor) => actor,
         Err(error) => return rest::failure(&error),
     };
+    // Both spellings of the address are one endpoint.
+    if let Err(refused) = rest::admit(&door.api, &actor, &Method::POST, "/graphql/") {
+        return refused;
+    }
     let posted: Posted = match serde_json::from_slice(&body) {
         Ok(posted) => posted,
         Err(error) => {

@@ -44,6 +44,7 @@ pub mod router;
 mod secret_key;
 pub mod serve;
 pub mod site;
+mod strays;
 pub mod telemetry;
 pub mod trussrc;
 mod upkeep;

@@ -25,6 +25,7 @@ mod route;
 mod secrets;
 pub mod spec;
 mod startups;
+mod unread;
 mod usage;
 
 use std::sync::Arc;
@@ -41,7 +42,7 @@ use crate::api::Api;
 
 pub use error::{described, failure};
 use extract::{Path, Query};
-pub use limits::Limits;
+pub use limits::{Limits, admit, check_key};
 use route::Route;
 pub(crate) use usage::day;
 

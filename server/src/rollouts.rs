@@ -137,6 +137,7 @@ mod tests {
             previous: Some(DeploymentId::new("old")),
             strategy: Strategy::Canary { window_ms: 60_000 },
             cleanup: CleanupStrategy::Keep,
+            settings_update: None,
             phase: Phase::RampingUp,
             position: Position::default(),
             counted_at: at(0),

@@ -44,8 +44,9 @@ pub fn router(doors: Doors) -> Router {
     let secure = doors.secure;
     let strict = move |_: &Response| secure.then(|| HeaderValue::from_static("max-age=31536000"));
     let health = Router::new().route("/healthz", get(healthz)).with_state(doors.store);
-    let pages =
-        dashboard::router(doors.backend, doors.changes, doors.shutdown).layer(CompressionLayer::new());
+    let pages = dashboard::router(doors.backend, doors.changes, doors.shutdown)
+        .layer(middleware::from_fn_with_state(doors.api.clone(), rest::check_key))
+        .layer(CompressionLayer::new());
     Router::new()
         .merge(rest::router(doors.api.clone()))
         .merge(graphql::router(doors.api.clone()))

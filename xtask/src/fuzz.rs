@@ -10,7 +10,7 @@ use crate::{build, shell};
 const IN_MEMORY: &str = "/dev/shm";
 /// The crates whose parsers have tests named `bad_input`.
 const CRATES: [&str; 5] = ["domain", "truss", "runtime", "gateway", "server"];
-/// Doors are asked over HTTP, which costs a hundred times as much; the cases are shared by five of them.
+/// Doors are asked over HTTP, which costs a hundred times as much; the cases are shared by seven tests.
 const DOORS: u32 = 20;
 
 #[derive(clap::Args)]

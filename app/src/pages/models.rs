@@ -5,6 +5,7 @@ use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
 use leptos_router::components::A;
 use leptos_router::hooks::use_query_map;
+use leptos_router::location::Url;
 
 use crate::components::{
     CodeBlock, Gone, PageHeader, ReplicaDots, StatusBadge, TimeAgo, TrafficBar, deployment_path,
@@ -17,10 +18,12 @@ use crate::view::{self, FirstRun, ModelRow};
 
 #[component]
 pub fn ModelsPage() -> impl IntoView {
+    let query = use_query_map();
+    let asked = move |name: &'static str| query.with(|query| query.get(name)).unwrap_or_default();
     view! {
         <Loaded
-            which=Signal::derive(Vec::new)
-            read=|_| read::models()
+            which=Signal::derive(move || vec![asked("filter"), asked("cursor")])
+            read=|mut which| read::models(which.remove(0), which.remove(0))
             body=|text| {
                 let initial = decode::<view::ModelsPage>(text)?;
                 Ok(view! { <Body initial=initial /> }.erased())
@@ -32,8 +35,22 @@ pub fn ModelsPage() -> impl IntoView {
 #[component]
 fn Body(initial: view::ModelsPage) -> impl IntoView {
     let moving = |page: &view::ModelsPage| page.models.iter().any(|model| model.promotion.is_some());
-    let fresh = keep_fresh(initial, Topic::Models, moving, read::models);
+    let filter = RwSignal::new(initial.filter.clone());
+    // What is typed is looked for from the first page on.
+    let (first, cursor) = (initial.filter.clone(), initial.cursor.clone());
+    let fresh = keep_fresh(initial, Topic::Models, moving, move || {
+        let wanted = filter.get_untracked();
+        let cursor = if wanted == first { cursor.clone() } else { String::new() };
+        read::models(wanted, cursor)
+    });
     let page = fresh.value;
+    Effect::new(move |before: Option<String>| {
+        let wanted = filter.get();
+        if before.is_some_and(|before| before != wanted) {
+            fresh.refresh();
+        }
+        wanted
+    });
     let first_run = Memo::new(move |_| page.with(|page| page.first_run.clone()));
     view! {
         <Gone error=fresh.gone />
@@ -45,38 +62,15 @@ fn Body(initial: view::ModelsPage) -> impl IntoView {
         {move || page.with(|page| page.warning.clone()).map(|said| view! { <p class="notice bad">{said}</p> })}
         {move || match first_run.get() {
             Some(first_run) => view! { <FirstModel first_run=first_run /> }.erased(),
-            None => view! { <ModelsTable page=page /> }.erased(),
+            None => view! { <ModelsTable page=page filter=filter /> }.erased(),
         }}
     }
 }
 
-/// Rows that are drawn until somebody asks for more: the models that changed last.
-const SHOWN: usize = 100;
-
 #[component]
-fn ModelsTable(page: RwSignal<view::ModelsPage>) -> impl IntoView {
-    let query = use_query_map();
-    let filter = RwSignal::new(query.with_untracked(|query| query.get("filter")).unwrap_or_default());
-    let all = RwSignal::new(query.with_untracked(|query| query.get("all").is_some()));
-    let found = move || {
-        let wanted = filter.get().to_ascii_lowercase();
-        page.with(|page| {
-            page.models
-                .iter()
-                .filter(|model| wanted.is_empty() || model.name.to_ascii_lowercase().contains(&wanted))
-                .map(|model| model.id.clone())
-                .collect::<Vec<_>>()
-        })
-    };
-    let ids = move || {
-        let mut found = found();
-        if !all.get() {
-            found.truncate(SHOWN);
-        }
-        found
-    };
-    let more = Memo::new(move |_| if all.get() { 0 } else { found().len().saturating_sub(SHOWN) });
-    let nothing = move || page.with(|page| !page.models.is_empty()) && ids().is_empty();
+fn ModelsTable(page: RwSignal<view::ModelsPage>, filter: RwSignal<String>) -> impl IntoView {
+    let ids = move || page.with(|page| page.models.iter().map(|model| model.id.clone()).collect::<Vec<_>>());
+    let nothing = Memo::new(move |_| page.with(|page| page.models.is_empty()));
     view! {
         // Typing filters at once; without JavaScript it is a question to the server.
         <form method="get" class="bare" on:submit=|event| event.prevent_default()>
@@ -87,6 +81,7 @@ fn ModelsTable(page: RwSignal<view::ModelsPage>) -> impl IntoView {
                     name="filter"
                     value=filter.get_untracked()
                     bind:value=filter
+                    maxlength="256"
                     autocomplete="off"
                     spellcheck="false"
                     placeholder="by name"
@@ -115,22 +110,53 @@ fn ModelsTable(page: RwSignal<view::ModelsPage>) -> impl IntoView {
             </table>
         </div>
         {move || {
-            (more.get() > 0)
-                .then(|| {
-                    let show = move |event: leptos::ev::MouseEvent| {
-                        event.prevent_default();
-                        all.set(true);
-                    };
-                    view! {
-                        <p class="pager">
-                            <a href="?all=1" class="button plain" on:click=show>
-                                "Show " {more.get()} " more"
-                            </a>
-                        </p>
-                    }
+            nothing
+                .get()
+                .then(|| match page.with(|page| page.found) {
+                    0 => "No model has this in its name.",
+                    _ => "There is none further down.",
                 })
+                .map(|said| view! { <p class="none">{said}</p> })
         }}
-        {move || nothing().then(|| view! { <p class="none">"No model has this in its name."</p> })}
+        <Places page=page />
+    }
+}
+
+/// The ways to the other models where one page does not show all.
+#[component]
+fn Places(page: RwSignal<view::ModelsPage>) -> impl IntoView {
+    let places = Memo::new(move |_| {
+        page.with(|page| (page.filter.clone(), page.cursor.clone(), page.older.clone(), page.found))
+    });
+    move || {
+        let (filter, cursor, older, found) = places.get();
+        let address = |cursor: &str| {
+            let filter = if filter.is_empty() { String::new() } else { format!("filter={}&", Url::escape(&filter)) };
+            let cursor = if cursor.is_empty() { String::new() } else { format!("cursor={cursor}") };
+            format!("/models?{filter}{cursor}").trim_end_matches(['?', '&']).to_owned()
+        };
+        (!cursor.is_empty() || older.is_some()).then(|| {
+            let newest = (!cursor.is_empty()).then(|| {
+                view! {
+                    <A href=address("") attr:class="button plain">
+                        "Newest"
+                    </A>
+                }
+            });
+            let older = older.map(|cursor| {
+                view! {
+                    <A href=address(&cursor) attr:class="button plain">
+                        "Older"
+                    </A>
+                }
+            });
+            let said = if filter.is_empty() { " models in all" } else { " models have this in their names" };
+            view! {
+                <nav class="pager" aria-label="Models by their last change">
+                    {newest} {older} <span class="by">{found} {said}</span>
+                </nav>
+            }
+        })
     }
 }
 

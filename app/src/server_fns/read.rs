@@ -17,13 +17,17 @@ use {
     domain::*,
 };
 
-/// All models with what their production serves; with none, how to push the first.
+/// Fifty models with what their production serves: those that changed last, or those after `cursor`; only those with `filter` in
+/// their name. With no model at all, how to push the first.
 #[server(prefix = "/api/ui", endpoint = "models", input = GetUrl)]
-pub async fn read_models() -> Result<ModelsPage, AppError> {
+pub async fn read_models(
+    #[server(default)] filter: String,
+    #[server(default)] cursor: String,
+) -> Result<ModelsPage, AppError> {
     close(
         async {
             let door = door().await?;
-            door.backend.models_page(&door.session).await
+            door.backend.models_page(&door.session, &filter, &cursor).await
         }
         .await,
     )

@@ -30,7 +30,7 @@ pub struct ActivityPage {
 pub struct ActivityFilter {
     /// A group of events, such as `PROMOTED`.
     pub group: String,
-    /// The prefix of an API key, or the name of who has none.
+    /// A person's id, the prefix of an API key, or the name of who has neither.
     pub who: String,
     pub environment: String,
     /// `UI`, `API`, `SYSTEM` or `OTHER`.

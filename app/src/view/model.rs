@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccessPerson, FirstRun};
 
-/// All models, or how to push the first one.
+/// Some of the models, or how to push the first one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelsPage {
     pub as_of: Timestamp,
@@ -13,7 +13,16 @@ pub struct ModelsPage {
     pub headline: String,
     /// What whoever runs the server has to see to before it stands in the way.
     pub warning: Option<String>,
+    /// Those that changed last come first.
     pub models: Vec<ModelRow>,
+    /// What their names have in them.
+    pub filter: String,
+    /// Where the page before ended; empty on the first one.
+    pub cursor: String,
+    /// Where this page ends, if there are more.
+    pub older: Option<String>,
+    /// How many have the filter in their names.
+    pub found: u64,
     /// How to push the first model; present only while there is none.
     pub first_run: Option<FirstRun>,
 }

@@ -16,7 +16,7 @@ const LONGEST_TEXT: usize = 256;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActivityQuery {
     pub groups: Option<Vec<EventGroup>>,
-    /// Who, by [`Actor::id`].
+    /// Who, by [`Actor::id`], or the prefix of the key that it was done with, whosever it is.
     pub user_ids: Option<Vec<String>>,
     pub deployment_ids: Option<Vec<String>>,
     pub environment_names: Option<Vec<String>>,
@@ -99,7 +99,8 @@ impl ActivityQuery {
     }
 }
 
-fn plain(field: &str, text: &str) -> Result<(), Invalid> {
+/// Whether a text can be looked for.
+pub(crate) fn plain(field: &str, text: &str) -> Result<(), Invalid> {
     if text.chars().count() > LONGEST_TEXT || text.chars().any(char::is_control) {
         let problem =
             format!("a text has at most {LONGEST_TEXT} characters, and none that controls a terminal");

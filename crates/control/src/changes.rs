@@ -96,7 +96,8 @@ impl ControlPlane {
         let artifact = ArtifactId::from_random(self.random_bytes());
         let artifacts = self.parts.data_dir.join("artifacts");
         let folder = artifacts.join(artifact.as_str());
-        let patched = patch(artifacts.join(base.artifact.as_str()), folder.clone(), base, &change).await?;
+        let from = artifacts.join(base.artifact.as_str());
+        let patched = patch(from.clone(), folder.clone(), base, &change).await?;
         let patched = match patched {
             Ok(patched) => patched,
             Err(error) => {
@@ -110,6 +111,14 @@ impl ControlPlane {
                 };
             }
         };
+        if patched.config.build.no_cache
+            && let Err(error) = note_push(&from, &folder).await
+        {
+            discard(&folder).await;
+            return Err(Error::disk(&error, || {
+                Error::Internal(format!("the change could not be kept: {error}"))
+            }));
+        }
         let staged = Staged {
             revision: Revision {
                 point: change.next.clone(),
@@ -334,7 +343,16 @@ async fn patch(
         .map_err(|error| Error::Internal(format!("the change was interrupted: {error}")))
 }
 
+/// Notes beside a change whose push it goes on with: what that installed without a cache is not installed anew for each
+/// change. The runtime reads it.
+async fn note_push(from: &Path, folder: &Path) -> std::io::Result<()> {
+    let own = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let push = tokio::fs::read_to_string(from.with_extension("push")).await.unwrap_or(own);
+    tokio::fs::write(folder.with_extension("push"), push).await
+}
+
 /// Leaves nothing of a refused change on the disk.
 async fn discard(folder: &Path) {
+    let _ = tokio::fs::remove_file(folder.with_extension("push")).await;
     let _ = tokio::fs::remove_dir_all(folder).await;
 }

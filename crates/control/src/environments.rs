@@ -4,7 +4,7 @@ use domain::{
 };
 use serde_json::json;
 
-use crate::parts::{Done, persist};
+use crate::parts::{Done, Held, persist};
 use crate::restrictions::told;
 use crate::{ControlPlane, Error};
 
@@ -29,7 +29,7 @@ impl ControlPlane {
         environment.patch(&settings)?;
         held.tx.insert_environment(&environment).await?;
         let mut sentence = format!("environment {name} was created");
-        let mut data = settings_of(&environment);
+        let mut data = environment.settings();
         let mut restricted = false;
         if let Some(access) = access {
             held.tx.hold_people(held.now).await?;
@@ -80,13 +80,25 @@ impl ControlPlane {
             held.tx.rollback().await?;
             return Ok(false);
         }
-        let mut data = settings_of(&after);
-        data["previous_settings"] = settings_of(&before);
-        held.save_environment(after).await?;
-        let sentence = format!("settings of {name} were changed");
-        held.record(self, actor, EventKind::EnvironmentUpdated, None, Some(name), sentence, data).await?;
+        self.change_settings(&mut held, actor, before, after).await?;
         self.finish(held).await?;
         Ok(true)
+    }
+
+    /// Writes changed settings inside a use case that holds the model, with the row that tells of them.
+    pub(crate) async fn change_settings(
+        &self,
+        held: &mut Held,
+        actor: &Actor,
+        before: Environment,
+        after: Environment,
+    ) -> Result<(), Error> {
+        let name = after.name.clone();
+        let mut data = after.settings();
+        data["previous_settings"] = before.settings();
+        held.save_environment(after).await?;
+        let sentence = format!("settings of {name} were changed");
+        held.record(self, actor, EventKind::EnvironmentUpdated, None, Some(&name), sentence, data).await
     }
 
     /// Deletes an environment: its address answers 404, a promotion into it ends, and what served it sleeps.
@@ -136,13 +148,4 @@ impl ControlPlane {
             .await?;
         self.finish(held).await
     }
-}
-
-/// What the record keeps of an environment's settings.
-fn settings_of(environment: &Environment) -> serde_json::Value {
-    json!({
-        "autoscaling": environment.autoscaling,
-        "promotion": environment.promotion,
-        "backpressure": environment.backpressure,
-    })
 }

@@ -60,6 +60,24 @@ impl Error {
         }
     }
 
+    /// The same once more, for another who waited for the same thing.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Unauthorized => Self::Unauthorized,
+            Self::WrongPassword => Self::WrongPassword,
+            Self::TooMany { sentence, retry_after } => {
+                Self::TooMany { sentence: sentence.clone(), retry_after: *retry_after }
+            }
+            Self::Forbidden(sentence) => Self::Forbidden(sentence.clone()),
+            Self::NotFound(sentence) => Self::NotFound(sentence.clone()),
+            Self::Invalid(invalid) => Self::Invalid(invalid.clone()),
+            Self::Conflict(sentence) => Self::Conflict(sentence.clone()),
+            Self::Busy => Self::Busy,
+            Self::Full => Self::Full,
+            Self::Store(_) | Self::Internal(_) => Self::Internal(self.to_string()),
+        }
+    }
+
     pub fn not_found(sentence: impl Into<String>) -> Self {
         Self::NotFound(sentence.into())
     }

@@ -2,6 +2,7 @@
 //! engine does the rest. Doors translate, and decide nothing.
 
 mod activity;
+mod archive;
 mod backpressure;
 mod changes;
 mod controls;
@@ -12,6 +13,7 @@ mod error;
 mod key_limits;
 mod keys;
 mod logs;
+mod looks;
 mod metrics;
 mod models;
 mod parts;
@@ -20,6 +22,8 @@ mod people;
 mod promotions;
 mod publish;
 mod push;
+mod pushes;
+mod record_push;
 mod replicas;
 mod restrictions;
 mod room;
@@ -27,6 +31,7 @@ mod scaling;
 mod secrets;
 mod sessions;
 mod startups;
+mod storage;
 mod switch;
 mod uploads;
 
@@ -36,12 +41,12 @@ pub use diff::{CopyDiff, DiffLine, FileChange, FileDiff, LineTag};
 pub use error::Error;
 pub use key_limits::KeyLimits;
 pub use keys::{KeyKind, KeyRing, NewKey, hash_of};
-pub use metrics::{LOOK_EVERY, MeasuredNow, MetricScope, MetricSeries};
+pub use metrics::{MeasuredNow, MetricScope, MetricSeries};
 pub use parts::{ControlPlane, Parts};
 pub use people::{Joining, People};
 pub use push::{Push, PushTarget, Pushed};
 pub use restrictions::EnvironmentGroup;
-pub use room::{Stored, StoredTotal};
 pub use sessions::NewSession;
 pub use startups::{Startup, StartupOrder, StartupOutcome, StartupPage, StartupPhase, StartupQuery};
+pub use storage::{StorageLook, Stored, StoredTotal};
 pub use uploads::Upload;

@@ -1,7 +1,8 @@
 use domain::{Action, Actor, Deployment, DeploymentId, EventKind, ModelId, ModelName};
 use serde_json::json;
-use store::{ModelOverview, ModelPart, ModelState, Part};
+use store::{LastChanged, ModelList, ModelOverview, ModelPart, ModelState, Part};
 
+use crate::activity::plain;
 use crate::parts::{no_model, persist};
 use crate::{ControlPlane, Error};
 
@@ -59,6 +60,16 @@ impl ControlPlane {
     ) -> Result<Vec<ModelOverview>, Error> {
         self.may(actor, Action::View)?;
         Ok(self.parts.store.model_overviews(after, limit).await?)
+    }
+
+    /// A page of the models that changed last.
+    ///
+    /// # Errors
+    /// The text that is looked for (`filter`) has more than 256 characters, or one that controls a terminal.
+    pub async fn last_changed(&self, actor: &Actor, wanted: &LastChanged) -> Result<ModelList, Error> {
+        self.may(actor, Action::View)?;
+        plain("filter", &wanted.named_like)?;
+        Ok(self.parts.store.last_changed(wanted).await?)
     }
 
     /// Every model with everything about it, by name.

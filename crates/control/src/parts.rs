@@ -1,5 +1,5 @@
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
@@ -12,9 +12,10 @@ use tokio::sync::broadcast;
 
 use crate::Error;
 use crate::keys::KeyRing;
-use crate::metrics::Looks;
+use crate::looks::Looks;
 use crate::password::Passwords;
-use crate::room::Users;
+use crate::pushes::Pushes;
+use crate::storage::Disk;
 
 /// What the use cases work with.
 #[derive(Clone)]
@@ -43,9 +44,9 @@ pub struct ControlPlane {
     pub(crate) parts: Parts,
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) looks: Arc<Looks>,
-    /// As of the last look at the disk.
-    pub(crate) users: Arc<Mutex<Users>>,
+    pub(crate) disk: Arc<Disk>,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) pushes: Arc<Pushes>,
 }
 
 /// How long an answer waits for traffic to have moved.
@@ -57,8 +58,14 @@ impl ControlPlane {
     /// Reads the keys and is ready.
     pub async fn open(parts: Parts) -> Result<Self, Error> {
         let ring = Arc::new(KeyRing::default());
-        let plane =
-            Self { parts, ring, looks: Arc::default(), users: Arc::default(), passwords: Arc::default() };
+        let plane = Self {
+            parts,
+            ring,
+            looks: Arc::default(),
+            disk: Arc::default(),
+            passwords: Arc::default(),
+            pushes: Arc::default(),
+        };
         plane.reload_keys().await?;
         Ok(plane)
     }

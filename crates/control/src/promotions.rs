@@ -1,14 +1,22 @@
 use domain::{
     Action, Actor, Begun, Deployment, DeploymentId, DeploymentKind, EnvironmentName, EventKind, Lifecycle,
-    ModelId, Phase, Position, Promotion, PromotionId, PromotionRequest, Source, begin,
+    ModelId, Phase, Position, Promotion, PromotionId, PromotionPatch, PromotionRequest, Source, begin,
 };
 use serde_json::json;
 
 use crate::parts::{Held, persist};
 use crate::{ControlPlane, Error};
 
+/// What a promotion begins with.
+pub(crate) struct Candidate {
+    pub candidate: DeploymentId,
+    /// What is to be said of its instance type, to go on a sentence with; empty if it is the one it was pushed with.
+    pub size_note: String,
+}
+
 impl ControlPlane {
-    /// Begins to make a deployment the current one of an environment and returns the candidate, which may be a copy.
+    /// Begins to make a deployment the current one of an environment and returns the candidate, which may be a copy. One
+    /// that is the current one already stays it; then changes of settings that came with the promotion are made at once.
     ///
     /// Returns as soon as the intent is recorded; the engine does the rest.
     pub async fn promote(
@@ -33,13 +41,14 @@ impl ControlPlane {
     ) -> Result<DeploymentId, Error> {
         let mut held = self.hold(model).await?;
         let candidate = held.deployment(deployment)?.clone();
-        let id = self.begin_promotion(&mut held, actor, candidate, environment, request, false).await?;
+        let begun = self.begin_promotion(&mut held, actor, candidate, environment, request, false).await?;
         self.finish(held).await?;
-        Ok(id)
+        Ok(begun.candidate)
     }
 
     /// Records a promotion inside a use case that holds the model. `fresh` marks a candidate whose row is not written yet:
-    /// its push is what people read of, so the promotion has no row of its own in the activity.
+    /// its push is what people read of, so the promotion has no row of its own in the activity, and it is no copy, because
+    /// nothing of it has started yet.
     pub(crate) async fn begin_promotion(
         &self,
         held: &mut Held,
@@ -48,22 +57,50 @@ impl ControlPlane {
         name: &EnvironmentName,
         request: &PromotionRequest,
         fresh: bool,
-    ) -> Result<DeploymentId, Error> {
+    ) -> Result<Candidate, Error> {
         let now = held.now;
         let environment = held.environment(name)?.clone();
         self.may_change(actor, name)?;
-        let begun =
-            begin(&environment, &candidate, held.running(name), request, now).map_err(Error::Conflict)?;
-        let Begun::Promote { source, strategy, cleanup, previous } = begun else { return Ok(candidate.id) };
+        let settings = request.settings(&environment)?;
+        let mut updated = environment.clone();
+        if let Some(update) = &request.settings_update {
+            updated.patch(update)?;
+        }
+        let served = environment.current.as_ref().filter(|id| *id != &candidate.id);
+        let served =
+            served.filter(|_| request.preserve_instance_type).and_then(|id| held.deployment(id).ok());
+        let (size, lacks) = served.map_or((None, None), |served| self.kept_size(&candidate, served));
+        let mut size_note = String::new();
+        if lacks.is_some() {
+            let (own, theirs) = (&candidate.compute, served.map(|served| &served.compute));
+            let theirs = theirs.map(|compute| self.parts.host.type_name(compute)).unwrap_or_default();
+            let own = self.parts.host.type_name(own);
+            size_note =
+                format!(", with its own instance type {own}, because {theirs} has less than it asks for");
+        }
+        let kept = size.is_some();
+        let resized = kept && !fresh;
+        if let Some(size) = size {
+            size_note = format!(", with the instance type {} that {name} has", size.type_name);
+            candidate.compute = size;
+        }
+        let begun = begin(&environment, &candidate, resized, held.running(name), request, now);
+        let Begun::Promote { source, strategy, cleanup, previous } = begun.map_err(Error::Conflict)? else {
+            // There is nothing to wait for.
+            if updated != environment {
+                self.change_settings(held, actor, environment, updated).await?;
+            }
+            return Ok(Candidate { candidate: candidate.id, size_note: String::new() });
+        };
         let current = previous.as_ref().and_then(|id| held.deployment(id).ok());
-        self.fits_both(&environment, &candidate, current, strategy)?;
+        self.fits_both(&environment, &candidate, current, strategy, kept)?;
         let minimum = strategy.first_replicas(&environment.autoscaling);
         let copy = match source {
-            Source::Itself => false,
-            Source::Copy { name } => {
+            Source::Copy { name } if !fresh => {
                 candidate = self.copy(held, &candidate, name, actor);
                 true
             }
+            Source::Copy { .. } | Source::Itself => false,
         };
         if candidate.lifecycle == Lifecycle::Inactive {
             candidate.begin_deploying(minimum, now);
@@ -79,6 +116,7 @@ impl ControlPlane {
             previous,
             strategy,
             cleanup,
+            settings_update: request.settings_update.clone(),
             phase: Phase::Releasing,
             position: Position::default(),
             counted_at: now,
@@ -90,7 +128,7 @@ impl ControlPlane {
             total: 0,
             previous_floor: 0,
             hold: None,
-            stop_on_errors: environment.promotion.stop_on_errors,
+            stop_on_errors: settings.stop_on_errors,
             evidence: Default::default(),
             candidate_down_since: None,
             signal: None,
@@ -110,18 +148,22 @@ impl ControlPlane {
         }
         held.tx.insert_promotion(&promotion).await?;
         if fresh {
-            return Ok(id);
+            return Ok(Candidate { candidate: id, size_note });
         }
-        let sentence = format!("promotion of {candidate_name} to {name} began");
+        let sentence = format!("promotion of {candidate_name} to {name} began{size_note}");
+        let overridden = request.settings_override != PromotionPatch::default();
         let data = json!({
             "promotion": promotion.id,
             "strategy": strategy,
             "copy": copy,
-            "strategy_override": request.strategy.is_some(),
+            "strategy_override": request.strategy.is_some() || overridden,
+            "settings_override": overridden.then_some(&request.settings_override),
+            "settings_update": request.settings_update,
+            "own_size_because": lacks,
         });
         held.record(self, actor, EventKind::ModelDeploymentPromoted, Some(&id), Some(name), sentence, data)
             .await?;
-        Ok(id)
+        Ok(Candidate { candidate: id, size_note })
     }
 
     /// A deployment with the same build under a new id.

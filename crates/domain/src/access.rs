@@ -147,6 +147,11 @@ impl Actor {
         let person = self.person.as_ref().map(PersonId::as_str);
         person.or(self.key_prefix.as_deref()).unwrap_or(&self.name)
     }
+
+    /// What its calls are counted by (semantics: Rate limits): the key, whosever it is; who has none, by [`Actor::id`].
+    pub fn counted_by(&self) -> &str {
+        self.key_prefix.as_deref().unwrap_or_else(|| self.id())
+    }
 }
 
 #[cfg(test)]
@@ -168,6 +173,15 @@ mod tests {
         assert_eq!(made(Role::Keykeeper), [Role::Invoker, Role::Exporter]);
         assert_eq!(made(Role::Deployer), []);
         assert_eq!(made(Role::Admin), Role::ALL);
+    }
+
+    #[test]
+    fn keys_of_one_person_are_counted_apart() {
+        let person = Actor { person: Some(PersonId::new("ada")), ..Actor::system() };
+        let laptop = Actor { key_prefix: Some("aaaaaaaa".into()), ..person.clone() };
+        let ci = Actor { key_prefix: Some("bbbbbbbb".into()), ..person.clone() };
+        assert_eq!([&laptop, &ci, &person].map(Actor::counted_by), ["aaaaaaaa", "bbbbbbbb", "ada"]);
+        assert_eq!([&laptop, &ci, &person].map(Actor::id), ["ada"; 3], "and are the same person's");
     }
 
     #[test]

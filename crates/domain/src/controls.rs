@@ -130,6 +130,7 @@ mod tests {
             previous: Some(DeploymentId::new("old")),
             strategy: Strategy::Canary { window_ms: 100_000 },
             cleanup: CleanupStrategy::Keep,
+            settings_update: None,
             phase: Phase::RampingUp,
             position: Position::default(),
             counted_at: at,

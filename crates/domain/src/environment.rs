@@ -1,6 +1,7 @@
 //! An environment: a stable address with settings of its own (semantics: Environments).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
 
 use crate::{
     AutoscalingPatch, AutoscalingSettings, Backpressure, DeploymentId, EnvironmentName, Invalid, ModelId,
@@ -150,15 +151,31 @@ impl Environment {
 }
 
 /// A change of an environment's settings; what is left out stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EnvironmentPatch {
     pub autoscaling: AutoscalingPatch,
     pub promotion: PromotionPatch,
     /// `Some(None)` takes the choice away.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "said")]
     pub backpressure: Option<Option<Backpressure>>,
 }
 
+/// Something that was said, be it null.
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Backpressure>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
 impl Environment {
+    /// What the record keeps of its settings.
+    pub fn settings(&self) -> serde_json::Value {
+        json!({
+            "autoscaling": self.autoscaling,
+            "promotion": self.promotion,
+            "backpressure": self.backpressure,
+        })
+    }
+
     /// Changes the settings.
     ///
     /// # Errors
@@ -179,4 +196,22 @@ pub fn may_delete_environment(environment: &Environment, running: Option<&Promot
     }
     let _ = running; // a running promotion is canceled by the deletion, so it does not stand in the way
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_is_kept_for_later_is_read_back_as_it_was() {
+        for backpressure in [None, Some(None), Some(Some(Backpressure::RejectOnFull))] {
+            let patch = EnvironmentPatch {
+                autoscaling: AutoscalingPatch { max_replica: Some(4), ..AutoscalingPatch::default() },
+                promotion: PromotionPatch { stop_on_errors: Some(false), ..PromotionPatch::default() },
+                backpressure,
+            };
+            let text = serde_json::to_string(&patch).unwrap();
+            assert_eq!(serde_json::from_str::<EnvironmentPatch>(&text).unwrap(), patch, "{text}");
+        }
+    }
 }

@@ -80,11 +80,11 @@ impl Ask {
         (self.milli_cpu != DEFAULT_MILLI_CPU).then_some(self.milli_cpu)
     }
 
-    fn asked_memory(&self) -> Option<u64> {
+    pub(crate) fn asked_memory(&self) -> Option<u64> {
         (self.memory != DEFAULT_MEMORY).then_some(self.memory)
     }
 
-    fn gpus(&self) -> u32 {
+    pub(crate) fn gpus(&self) -> u32 {
         self.accelerator.as_ref().map_or(0, |(_, count)| *count)
     }
 }
@@ -105,7 +105,7 @@ impl Reserved {
     }
 }
 
-/// The size a deployment was given when it was pushed.
+/// The size a deployment was given when it was pushed, or by a promotion that gave it its environment's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Compute {
@@ -205,9 +205,13 @@ impl Host {
         errors
     }
 
+    /// The type that a Truss means by a name: an id, or what it is called.
+    pub(crate) fn offered(&self, name: &str) -> Option<&InstanceType> {
+        self.types.iter().find(|known| known.id == name || known.name.eq_ignore_ascii_case(name))
+    }
+
     fn named(&self, name: &str, ask: &Ask) -> Result<&InstanceType, Vec<String>> {
-        let named = |known: &&InstanceType| known.id == name || known.name.eq_ignore_ascii_case(name);
-        let Some(found) = self.types.iter().find(named) else {
+        let Some(found) = self.offered(name) else {
             let all: Vec<&str> = self.types.iter().map(|known| known.id.as_str()).collect();
             return Err(vec![format!(
                 "`resources.instance_type: {name}` is not offered here; write one of {}",
@@ -248,7 +252,7 @@ impl Host {
 }
 
 /// What even the largest of these types has too little of.
-fn lacks(types: &[&InstanceType], ask: &Ask, whose: &str) -> Vec<String> {
+pub(crate) fn lacks(types: &[&InstanceType], ask: &Ask, whose: &str) -> Vec<String> {
     let mut errors = Vec::new();
     let most = |size: fn(&InstanceType) -> u64| types.iter().map(|known| size(known)).max().unwrap_or(0);
     let memory = most(|known| known.memory);
@@ -288,7 +292,7 @@ fn is_kind(model: Option<&str>, kind: &str) -> bool {
     model.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word.eq_ignore_ascii_case(kind))
 }
 
-fn gpus_text(count: u32, kind: Option<&str>) -> String {
+pub(crate) fn gpus_text(count: u32, kind: Option<&str>) -> String {
     match (count, kind) {
         (0, _) => "no GPU".into(),
         (1, None) => "1 GPU".into(),

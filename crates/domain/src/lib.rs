@@ -6,12 +6,14 @@ mod access;
 mod activity;
 mod amount;
 mod analysis;
+mod attachment;
 mod autoscaling;
 mod backpressure;
 mod check_decision;
 mod controls;
 mod deployment;
 mod environment;
+mod environment_log;
 mod error;
 mod event;
 mod histogram;
@@ -31,6 +33,7 @@ mod plan;
 mod preview;
 mod promotion;
 mod replica;
+mod resize;
 mod restriction;
 mod rolling;
 mod rollout;
@@ -47,6 +50,7 @@ pub use access::{Action, Actor, Door, Role};
 pub use activity::EventGroup;
 pub use amount::{GIB, MIB, cores_text, memory_text};
 pub use analysis::{ENOUGH, Evidence, Judgement, SideCounts, chance_of, judge};
+pub use attachment::{Attachment, attachments, served_first};
 pub use autoscaling::{
     AutoscalingPatch, AutoscalingSettings, Limit, ScaleDecision, Scaler, decide, replicas_for,
 };
@@ -59,6 +63,7 @@ pub use deployment::{
 pub use environment::{
     CleanupStrategy, Environment, EnvironmentPatch, PromotionPatch, PromotionSettings, may_delete_environment,
 };
+pub use environment_log::{EnvironmentLogFound, LogMerge, attached_within};
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
 pub use histogram::{Histogram, SIZES, middle_of, size_of};

@@ -21,6 +21,23 @@ pub enum LogSource {
     Replica,
 }
 
+impl LogSource {
+    pub const ALL: [Self; 3] = [Self::Build, Self::Platform, Self::Replica];
+
+    /// Its name as a component, in queries and in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Platform => "platform",
+            Self::Replica => "replica",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == text)
+    }
+}
+
 /// One line of a deployment's log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
@@ -51,6 +68,9 @@ pub struct LogQuery {
     pub min_level: Option<LogLevel>,
     pub replica: Option<String>,
     pub request_id: Option<String>,
+    /// Only lines that this wrote.
+    #[serde(default)]
+    pub component: Option<LogSource>,
     /// A regular expression a message must match.
     pub search_pattern: Option<String>,
     pub includes: Vec<String>,
@@ -73,12 +93,18 @@ pub struct LogFound {
 impl LogFound {
     /// The question for what was not looked at yet, or was not asked for by its limit.
     pub fn rest(&self, query: &LogQuery) -> Option<LogQuery> {
-        let at = Some(self.searched_to?);
-        let limit = query.limit.saturating_sub(self.lines.len());
-        Some(match query.ascending {
-            true => LogQuery { after_nanos: at, limit, ..query.clone() },
-            false => LogQuery { before_nanos: at, limit, ..query.clone() },
-        })
+        Some(query.beyond(self.searched_to?, self.lines.len()))
+    }
+}
+
+impl LogQuery {
+    /// The same question for what lies beyond a line, in the order that is asked for, once so many lines were found.
+    pub fn beyond(&self, nanos: i64, found: usize) -> Self {
+        let limit = self.limit.saturating_sub(found);
+        match self.ascending {
+            true => Self { after_nanos: Some(nanos), limit, ..self.clone() },
+            false => Self { before_nanos: Some(nanos), limit, ..self.clone() },
+        }
     }
 }
 
@@ -107,6 +133,7 @@ impl Default for LogQuery {
             min_level: None,
             replica: None,
             request_id: None,
+            component: None,
             search_pattern: None,
             includes: Vec::new(),
             excludes: Vec::new(),

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::status::count;
 use crate::{
-    CleanupStrategy, Deployment, DeploymentId, DeploymentName, Environment, EnvironmentName, Evidence, Hold,
-    ModelId, Position, PromotionId, STAGES, Signal, Strategy, Timestamp, Weight, sides_of,
+    CleanupStrategy, Deployment, DeploymentId, DeploymentName, Environment, EnvironmentName,
+    EnvironmentPatch, Evidence, Hold, Invalid, ModelId, Position, PromotionId, PromotionPatch,
+    PromotionSettings, STAGES, Signal, Strategy, Timestamp, Weight, sides_of,
 };
 
 /// The public promotion statuses, verbatim.
@@ -52,6 +53,9 @@ pub struct Promotion {
     pub previous: Option<DeploymentId>,
     pub strategy: Strategy,
     pub cleanup: CleanupStrategy,
+    /// What becomes of the environment's settings when it succeeds, if that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_update: Option<EnvironmentPatch>,
     pub phase: Phase,
     pub position: Position,
     /// The moment `position` was counted up to; while nothing holds it, time goes on from here.
@@ -146,15 +150,40 @@ impl Promotion {
 /// What a person asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromotionRequest {
-    /// For this promotion only, in place of the environment's.
+    /// For this promotion only, in place of what the settings come to.
     pub strategy: Option<Strategy>,
+    /// For this promotion only, over the environment's own settings.
+    pub settings_override: PromotionPatch,
+    /// Changes to the environment's settings when the promotion succeeds; one that does not changes none.
+    pub settings_update: Option<EnvironmentPatch>,
     /// False keeps the previous deployment's replicas, whatever the environment's strategy says.
     pub scale_down_previous: bool,
+    /// Whether the environment keeps the instance type of its current deployment, as far as that has what the new one
+    /// asks for; otherwise it gets the new one's.
+    pub preserve_instance_type: bool,
 }
 
 impl Default for PromotionRequest {
     fn default() -> Self {
-        Self { strategy: None, scale_down_previous: true }
+        Self {
+            strategy: None,
+            settings_override: PromotionPatch::default(),
+            settings_update: None,
+            scale_down_previous: true,
+            preserve_instance_type: true,
+        }
+    }
+}
+
+impl PromotionRequest {
+    /// The settings that this promotion goes by.
+    ///
+    /// # Errors
+    /// The field of the override that is out of range and its range.
+    pub fn settings(&self, environment: &Environment) -> Result<PromotionSettings, Invalid> {
+        environment.promotion.patched(&self.settings_override).map_err(|invalid| {
+            Invalid::new(format!("promotion_settings_override.{}", invalid.field), invalid.problem)
+        })
     }
 }
 
@@ -182,11 +211,12 @@ pub enum Begun {
 
 /// Decides how a promotion begins, or why it may not (semantics: Promotion, Reuse or copy).
 ///
-/// A copy is made of the development deployment, of one that is attached to another environment, and whenever the
-/// environment asks for a fresh start on each promotion.
+/// A copy is made of the development deployment, of one that is attached to another environment, of one that is to have
+/// another size (`resized`), and whenever the settings ask for a fresh start on each promotion.
 pub fn begin(
     environment: &Environment,
     deployment: &Deployment,
+    resized: bool,
     running: Option<&Promotion>,
     request: &PromotionRequest,
     now: Timestamp,
@@ -208,28 +238,27 @@ pub fn begin(
     if let crate::Build::Stopped { .. } = &deployment.build {
         return Err(format!("{} can't be promoted: its build was stopped; retry it first", deployment.name));
     }
+    let settings = request.settings(environment).map_err(|invalid| invalid.to_string())?;
     let is_current = environment.current.as_ref() == Some(&deployment.id);
-    if is_current && !environment.promotion.redeploy_on_promotion {
+    if is_current && !settings.redeploy_on_promotion {
         return Ok(Begun::AlreadyCurrent);
     }
     let attached_elsewhere = deployment.environment.as_ref().is_some_and(|name| name != &environment.name);
     let copy = deployment.is_development()
         || attached_elsewhere
-        || environment.promotion.redeploy_on_promotion
+        || resized
+        || settings.redeploy_on_promotion
         || is_current;
     let source = if copy {
         Source::Copy { name: DeploymentName::copy_of(&deployment.name, now.seconds()) }
     } else {
         Source::Itself
     };
-    let cleanup = if request.scale_down_previous {
-        environment.promotion.promotion_cleanup_strategy
-    } else {
-        CleanupStrategy::Keep
-    };
+    let cleanup =
+        if request.scale_down_previous { settings.promotion_cleanup_strategy } else { CleanupStrategy::Keep };
     Ok(Begun::Promote {
         source,
-        strategy: request.strategy.unwrap_or_else(|| environment.promotion.strategy()),
+        strategy: request.strategy.unwrap_or_else(|| settings.strategy()),
         cleanup,
         previous: environment.current.clone(),
     })

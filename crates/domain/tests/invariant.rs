@@ -122,6 +122,7 @@ fn sound() -> World {
         previous: Some(id("old")),
         strategy: Strategy::Canary { window_ms: 100_000 },
         cleanup: CleanupStrategy::ScaleToZero,
+        settings_update: None,
         phase: Phase::RampingUp,
         position: Position::at(3, 25_000),
         counted_at: NOW,

@@ -11,7 +11,7 @@ use proptest::test_runner::Config;
 
 pub use bytes::{mangled, mangled_text};
 pub use json::mangled_json;
-pub use memory::{Counting, peak};
+pub use memory::{Counting, CountingAll, Growth, peak};
 
 /// Cases of each property, and of one whose cases are dear, unless `SLIPWAY_CASES` says another number.
 const CASES: u32 = 10_000;

@@ -9,7 +9,7 @@ use truss::requirements::ServerNeeds;
 use truss::{Config, InstallPlan, Wheel};
 
 use crate::envs::claim;
-use crate::files::{DISK_FULL, Files, is_full, make_private};
+use crate::files::{DISK_FULL, Files, OF_PUSH, is_full, make_private};
 use crate::logs::Logs;
 use crate::parse::Parsed;
 use crate::sandbox::Sandbox;
@@ -77,6 +77,9 @@ impl Builder<'_> {
         let env = self.files.env(&plan.key);
         let whole = self.claim(&env).await?;
         if !whole {
+            if plan.no_cache {
+                step("making an environment of its own without any cache, as `build.no_cache` says");
+            }
             step(&format!("looking for Python {}", plan.python));
             let python = self.tools.python(&uv, &plan.python).await?;
             self.make_env(&plan, &truss, &env, &uv, &python, step, lines).await?;
@@ -228,7 +231,8 @@ async fn compile(env: PathBuf, python: PathBuf, work: PathBuf, workshop: Option<
     let _ = tokio::fs::remove_dir_all(&work).await;
 }
 
-/// What to install for a Truss; its key names the environment that has it.
+/// What to install for a Truss; its key names the environment that has it. One that is made without any cache is shared
+/// only with copies of the same push, which run from the same archive, and with changes of it in place.
 pub(crate) fn plan(config: &Config, truss: &Path, wheel: &Wheel) -> Told<InstallPlan> {
     let read = |result: std::io::Result<String>| {
         result.map_err(|error| format!("the Truss server code is not whole: {error}"))
@@ -236,7 +240,17 @@ pub(crate) fn plan(config: &Config, truss: &Path, wheel: &Wheel) -> Told<Install
     let (requirements, constraints) = (read(wheel.requirements())?, read(wheel.constraints())?);
     let needs =
         ServerNeeds { version: TRUSS_VERSION, requirements: &requirements, constraints: &constraints };
-    InstallPlan::of_truss(config, truss, needs).map_err(|error| error.to_string())
+    let mut plan = InstallPlan::of_truss(config, truss, needs).map_err(|error| error.to_string())?;
+    if plan.no_cache {
+        plan.key = format!("{}-{}", plan.key, push_of(truss));
+    }
+    Ok(plan)
+}
+
+/// The push that code without a cache came with: itself, or what is noted beside a change in place of it.
+fn push_of(truss: &Path) -> String {
+    let own = || truss.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    std::fs::read_to_string(truss.with_extension(OF_PUSH)).unwrap_or_else(|_| own())
 }
 
 /// Holds a lock file until dropped; waits for whoever holds it.

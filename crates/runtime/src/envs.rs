@@ -52,6 +52,16 @@ pub(crate) fn keys(files: &Files) -> Vec<String> {
         .collect()
 }
 
+/// The environment that what is built for `key` runs in: the one of that name, or, where only that is whole, the shared one
+/// with the same requirements. What was pushed without a cache was built into that before `build.no_cache` was obeyed.
+pub(crate) fn in_use<'a>(files: &Files, key: &'a str) -> &'a str {
+    let whole = |key: &str| files.env(key).join(COMPLETE).is_file();
+    match key.split_once('-') {
+        Some((shared, _)) if !whole(key) && whole(shared) => shared,
+        _ => key,
+    }
+}
+
 /// Removes an environment that was used last before `before`. False if it stays: it was used since, or is being made.
 pub(crate) fn remove_unused(env: &Path, before: Timestamp, now: Timestamp) -> io::Result<bool> {
     let lock = lock_file(env)?;
@@ -112,6 +122,22 @@ mod tests {
         let left: Vec<_> =
             fs::read_dir(files.envs()).unwrap().flatten().map(|entry| entry.file_name()).collect();
         assert_eq!(left, ["k1.lock"]);
+    }
+
+    #[test]
+    fn what_was_built_into_a_shared_environment_runs_there_until_it_has_its_own() {
+        let temp = tempfile::tempdir().unwrap();
+        let files = Files::new(temp.path()).unwrap();
+        let make = |key: &str| {
+            fs::create_dir(files.env(key)).unwrap();
+            fs::write(files.env(key).join(COMPLETE), key).unwrap();
+        };
+        assert_eq!(in_use(&files, "k1-push"), "k1-push", "there is neither");
+        make("k1");
+        assert_eq!(in_use(&files, "k1-push"), "k1");
+        make("k1-push");
+        assert_eq!(in_use(&files, "k1-push"), "k1-push");
+        assert_eq!(in_use(&files, "k1"), "k1");
     }
 
     #[test]

@@ -71,6 +71,9 @@ impl Files {
     }
 }
 
+/// Beside a change in place that is built without a cache: the push whose environment it goes on with.
+pub(crate) const OF_PUSH: &str = "push";
+
 /// What a build says that found no room.
 pub(crate) const DISK_FULL: &str = "the server's disk is full; make room on it, then retry the deployment";
 
@@ -100,7 +103,12 @@ pub(crate) async fn remove_tree(path: &Path) -> io::Result<()> {
 pub(crate) fn artifact_names(files: &Files) -> BTreeSet<String> {
     let Ok(entries) = std::fs::read_dir(files.root.join("artifacts")) else { return BTreeSet::new() };
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    names.map(|name| name.strip_suffix(".tar").map(str::to_owned).unwrap_or(name)).collect()
+    names
+        .map(|name| match name.rsplit_once('.') {
+            Some((id, "tar" | OF_PUSH)) => id.to_owned(),
+            _ => name,
+        })
+        .collect()
 }
 
 /// Bytes of what was pushed, unpacked and as an archive.
@@ -116,6 +124,7 @@ pub(crate) fn remove_artifact(files: &Files, name: &str) -> io::Result<()> {
         _ => Ok(()),
     };
     gone(std::fs::remove_file(files.archive(name)))?;
+    gone(std::fs::remove_file(files.artifact(&ArtifactId::new(name)).with_extension(OF_PUSH)))?;
     gone(std::fs::remove_dir_all(files.artifact(&ArtifactId::new(name))))
 }
 

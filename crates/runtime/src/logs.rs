@@ -305,6 +305,8 @@ mod tests {
             Ok(1)
         );
         assert_eq!(ask(LogQuery { start: Some(Timestamp::from_millis(2_000)), ..query() }), Ok(0));
+        assert_eq!(ask(LogQuery { component: Some(LogSource::Platform), ..query() }), Ok(3));
+        assert_eq!(ask(LogQuery { component: Some(LogSource::Build), ..query() }), Ok(0));
         assert!(ask(LogQuery { search_pattern: Some("(".into()), ..query() }).is_err());
     }
 

@@ -195,6 +195,7 @@ impl<'a> Filter<'a> {
         query.min_level.is_none_or(|least| line.level.is_some_and(|level| level >= least))
             && query.replica.as_deref().is_none_or(is_of)
             && query.request_id.as_deref().is_none_or(|id| line.request_id.as_deref() == Some(id))
+            && query.component.is_none_or(|component| line.source == component)
             && self.texts_agree(&line.message)
             && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&line.message))
     }

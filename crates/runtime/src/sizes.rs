@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use domain::{ArtifactId, Deployment, EnvironmentUse, StorageUse};
 
 use crate::build::COMPLETE;
-use crate::external;
 use crate::files::{Files, artifact_size, size};
 use crate::tidy::env_key;
+use crate::{envs, external};
 
 /// Measures, and remembers what does not change: an environment's size once it is whole, and which one a configuration
 /// needs.
@@ -27,6 +27,7 @@ impl Sizes {
     /// Reads the disk; an environment of several GB may take seconds, once.
     pub fn measure(&self, files: &Files, deployment: &Deployment) -> StorageUse {
         let environment = self.key(files, deployment).and_then(|key| {
+            let key = envs::in_use(files, &key).to_owned();
             let env = files.env(&key);
             // One that was removed is made again by the next build, and need not be as large.
             if !env.join(COMPLETE).is_file() {

@@ -20,7 +20,7 @@ use crate::follow::OUTPUTS;
 use crate::owner::give;
 use crate::sandbox::{self, Mount, Sandbox, View};
 use crate::slots::visible;
-use crate::{external, interpreter, told};
+use crate::{envs, external, interpreter, told};
 
 /// A process that was just started.
 pub(crate) struct Spawned {
@@ -56,8 +56,9 @@ pub(crate) fn spawn(
         .map_err(|error| RuntimeError::Retryable(format!("the Truss server code is not whole: {error}")))?;
     let truss = files.artifact(&spec.artifact);
     // By its content and not by its deployment: a copy of a deployment has no build of its own.
-    let key = plan(&config, &truss, &wheel).map_err(RuntimeError::Refused)?.key;
-    let env = files.env(&key);
+    let built = plan(&config, &truss, &wheel).map_err(RuntimeError::Refused)?.key;
+    let key = envs::in_use(files, &built);
+    let env = files.env(key);
     if !env.join(COMPLETE).is_file() {
         let text = "its environment is gone; retry the deployment to build it again";
         return Err(RuntimeError::Refused(text.into()));
@@ -142,7 +143,7 @@ pub(crate) fn spawn(
         let said = std::fs::read_to_string(folder.join(OUTPUTS[1])).unwrap_or_default();
         RuntimeError::Retryable(format!("its sandbox could not be made: {}", said.trim()))
     })?;
-    Ok(Spawned { child, inner, endpoints, env: key })
+    Ok(Spawned { child, inner, endpoints, env: key.to_owned() })
 }
 
 /// What a replica sees of the data folder. It writes only where nobody else reads by name: what the server reads and writes

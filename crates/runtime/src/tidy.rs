@@ -57,7 +57,8 @@ impl LocalRuntime {
         let work = move || {
             let mut used = running;
             let sources = live.iter().flat_map(Deployment::sources);
-            used.extend(sources.filter_map(|(artifact, config)| env_key(&files, artifact, config)));
+            let keys = sources.filter_map(|(artifact, config)| env_key(&files, artifact, config));
+            used.extend(keys.map(|key| envs::in_use(&files, &key).to_owned()));
             let (mut count, mut bytes) = (0, 0);
             for key in envs::keys(&files) {
                 let env = files.env(&key);
@@ -113,7 +114,8 @@ impl Unclaimed {
     }
 }
 
-/// The key of the environment that code with a configuration runs in; none if it could not run at all.
+/// The key of the environment that code with a configuration is built for; none if it could not run at all. What it runs
+/// in is [`envs::in_use`].
 pub(crate) fn env_key(files: &Files, artifact: &ArtifactId, config: &Value) -> Option<String> {
     let config = Config::from_json(config).ok()?;
     let wheel = Wheel::open(files.wheel()).ok()?;

@@ -292,6 +292,43 @@ async fn a_truss_is_built_served_on_loopback_and_drained() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_pushed_without_a_cache_has_an_environment_of_its_own() {
+    let host = Host::new().await;
+    let environments = || {
+        let all = std::fs::read_dir(host.data.path().join("envs")).unwrap().flatten();
+        all.filter(|entry| entry.path().extension().is_none()).count()
+    };
+    // A change in place goes on with the environment of its push.
+    std::fs::write(host.data.path().join("artifacts/five.push"), "four").unwrap();
+    for (name, no_cache, count) in
+        [("one", false, 1), ("two", false, 1), ("three", true, 2), ("four", true, 3), ("five", true, 3)]
+    {
+        let mut config = host.push(name, Source::Script(SERVER));
+        config["build"]["no_cache"] = json!(no_cache);
+        host.build(name, &config).await.unwrap();
+        assert_eq!(environments(), count, "{name}");
+        let log = host.log(name).await;
+        assert_eq!(log.contains("without any cache"), no_cache && name != "five", "{log}");
+        assert_eq!(log.contains("reusing an environment"), name == "two" || name == "five", "{log}");
+    }
+    let mut config = host.push("four", Source::Script(SERVER));
+    config["build"]["no_cache"] = json!(true);
+    host.runtime.start(&host.spec("four", "aaaaa", &config)).await.unwrap();
+    host.until("aaaaa", ready).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_pushed_without_a_cache_before_that_was_obeyed_starts_in_the_environment_it_has() {
+    let host = Host::new().await;
+    let mut config = host.push("old", Source::Script(SERVER));
+    // A former server built it as if it had asked for nothing.
+    host.build("old", &config).await.unwrap();
+    config["build"]["no_cache"] = json!(true);
+    host.runtime.start(&host.spec("old", "aaaaa", &config)).await.unwrap();
+    host.until("aaaaa", ready).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_say_what_went_wrong() {
     let host = Host::new().await;
     let config = host.push("requirement", Source::Folder("end2end/trusses/broken-requirement"));

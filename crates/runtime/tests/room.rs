@@ -154,6 +154,25 @@ async fn the_disk_is_measured_and_given_back_when_nobody_uses_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_environment_from_before_no_cache_was_obeyed_stays_with_its_deployment() {
+    const HOUR: i64 = 3_600_000;
+    let data = folder();
+    let mut config = custom(data.path(), SERVER);
+    let (life, clock) = Life::begin_at(data.path()).await;
+    // A former server built it as if it had asked for nothing.
+    life.build(&config).await.unwrap();
+    config["build"] = serde_json::json!({ "no_cache": true });
+    let live = support::row(&config);
+    let key = life.runtime.storage(&live).await.environment.unwrap().key;
+    let keep = runtime::Retention { environments: 24 * HOUR, logs: 24 * HOUR };
+    for _ in 0..3 {
+        clock.advance(30 * HOUR);
+        assert_eq!(life.runtime.tidy(vec![live.clone()], keep).await.environments, 0);
+    }
+    assert!(data.path().join("envs").join(key).join("bin/python").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_pushed_goes_with_its_last_deployment() {
     let data = folder();
     let config = custom(data.path(), SERVER);

@@ -12,7 +12,7 @@ pub struct ActivityFilter {
     /// Rows of one model only.
     pub model: Option<ModelId>,
     pub groups: Option<Vec<EventGroup>>,
-    /// Who, by [`domain::Actor::id`].
+    /// Who, by [`domain::Actor::id`], or the prefix of a personal key that it was done with.
     pub actors: Option<Vec<String>>,
     pub deployments: Option<Vec<String>>,
     pub environments: Option<Vec<String>>,
@@ -35,6 +35,8 @@ pub(crate) struct Searched {
     pub activity: Option<&'static str>,
     pub source: &'static str,
     pub actor: String,
+    /// The prefix of a person's own key; a key of the workspace is the actor.
+    pub personal_key: Option<String>,
     pub text: String,
 }
 
@@ -56,6 +58,7 @@ impl Searched {
             activity: EventGroup::of(event.kind).map(EventGroup::as_str),
             source: event.actor.door.as_str(),
             actor: event.actor.id().to_owned(),
+            personal_key: event.actor.key_prefix.clone().filter(|_| event.actor.person.is_some()),
             text: words.join("\n").to_lowercase(),
         }
     }
@@ -84,7 +87,8 @@ macro_rules! page {
             " ($2, $3)
                AND at >= $4 AND at <= $5
                AND ($6 = '' OR REPLACE($6, $7 || activity || $7, '') <> $6)
-               AND ($8 = '' OR REPLACE($8, $7 || actor || $7, '') <> $8)
+               AND ($8 = '' OR REPLACE($8, $7 || actor || $7, '') <> $8
+                    OR (personal_key IS NOT NULL AND REPLACE($8, $7 || personal_key || $7, '') <> $8))
                AND ($9 = '' OR REPLACE($9, $7 || COALESCE(deployment, '') || $7, '') <> $9)
                AND ($10 = '' OR REPLACE($10, $7 || COALESCE(environment, '') || $7, '') <> $10)
                AND ($11 = '' OR REPLACE($11, $7 || source || $7, '') <> $11)

@@ -50,17 +50,17 @@ impl Tx {
     pub async fn append(&mut self, event: &Event) -> Result<(), Error> {
         let document = write("event", event)?;
         let kind = write("kind of event", &event.kind)?;
-        let Searched { activity, source, actor, text } = Searched::of(event);
+        let Searched { activity, source, actor, personal_key, text } = Searched::of(event);
         on!(self, connection => sqlx::query(
                 "INSERT INTO event (id, at, kind, model, deployment, environment, document,
-                                    activity, source, actor, searched)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
+                                    activity, source, actor, personal_key, searched)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
             .bind(event.id.as_str()).bind(event.at.millis()).bind(kind.trim_matches('"').to_owned())
             .bind(event.model.as_ref().map(|id| id.as_str().to_owned()))
             .bind(event.deployment.as_ref().map(|id| id.as_str().to_owned()))
             .bind(event.environment.as_ref().map(|name| name.as_str().to_owned()))
             .bind(&document)
-            .bind(activity).bind(source).bind(actor).bind(&text)
+            .bind(activity).bind(source).bind(actor).bind(personal_key).bind(&text)
             .execute(connection).await.map(drop))?;
         Ok(())
     }

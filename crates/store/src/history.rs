@@ -1,8 +1,10 @@
 //! The record of scaling: counts of replicas, starts by phase, decisions. Bounded in age and in number.
 
 use domain::{ColdStart, DeploymentId, Event, ModelId, ReplicaCount, Timestamp};
+use sqlx::AssertSqlSafe;
 
 use crate::error::{read, write};
+use crate::overview::{AT_ONCE, marks};
 use crate::pool::on;
 use crate::{Error, Store, Tx};
 
@@ -85,22 +87,30 @@ impl Store {
         Ok(rows.into_iter().map(|(id,)| DeploymentId::new(id)).collect())
     }
 
-    /// When replicas of these deployments ended of themselves, from `from` until before `to`.
+    /// When replicas of these deployments ended of themselves, from `from` until before `to`; in no order.
     pub async fn crashes(
         &self,
         deployments: &[DeploymentId],
         from: Timestamp,
         to: Timestamp,
-    ) -> Result<Vec<Timestamp>, Error> {
+    ) -> Result<Vec<(DeploymentId, Timestamp)>, Error> {
         let mut tx = self.read().await?;
         let mut all = Vec::new();
-        for deployment in deployments {
-            let rows: Vec<(i64,)> = on!(&mut tx, connection => sqlx::query_as(
-                    "SELECT at FROM event
-                     WHERE deployment = $1 AND kind = 'REPLICA_CRASHED' AND at >= $2 AND at < $3 ORDER BY at")
-                .bind(deployment.as_str()).bind(from.millis()).bind(to.millis())
-                .fetch_all(connection).await)?;
-            all.extend(rows.into_iter().map(|(at,)| Timestamp::from_millis(at)));
+        for some in deployments.chunks(AT_ONCE) {
+            let (after, before) = (some.len() + 1, some.len() + 2);
+            let text = format!(
+                "SELECT deployment, at FROM event
+                 WHERE deployment IN ({}) AND kind = 'REPLICA_CRASHED' AND at >= ${after} AND at < ${before}",
+                marks(some.len())
+            );
+            let rows = on!(&mut tx, connection => {
+                let mut query = sqlx::query_as::<_, (String, i64)>(AssertSqlSafe(text.clone()));
+                for id in some {
+                    query = query.bind(id.as_str());
+                }
+                query.bind(from.millis()).bind(to.millis()).fetch_all(connection).await
+            })?;
+            all.extend(rows.into_iter().map(|(id, at)| (DeploymentId::new(id), Timestamp::from_millis(at))));
         }
         Ok(all)
     }

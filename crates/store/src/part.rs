@@ -1,11 +1,9 @@
 //! A model with some of its deployments: what a page or an answer shows, whatever else the model has gathered.
 
-use std::fmt;
-use std::str::FromStr;
-
-use domain::{Deployment, DeploymentId, Invalid, ModelId, Timestamp, parse_id};
+use domain::{Deployment, DeploymentId, ModelId};
 
 use crate::models::{Row, assemble};
+use crate::place::Place;
 use crate::pool::on;
 use crate::{Error, ModelState, Store, Tx, deployments};
 
@@ -24,37 +22,6 @@ pub struct Part {
 pub struct Newest {
     pub after: Option<Place>,
     pub limit: u32,
-}
-
-/// A deployment's place in the list of a model's: a key, so that a page does not move when a deployment is added or deleted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    created_at: Timestamp,
-    id: DeploymentId,
-}
-
-impl Place {
-    fn of(deployment: &Deployment) -> Self {
-        Self { created_at: deployment.created_at, id: deployment.id.clone() }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.created_at.millis(), self.id)
-    }
-}
-
-impl FromStr for Place {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let wrong = || Invalid::new("cursor", "this is no cursor of this list; leave it out to begin anew");
-        let (at, id) = text.split_once('.').ok_or_else(wrong)?;
-        let created_at = at.parse().map(Timestamp::from_millis).map_err(|_| wrong())?;
-        let id = parse_id("cursor", id).map_err(|_| wrong())?;
-        Ok(Self { created_at, id: DeploymentId::new(id) })
-    }
 }
 
 /// A model with the deployments that were asked for.
@@ -125,7 +92,7 @@ impl Tx {
         newest: &Newest,
     ) -> Result<(Vec<Deployment>, Option<Place>), Error> {
         let (before, id) = match &newest.after {
-            Some(place) => (place.created_at.millis(), place.id.as_str()),
+            Some(place) => (place.at.millis(), place.id.as_str()),
             None => (i64::MAX, ""),
         };
         let limit = newest.limit.max(1);
@@ -140,7 +107,8 @@ impl Tx {
         let more = rows.len() > limit as usize;
         let page: Vec<Deployment> =
             rows.into_iter().take(limit as usize).map(deployments::parse).collect::<Result<_, _>>()?;
-        let next = page.last().filter(|_| more).map(Place::of);
+        let last = page.last().filter(|_| more);
+        let next = last.map(|last| Place { at: last.created_at, id: last.id.to_string() });
         Ok((page, next))
     }
 
@@ -159,21 +127,5 @@ impl Tx {
             .bind(model.as_str())
             .fetch_one(connection).await)?;
         Ok(count.max(0) as u64)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_read_as_it_was_written() {
-        let place =
-            Place { created_at: Timestamp::from_millis(1_700_000_000_123), id: DeploymentId::new("abc") };
-        assert_eq!(place.to_string().parse(), Ok(place));
-        for wrong in ["", "1", ".abc", "1.", "x.abc", "1.a b", "99999999999999999999.abc"] {
-            let refused = wrong.parse::<Place>().unwrap_err();
-            assert!(refused.to_string().contains("cursor"), "{wrong}");
-        }
     }
 }

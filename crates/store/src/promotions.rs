@@ -1,4 +1,4 @@
-use domain::{EnvironmentName, ModelId, Promotion};
+use domain::{EnvironmentName, ModelId, Promotion, Timestamp};
 
 use crate::error::{read, write};
 use crate::pool::on;
@@ -33,6 +33,40 @@ impl Store {
                  ORDER BY started_at DESC, id DESC LIMIT $3")
             .bind(model.as_str()).bind(environment.as_str()).bind(i64::from(limit))
             .fetch_all(connection).await)?;
+        rows.into_iter().map(parse).collect()
+    }
+
+    /// Promotions into an environment that say what it had from `start` to `end`: those that began in between, newest
+    /// first and at most `limit`, the last one before and the first one after.
+    pub async fn promotions_around(
+        &self,
+        model: &ModelId,
+        environment: &EnvironmentName,
+        start: Timestamp,
+        end: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Promotion>, Error> {
+        let mut tx = self.read().await?;
+        let mut rows = on!(&mut tx, connection => sqlx::query_as::<_, (String, i64)>(
+                "SELECT document, version FROM promotion
+                 WHERE model = $1 AND environment = $2 AND started_at >= $3 AND started_at <= $4
+                 ORDER BY started_at DESC, id DESC LIMIT $5")
+            .bind(model.as_str()).bind(environment.as_str()).bind(start.millis()).bind(end.millis())
+            .bind(i64::from(limit))
+            .fetch_all(connection).await)?;
+        let before = on!(&mut tx, connection => sqlx::query_as::<_, (String, i64)>(
+                "SELECT document, version FROM promotion
+                 WHERE model = $1 AND environment = $2 AND started_at < $3
+                 ORDER BY started_at DESC, id DESC LIMIT 1")
+            .bind(model.as_str()).bind(environment.as_str()).bind(start.millis())
+            .fetch_optional(connection).await)?;
+        let after = on!(&mut tx, connection => sqlx::query_as::<_, (String, i64)>(
+                "SELECT document, version FROM promotion
+                 WHERE model = $1 AND environment = $2 AND started_at > $3
+                 ORDER BY started_at, id LIMIT 1")
+            .bind(model.as_str()).bind(environment.as_str()).bind(end.millis())
+            .fetch_optional(connection).await)?;
+        rows.extend(before.into_iter().chain(after));
         rows.into_iter().map(parse).collect()
     }
 }

@@ -61,6 +61,8 @@ pub struct InstallPlan {
     pub local: bool,
     /// Equal keys mean equal environments: hex blake3 of the versions and of everything that is installed.
     pub key: String,
+    /// Pushed with `--no-cache`: everything is fetched and built anew, and no environment made for others is used.
+    pub no_cache: bool,
 }
 
 /// One installation.
@@ -130,7 +132,8 @@ impl InstallPlan {
             steps.push(Step::Lines(lines));
         }
         let key = key.finalize().to_hex().to_string();
-        Ok(Self { python, steps, constraints: server.constraints.to_owned(), local, key })
+        let constraints = server.constraints.to_owned();
+        Ok(Self { python, steps, constraints, local, key, no_cache: config.build.no_cache })
     }
 }
 

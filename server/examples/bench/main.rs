@@ -1,4 +1,5 @@
-//! Measures what has to do with time on real processes: `bench wake`, `bench step`, `bench counting`. Used by `cargo xtask bench`, which
+//! Measures what has to do with time on real processes: `bench wake`, `bench step`, `bench counting`,
+//! `bench viewers`. Used by `cargo xtask bench`, which
 //! also measures a gateway beside others with what is in `callers`.
 //!
 //! The engine, the gateway and the runtime are the real ones; only the doors are left out, so that a deployment can be put
@@ -10,6 +11,7 @@ mod callers;
 mod counting;
 mod step;
 mod toy;
+mod viewers;
 mod wake;
 mod world;
 
@@ -46,6 +48,11 @@ fn main() -> ExitCode {
         ["step"] => runtime.block_on(step::run(step::RATE)),
         ["step", rate] => runtime.block_on(step::run(rate.parse().unwrap())),
         ["counting"] => runtime.block_on(counting::run()),
+        ["viewers"] => runtime.block_on(viewers::run()),
+        ["look", address, model, count] => {
+            runtime.block_on(viewers::look(address.parse().unwrap(), model, count.parse().unwrap()));
+            true
+        }
         ["aside", address, path, rate, seconds] => {
             runtime.block_on(step::call(address, path, rate.parse().unwrap(), seconds.parse().unwrap()))
         }
@@ -53,7 +60,7 @@ fn main() -> ExitCode {
             runtime.block_on(step::call(address, path, rate.parse().unwrap(), seconds.parse().unwrap()))
         }
         _ => {
-            eprintln!("bench wake | bench step | bench counting");
+            eprintln!("bench wake | bench step | bench counting | bench viewers");
             false
         }
     };

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,12 @@ pub fn micros() -> i64 {
 /// Room for everything: what is measured is not placement.
 fn host() -> Host {
     Host { milli_cpu: 64_000, memory: 64 << 30, gpus: 0, gpu_type: None, types: Vec::new(), whole: true }
+}
+
+/// Models may run this program as theirs.
+pub fn isolation() -> IsolationSettings {
+    let program = std::env::current_exe().unwrap();
+    IsolationSettings { readable: vec![program.parent().unwrap().to_owned()], ..IsolationSettings::default() }
 }
 
 struct Published(Vec<Arc<Gateway>>);
@@ -81,7 +88,7 @@ impl World {
             clock: clock.clone(),
             wake: wakes.clone(),
             gpus: 0,
-            isolation: IsolationSettings::default(),
+            isolation: isolation(),
         };
         let runtime = LocalRuntime::open(config).await.unwrap();
         let grant = KeyGrant { role: Role::Invoker, models: None, environments: None };
@@ -117,66 +124,8 @@ impl World {
 
     /// Pushes a Truss of these files and waits until it is active.
     pub async fn push(&self, name: &str, files: &[(&str, &str)]) -> Subject {
-        let now = Timestamp::from_millis(micros() / 1000);
-        let artifact = ArtifactId::new(name);
-        let folder = self.data.path().join("artifacts").join(name);
-        for (path, text) in files {
-            let path = folder.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        let text = std::fs::read_to_string(folder.join("config.yaml")).unwrap();
-        let model = Model {
-            id: ModelId::new(name),
-            name: ModelName::new(name).unwrap(),
-            created_at: now,
-            next_number: 2,
-            generation: 1,
-            allow_download: true,
-        };
-        let mut production = Environment::new(model.id.clone(), EnvironmentName::production(), now);
-        production.autoscaling.concurrency_target = 64;
-        let subject = Subject { model: model.id.clone(), deployment: DeploymentId::new(format!("{name}1")) };
-        let deployment = Deployment {
-            id: subject.deployment.clone(),
-            model: model.id.clone(),
-            name: DeploymentName::new("deployment-1").unwrap(),
-            kind: DeploymentKind::Published,
-            created_at: now,
-            created_by: "the benchmark".into(),
-            artifact,
-            config: truss::Config::from_yaml(&text).unwrap().full(),
-            raw_config: None,
-            labels: None,
-            build: Build::Queued,
-            lifecycle: Lifecycle::Active,
-            environment: None,
-            autoscaling: production.autoscaling.clone(),
-            target: 0,
-            copied_from: None,
-            live: None,
-            terminating: Default::default(),
-            active_since: None,
-            deadline: None,
-            deploy_timeout_minutes: 30,
-            failed_starts: 0,
-            retry_at: None,
-            last_exit: None,
-            failure: None,
-            compute: Default::default(),
-            waiting: None,
-            backpressure: None,
-            truss_hash: None,
-            truss_signature: None,
-            deleted_at: None,
-            version: 0,
-        };
-        let mut tx = self.store.begin().await.unwrap();
-        tx.insert_model(&model).await.unwrap();
-        tx.insert_environment(&production).await.unwrap();
-        tx.insert_deployment(&deployment).await.unwrap();
-        tx.commit().await.unwrap();
-        self.wakes.wake(&model.id);
+        let subject = write_down(&self.store, self.data.path(), name, files).await;
+        self.wakes.wake(&subject.model);
         self.until(name, || async {
             let state = self.store.load_model(&subject.model).await.unwrap().unwrap();
             let deployment = &state.deployments[0];
@@ -292,4 +241,68 @@ pub async fn post(address: SocketAddr, path: &str) -> (i64, String) {
     let answer = String::from_utf8_lossy(&answer).into_owned();
     assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
     (first, answer)
+}
+
+/// Writes a Truss of these files into the database and the data folder, as a push does.
+pub async fn write_down(store: &Store, data: &Path, name: &str, files: &[(&str, &str)]) -> Subject {
+    let now = Timestamp::from_millis(micros() / 1000);
+    let artifact = ArtifactId::new(name);
+    let folder = data.join("artifacts").join(name);
+    for (path, text) in files {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let text = std::fs::read_to_string(folder.join("config.yaml")).unwrap();
+    let model = Model {
+        id: ModelId::new(name),
+        name: ModelName::new(name).unwrap(),
+        created_at: now,
+        next_number: 2,
+        generation: 1,
+        allow_download: true,
+    };
+    let mut production = Environment::new(model.id.clone(), EnvironmentName::production(), now);
+    production.autoscaling.concurrency_target = 64;
+    let subject = Subject { model: model.id.clone(), deployment: DeploymentId::new(format!("{name}1")) };
+    let deployment = Deployment {
+        id: subject.deployment.clone(),
+        model: model.id.clone(),
+        name: DeploymentName::new("deployment-1").unwrap(),
+        kind: DeploymentKind::Published,
+        created_at: now,
+        created_by: "the benchmark".into(),
+        artifact,
+        config: truss::Config::from_yaml(&text).unwrap().full(),
+        raw_config: None,
+        labels: None,
+        build: Build::Queued,
+        lifecycle: Lifecycle::Active,
+        environment: None,
+        autoscaling: production.autoscaling.clone(),
+        target: 0,
+        copied_from: None,
+        live: None,
+        terminating: Default::default(),
+        active_since: None,
+        deadline: None,
+        deploy_timeout_minutes: 30,
+        failed_starts: 0,
+        retry_at: None,
+        last_exit: None,
+        failure: None,
+        compute: Default::default(),
+        waiting: None,
+        backpressure: None,
+        truss_hash: None,
+        truss_signature: None,
+        deleted_at: None,
+        version: 0,
+    };
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_model(&model).await.unwrap();
+    tx.insert_environment(&production).await.unwrap();
+    tx.insert_deployment(&deployment).await.unwrap();
+    tx.commit().await.unwrap();
+    subject
 }

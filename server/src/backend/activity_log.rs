@@ -9,7 +9,7 @@ use app::view::{
 use control::ActivityQuery;
 use domain::{Action, Actor, Door, Event, EventGroup, Invalid, ModelId};
 use serde_json::Value;
-use store::ModelState;
+use store::{KeyRow, ModelState};
 
 use super::Dashboard;
 use super::errors::told;
@@ -134,7 +134,7 @@ impl Dashboard {
         Ok(states)
     }
 
-    /// Whom one can choose: everybody here and every key of the workspace for admins, and for others who is on the page.
+    /// Whom one can choose: everybody here and every key for admins, and for others who is on the page and by which key.
     async fn people(
         &self,
         actor: &Actor,
@@ -144,12 +144,24 @@ impl Dashboard {
         let mut known: BTreeMap<String, String> = BTreeMap::new();
         if actor.role.permits(Action::Administer) {
             let keys = self.api.control.keys(actor).await.map_err(told)?;
-            let keys = keys.into_iter().filter(|key| key.person.is_none());
-            known.extend(keys.map(|key| (key.prefix, key.name)));
+            let ring = self.api.control.key_ring();
+            let owner = |key: &KeyRow| key.person.as_ref().and_then(|id| ring.person(id));
+            known.extend(keys.into_iter().map(|key| {
+                let name = match owner(&key) {
+                    Some(owner) => format!("{}: key {}", owner.shown(), key.name),
+                    None => key.name,
+                };
+                (key.prefix, name)
+            }));
             let here = self.api.control.people(actor).await.map_err(told)?;
             known.extend(here.people.iter().map(|person| (person.id.to_string(), person.shown().to_owned())));
         }
         known.extend(events.iter().map(|event| (event.actor.id().to_owned(), event.actor.name.clone())));
+        for actor in events.iter().map(|event| &event.actor).filter(|actor| actor.person.is_some()) {
+            if let Some(prefix) = &actor.key_prefix {
+                known.entry(prefix.clone()).or_insert_with(|| format!("{}: a key", actor.name));
+            }
+        }
         if !filter.who.is_empty() {
             known.entry(filter.who.clone()).or_insert_with(|| filter.who.clone());
         }
@@ -258,6 +270,8 @@ fn changes(data: &Value) -> Vec<SettingChange> {
             leaves("", &previous[part], &mut before);
             leaves("", &data[part], &mut after);
         }
+        leaves("request_backpressure_policy", &previous["backpressure"], &mut before);
+        leaves("request_backpressure_policy", &data["backpressure"], &mut after);
     }
     let none = || "–".to_owned();
     let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
@@ -327,13 +341,22 @@ mod tests {
             "previous_settings": {
                 "autoscaling": { "min_replica": 1, "max_replica": 2 },
                 "promotion": { "rolling_deploy_config": null, "stop_on_errors": true },
+                "backpressure": null,
             },
+            "backpressure": "REJECT_ON_FULL",
         });
         let told: Vec<String> = changes(&data)
             .into_iter()
             .map(|change| format!("{} {} {}", change.setting, change.before, change.after))
             .collect();
-        assert_eq!(told, ["max_replica 2 3", "rolling_deploy_config.max_surge_percent – 25"]);
+        assert_eq!(
+            told,
+            [
+                "max_replica 2 3",
+                "request_backpressure_policy – REJECT_ON_FULL",
+                "rolling_deploy_config.max_surge_percent – 25",
+            ]
+        );
         assert!(
             changes(&json!({ "autoscaling": { "min_replica": 1 } })).is_empty(),
             "a new one replaced none"

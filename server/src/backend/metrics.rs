@@ -9,7 +9,7 @@ use store::EventFilter;
 
 use super::Dashboard;
 use super::errors::told;
-use super::pages::metric_points;
+use super::pages::metric_lines;
 
 /// Marks that a page shows at most: the newest ones.
 const MOST_MARKS: u32 = 60;
@@ -62,6 +62,7 @@ impl Dashboard {
         marks.reverse();
         let requests: u64 = series.points.iter().flatten().map(|point| point.outcomes.total()).sum();
         let failed: u64 = series.points.iter().flatten().map(|point| point.outcomes.server_errors).sum();
+        let lines = metric_lines(&series);
         let label = PERIODS.iter().find(|(known, _)| *known == period).map_or("", |(_, label)| *label);
         Ok(MetricsPage {
             as_of: now,
@@ -76,7 +77,9 @@ impl Dashboard {
             end: series.period.end,
             step: series.period.step,
             complete_through: series.complete_through,
-            points: metric_points(&series),
+            points: lines.points,
+            cores_of: lines.cores_of,
+            memory_of: lines.memory_of,
             marks,
         })
     }

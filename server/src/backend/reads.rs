@@ -5,7 +5,7 @@ use app::view::{
     DeploymentPage, EnvironmentPage, ModelPage, ModelsPage, ReplicaRow, ReplicasNow, ScalingPage,
 };
 use domain::{Actor, Deployment, DeploymentId, EnvironmentName, ModelId};
-use store::{EventFilter, Newest};
+use store::{EventFilter, LastChanged, Newest, Place};
 
 use super::errors::told;
 use super::first_run::first_run;
@@ -13,24 +13,43 @@ use super::{Dashboard, pages};
 use crate::picture::Picture;
 use crate::room_left;
 
-/// Deployments that a list shows, and that can be chosen from.
+/// Models or deployments that a list shows, and deployments that can be chosen from.
 const LISTED: u32 = 50;
 const FIRST: Newest = Newest { after: None, limit: LISTED };
 
 /// Decisions that an environment's page shows at most.
 const DECISIONS: u32 = 200;
 
+/// Where the page before ended, if there was one.
+fn place(cursor: &str) -> Result<Option<Place>, AppError> {
+    Ok((!cursor.is_empty()).then(|| cursor.parse()).transpose()?)
+}
+
 impl Dashboard {
-    pub(super) async fn read_models(&self, actor: &Actor) -> Result<ModelsPage, AppError> {
-        let overviews = self.api.overviews(actor, None, u32::MAX).await.map_err(told)?;
-        let mut models: Vec<_> = overviews.iter().map(pages::model_row).collect();
-        models.sort_by(|a, b| b.last_change_at.cmp(&a.last_change_at).then_with(|| a.name.cmp(&b.name)));
-        let first_run = if models.is_empty() { Some(first_run(&self.api.public_url).await) } else { None };
+    pub(super) async fn read_models(
+        &self,
+        actor: &Actor,
+        filter: &str,
+        cursor: &str,
+    ) -> Result<ModelsPage, AppError> {
+        let after = place(cursor)?;
+        let wanted = LastChanged { named_like: filter.trim().to_owned(), after, limit: LISTED };
+        let list = self.api.control.last_changed(actor, &wanted).await.map_err(told)?;
+        let models: Vec<_> = list
+            .models
+            .into_iter()
+            .map(|overview| pages::model_row(&self.api.draw_overview(actor, overview)))
+            .collect();
+        let first_run = if list.count == 0 { Some(first_run(&self.api.public_url).await) } else { None };
         Ok(ModelsPage {
             warning: room_left::warning(&self.api.artifacts),
             as_of: self.api.clock.now(),
-            headline: pages::models_headline(&models),
+            headline: pages::models_headline(&models, list.count),
             models,
+            filter: filter.to_owned(),
+            cursor: cursor.to_owned(),
+            older: list.next.as_ref().map(ToString::to_string),
+            found: list.found,
             first_run,
         })
     }
@@ -41,8 +60,7 @@ impl Dashboard {
         model: &ModelId,
         cursor: &str,
     ) -> Result<ModelPage, AppError> {
-        let after = (!cursor.is_empty()).then(|| cursor.parse()).transpose()?;
-        let newest = Newest { after, limit: LISTED };
+        let newest = Newest { after: place(cursor)?, limit: LISTED };
         let picture = self.api.page(actor, model, newest, &[]).await.map_err(told)?;
         let mut page = pages::model_page(&picture, self.choosable(actor).await?);
         page.cursor = cursor.to_owned();

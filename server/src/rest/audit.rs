@@ -1,9 +1,9 @@
 //! The audit log: of the workspace for admins, of a model for whoever may view it.
 
-use super::contract::{AuditLog, Pagination};
+use super::contract::{AuditLog, AuditLogEntry, Pagination};
 use super::*;
 use control::{ActivityPage, ActivityQuery};
-use domain::{Door, EventGroup, Invalid};
+use domain::{Door, Event, EventGroup, Invalid};
 use utoipa::ToSchema;
 
 type Pairs = Query<Vec<(String, String)>>;
@@ -35,6 +35,7 @@ struct AuditLogFilter {
     search: Option<String>,
     #[schema(value_type = Option<Vec<contract::words::EventTypeGroup>>)]
     event_type_groups: Option<Vec<String>>,
+    /// Ids of people, and prefixes of keys: of the workspace's, and of people's own.
     #[schema(max_items = 100)]
     user_ids: Option<Vec<String>>,
     #[schema(max_items = 100)]
@@ -56,7 +57,7 @@ pub async fn of_workspace(
 ) -> Answer {
     let query = read(pairs).map_err(|invalid| error::invalid(&invalid))?;
     let page = api.control.workspace_activity(&actor, query).await.map_err(|error| failure(&error))?;
-    Ok(shown(page))
+    Ok(shown(&api, page))
 }
 
 pub async fn of_model(
@@ -68,12 +69,19 @@ pub async fn of_model(
     let model = ids::model(&model)?;
     let query = read(pairs).map_err(|invalid| error::invalid(&invalid))?;
     let page = api.control.model_activity(&actor, &model, query).await.map_err(|error| failure(&error))?;
-    Ok(shown(page))
+    Ok(shown(&api, page))
 }
 
-fn shown(page: ActivityPage) -> Response {
+fn shown(api: &Api, page: ActivityPage) -> Response {
+    let ring = api.control.key_ring();
+    let is_gone = |event: &Event| event.actor.person.as_ref().is_some_and(|id| ring.person(id).is_none());
+    let entry = |event: Event| {
+        let gone = is_gone(&event);
+        let entry = AuditLogEntry::from(event);
+        if gone { entry.of_somebody_gone() } else { entry }
+    };
     answer::ok(&AuditLog {
-        items: page.events.into_iter().map(Into::into).collect(),
+        items: page.events.into_iter().map(entry).collect(),
         pagination: Pagination { has_more: page.cursor.is_some(), cursor: page.cursor },
     })
 }

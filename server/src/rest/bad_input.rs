@@ -6,11 +6,16 @@ use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::body;
 use super::contract::{
-    CreateEnvironment, LogsRequest, MetricsRequest, PromoteDeployment, PromoteToEnvironment,
-    UpdateAutoscaling, UpdateEnvironment,
+    CreateDeployment, CreateEnvironment, CreateModel, LogsRequest, MetricsRequest, PrepareUpload,
+    PromoteDeployment, PromoteToEnvironment, StartupsQuery, StartupsWindow, UpdateAutoscaling,
+    UpdateEnvironment,
 };
+use super::{body, keys, places};
+
+/// For all parsers of this crate.
+#[global_allocator]
+static ALLOCATOR: mangle::Counting = mangle::Counting;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -29,6 +34,29 @@ fn bodies() -> Vec<Value> {
         json!({"start_epoch_millis": 1, "end_epoch_millis": 2, "direction": "asc", "limit": 5, "min_level": "INFO",
                "includes": ["a"], "excludes": [], "search_pattern": "x", "replica": null}),
     ]
+}
+
+/// Bodies of pushes, of keys and of groups of environments.
+fn other_bodies() -> Vec<Value> {
+    let deployment = json!({
+        "config": {"model_name": "Echo", "requirements": ["numpy"]}, "raw_config": "model_name: Echo\n",
+        "environment_name": "staging", "deploy_timeout_minutes": 30, "labels": {"team": "search"}, "region": "local",
+        "is_development": false, "autoscaling_settings": {"concurrency_target": 3},
+        "promotion_settings_override": {"rolling_deploy": true},
+    });
+    vec![
+        json!({"source": {"kind": "model_archive", "name": "Echo", "deployment": deployment, "s3_key": "k"}}),
+        json!({"source": {"deployment": deployment, "s3_key": "k"}}),
+        json!({"deployment": deployment, "name": "Echo", "team_id": "default", "dry_run": true}),
+        json!({"type": "WORKSPACE_INVOKE", "name": "caller", "model_ids": ["m"], "environment_names": ["production"]}),
+        json!({"type": "WORKSPACE_MANAGE_ALL", "role": "viewer"}),
+        json!({"manage_access": {"is_restricted": true, "user_ids": ["u1"]}}),
+    ]
+}
+
+/// The bytes of a query.
+fn size(pairs: &[(String, String)]) -> usize {
+    pairs.iter().map(|(name, value)| name.len() + value.len() + 2).sum()
 }
 
 fn read<T: DeserializeOwned>(text: &Bytes) -> Result<(), Invalid> {
@@ -62,17 +90,57 @@ proptest! {
     }
 
     #[test]
+    fn any_body_of_a_push_a_key_or_a_group_is_read_or_refused_with_a_field(value in mangle::mangled_json(other_bodies())) {
+        let text = Bytes::from(value.to_string());
+        let all = mangle::bounded(text.len(), 200, || [
+            read::<CreateModel>(&text),
+            read::<CreateDeployment>(&text),
+            read::<PrepareUpload>(&text),
+            read::<keys::Create>(&text),
+            read::<places::UpdateGroup>(&text),
+        ]);
+        for invalid in all.into_iter().filter_map(Result::err) {
+            prop_assert!(!invalid.field.is_empty() && !invalid.problem.is_empty());
+        }
+        if let Ok(push) = body::read::<PrepareUpload>(&text)
+            && let Err(invalid) = push.deployment.check()
+        {
+            prop_assert!(!invalid.field.is_empty());
+        }
+    }
+
+    #[test]
+    fn any_query_of_startups_is_read_or_refused_with_a_field(pairs in prop::collection::vec((
+        mangle::mangled_text(&["start_epoch_millis", "end_epoch_millis", "min_duration_ms", "limit", "outcomes", "phase",
+                               "sort_by", "direction", "cursor", "search"]),
+        mangle::mangled_text(&["1700000000000", "0", "100", "FAILED", "READINESS", "IMAGE_PULL", "DURATION", "asc"]),
+    ), 0..8)) {
+        let missing = ["start_epoch_millis", "end_epoch_millis"];
+        mangle::bounded(size(&pairs), 64, || {
+            for read in [StartupsQuery::read(pairs.clone()), StartupsWindow::read(pairs.clone())] {
+                if let Err(invalid) = read {
+                    let is_said = pairs.iter().any(|(name, _)| *name == invalid.field);
+                    assert!(is_said || missing.contains(&invalid.field.as_str()), "{}", invalid.field);
+                }
+            }
+        });
+    }
+
+    #[test]
     fn any_query_is_read_or_refused_with_a_field(pairs in prop::collection::vec((
         mangle::mangled_text(&["start_epoch_millis", "limit", "min_level", "includes", "mode", "metrics", "end_epoch_millis"]),
         mangle::mangled_text(&["1700000000000", "0", "SERIES", "ERROR", "baseten_replicas_active", "-9223372036854775808"]),
     ), 0..6)) {
-        let asked = LogsRequest::from_pairs(pairs.clone()).and_then(|request| request.query(NOW));
+        let asked = mangle::bounded(size(&pairs), 64, || {
+            LogsRequest::from_pairs(pairs.clone()).and_then(|request| request.query(NOW))
+        });
         if let Err(invalid) = asked {
             prop_assert!(pairs.iter().any(|(name, _)| *name == invalid.field), "{}", invalid.field);
         }
-        if let Ok(request) = MetricsRequest::from_pairs(pairs)
-            && let Err(invalid) = request.window(NOW)
-        {
+        let asked = mangle::bounded(size(&pairs), 64, || {
+            MetricsRequest::from_pairs(pairs.clone()).map(|request| request.window(NOW).err())
+        });
+        if let Ok(Some(invalid)) = asked {
             prop_assert!(!invalid.field.is_empty());
         }
     }

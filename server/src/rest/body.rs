@@ -10,7 +10,7 @@ use http::StatusCode;
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
-use super::error;
+use super::{error, unread};
 use crate::answer;
 
 /// The most a body of the management API may have, in bytes.
@@ -63,8 +63,7 @@ pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Invalid> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let field = if ["", ".", "?"].contains(&path.as_str()) { "body".to_owned() } else { path };
-        Invalid::new(field, error.into_inner().to_string())
+        unread::told("body", &path, &error.into_inner().to_string())
     })?;
     reader.end().map_err(|error| Invalid::new("body", error.to_string()))?;
     Ok(value)

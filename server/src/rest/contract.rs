@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::picture::Picture;
 
-pub use audit::{AuditLog, Pagination};
+pub use audit::{AuditLog, AuditLogEntry, Pagination};
 pub use metrics::{Metrics, MetricsRequest};
 pub use processes::Used;
 pub use pushes::{
@@ -24,7 +24,7 @@ pub use pushes::{
 };
 pub use requests::{
     CreateEnvironment, EnvironmentSettingsUpdate, LogsRequest, PromoteDeployment, PromoteToEnvironment,
-    Rename, UpdateBackpressure, UpdateEnvironment, strategy,
+    Rename, UpdateBackpressure, UpdateEnvironment,
 };
 pub use settings::{AutoscalingSettings, PromotionSettings, UpdateAutoscaling, UpdatePromotion};
 pub use startups::{StartupAttempts, StartupSummary, StartupsQuery, StartupsWindow};
@@ -339,11 +339,21 @@ pub struct Log {
     pub request_id: Option<String>,
     #[schema(required, value_type = Option<words::Level>)]
     pub level: Option<domain::LogLevel>,
+    /// Ours: whose line it is, in an environment's log; there only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment_id: Option<String>,
+}
+
+impl From<(domain::DeploymentId, domain::LogLine)> for Log {
+    fn from((deployment, line): (domain::DeploymentId, domain::LogLine)) -> Self {
+        Self { deployment_id: Some(deployment.to_string()), ..line.into() }
+    }
 }
 
 impl From<domain::LogLine> for Log {
     fn from(line: domain::LogLine) -> Self {
         Self {
+            deployment_id: None,
             timestamp: line.nanos.to_string(),
             message: line.message,
             replica: line.replica.map(|replica| replica.to_string()),

@@ -179,11 +179,3 @@ pub async fn deactivate(
     let (picture, name) = find(&api, &actor, &model, &environment).await?;
     switch(api.control.deactivate_environment(&actor, &picture.model.id, &name).await)
 }
-
-/// What an environment serves, for its log.
-pub fn current_of(picture: &Picture, name: &EnvironmentName) -> Result<DeploymentId, Response> {
-    picture.environment(name).and_then(|environment| environment.current.clone()).ok_or_else(|| {
-        let message = format!("nothing is promoted to {name} yet");
-        answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message)
-    })
-}

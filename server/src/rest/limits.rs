@@ -6,15 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use domain::{Actor, Meter, Rate};
+use domain::{Actor, Door, Meter, Rate};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use std::sync::Arc;
 
-use crate::answer;
 use crate::api::Api;
+use crate::{answer, auth};
 
 /// Meters that are kept before those of nobody's are thrown away.
 const KEPT: usize = 10_000;
@@ -26,7 +26,9 @@ pub struct Limits(Mutex<HashMap<(String, Method, String), Meter>>);
 /// The rate of an endpoint: what starts and stops things is rare, what reads is not.
 fn rate_of(method: &Method, path: &str) -> Rate {
     match path.rsplit('/').next() {
-        Some("activate" | "deactivate") => Rate::a_minute(20),
+        Some("activate" | "deactivate" | "activate_environment" | "deactivate_environment") => {
+            Rate::a_minute(20)
+        }
         Some("retry") => Rate::a_minute(10),
         Some("logs") if method == Method::POST => Rate::a_second(30),
         _ => Rate::a_second(100),
@@ -55,14 +57,35 @@ struct TooMany<'a> {
     retry_after: i64,
 }
 
-/// Lets a call pass, or answers 429.
+/// Counts a call of an endpoint, or says with 429 when the next one passes.
+pub fn admit(api: &Api, actor: &Actor, method: &Method, path: &str) -> Result<(), Response> {
+    let admitted = api.limits.admit(actor.counted_by(), method, path, api.clock.monotonic());
+    admitted.map_err(|wait| refuse(method, path, wait))
+}
+
+/// Lets a call of the management API pass, or answers 429.
 pub async fn check(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let extensions = request.extensions();
-    if let (Some(actor), Some(path)) = (extensions.get::<Actor>(), extensions.get::<MatchedPath>()) {
-        let admitted = api.limits.admit(actor.id(), request.method(), path.as_str(), api.clock.monotonic());
-        if let Err(wait) = admitted {
-            return refuse(request.method(), path.as_str(), wait);
-        }
+    if let (Some(actor), Some(path)) = (extensions.get::<Actor>(), extensions.get::<MatchedPath>())
+        && let Err(refused) = admit(&api, actor, request.method(), path.as_str())
+    {
+        return refused;
+    }
+    next.run(request).await
+}
+
+/// The same for the dashboard's own API, where a key asks and not a browser.
+pub async fn check_key(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let path = path.filter(|path| path.starts_with("/api/ui/"));
+    let key = auth::key(request.headers()).map(str::to_owned);
+    let method = request.method().clone();
+    if let (Some(path), Some(key)) = (path, key)
+        // That a key is not known is for the door itself to say.
+        && let Ok(actor) = api.control.authenticate(&key, Door::Ui).await
+        && let Err(refused) = admit(&api, &actor, &method, &path)
+    {
+        return refused;
     }
     next.run(request).await
 }

@@ -1,4 +1,4 @@
-//! Logs of a deployment, or of what an environment serves.
+//! Logs of a deployment, or of what an environment had.
 
 use super::contract::{Log, Logs, LogsRequest};
 use super::*;
@@ -17,6 +17,10 @@ const EARLY: &str = "A search that would take long answers what it has found wit
                      `x-slipway-searched-to` how far it came, in nanoseconds since 1970: ask on from there. Without the \
                      header everything was looked at.";
 
+const OF_ENVIRONMENT: &str = "The lines of all deployments that the environment had within the window: what served it, and both \
+                              sides of promotions that ran. A search that would take long stops early, as in a \
+                              deployment's log, and says so with the header `x-slipway-searched-to`.";
+
 type Pairs = Query<Vec<(String, String)>>;
 
 pub fn routes() -> Vec<Route> {
@@ -33,9 +37,9 @@ pub fn routes() -> Vec<Route> {
         Route::get(
             "/models/{model_id}/environments/{env_name}/logs",
             of_environment,
-            "Read the log of what an environment serves",
+            "Read an environment's log",
         )
-        .says(EARLY)
+        .says(OF_ENVIRONMENT)
         .query::<LogsRequest>()
         .answers::<Logs>(),
         Route::get(
@@ -68,7 +72,8 @@ struct LogFileRequest {
     replica: Option<String>,
     #[schema(max_length = 256)]
     request_id: Option<String>,
-    #[schema(max_length = 256)]
+    /// Only what this wrote: the build, Slipway itself, or the model's replicas.
+    #[schema(value_type = Option<contract::words::LogComponent>)]
     component: Option<String>,
     /// A regular expression that the message matches.
     #[schema(max_length = 256)]
@@ -110,8 +115,10 @@ pub async fn of_environment(
 ) -> Answer {
     let request = LogsRequest::from_pairs(pairs).map_err(|invalid| error::invalid(&invalid))?;
     let (picture, name) = environments::find(&api, &actor, &model, &environment).await?;
-    let id = environments::current_of(&picture, &name)?;
-    read(&api, &actor, &picture.model.id, &id, request).await
+    let query = request.query(api.clock.now()).map_err(|invalid| error::invalid(&invalid))?;
+    let found = api.control.environment_logs(&actor, &picture.model.id, &name, &query).await;
+    let found = found.map_err(|error| failure(&error))?;
+    Ok(lines(found.lines.into_iter().map(Log::from).collect(), found.searched_to))
 }
 
 /// The log as a file, sent while it is read: everything that is kept, or a window of any length, with the same filters.
@@ -176,9 +183,13 @@ async fn read(
 ) -> Answer {
     let query = request.query(api.clock.now()).map_err(|invalid| error::invalid(&invalid))?;
     let found = api.control.logs(actor, model, deployment, &query).await.map_err(|error| failure(&error))?;
-    let mut response = answer::ok(&Logs { logs: found.lines.into_iter().map(Log::from).collect() });
-    if let Some(nanos) = found.searched_to {
+    Ok(lines(found.lines.into_iter().map(Log::from).collect(), found.searched_to))
+}
+
+fn lines(logs: Vec<Log>, searched_to: Option<i64>) -> Response {
+    let mut response = answer::ok(&Logs { logs });
+    if let Some(nanos) = searched_to {
         response.headers_mut().insert(SEARCHED_TO, HeaderValue::from(nanos));
     }
-    Ok(response)
+    response
 }

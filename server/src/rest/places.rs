@@ -115,7 +115,7 @@ impl From<EnvironmentGroup> for Group {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateEnvironmentGroup)]
-struct UpdateGroup {
+pub struct UpdateGroup {
     manage_access: Option<UpdateAccess>,
 }
 

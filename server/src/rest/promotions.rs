@@ -1,14 +1,13 @@
 //! Promotions: begin, and controls of a running one.
 
 use super::contract::{
-    Deployment, PromoteDeployment, PromoteToEnvironment, PromotionCanceled, SignalSent, UpdatePromotion,
-    strategy,
+    Deployment, EnvironmentSettingsUpdate, PromoteDeployment, PromoteToEnvironment, PromotionCanceled,
+    SignalSent, UpdatePromotion,
 };
 use super::*;
-use domain::{DeploymentId, EnvironmentName, PromotionRequest, Signal, parse_id};
+use domain::{DeploymentId, EnvironmentName, PromotionPatch, PromotionRequest, Signal, parse_id};
 
 use super::body::Json;
-use super::contract::EnvironmentSettingsUpdate;
 use crate::picture::Picture;
 
 pub fn routes() -> Vec<Route> {
@@ -53,6 +52,7 @@ struct Promote {
     environment: EnvironmentName,
     deployment: DeploymentId,
     scale_down_previous: bool,
+    preserve_instance_type: bool,
     settings: Option<EnvironmentSettingsUpdate>,
     only_now: Option<UpdatePromotion>,
 }
@@ -68,6 +68,7 @@ pub async fn promote_to_production(
         environment: ids::environment(domain::PRODUCTION)?,
         deployment,
         scale_down_previous: body.scale_down_previous_production,
+        preserve_instance_type: body.preserve_env_instance_type,
         settings: body.environment_settings_update,
         only_now: body.promotion_settings_override,
     };
@@ -87,6 +88,7 @@ pub async fn promote_to_environment(
         environment,
         deployment: DeploymentId::new(deployment),
         scale_down_previous: body.scale_down_previous_deployment,
+        preserve_instance_type: body.preserve_env_instance_type,
         settings: body.environment_settings_update,
         only_now: body.promotion_settings_override,
     };
@@ -97,16 +99,17 @@ pub async fn promote_to_environment(
 async fn begin(api: &Api, actor: &Actor, picture: Picture, promote: Promote) -> Answer {
     let refused = |invalid: domain::Invalid| error::invalid(&invalid);
     let model = picture.model.id.clone();
-    let settings = picture.environment(&promote.environment).map(|environment| environment.promotion.clone());
-    let strategy = strategy(&settings.unwrap_or_default(), promote.only_now).map_err(refused)?;
-    if let Some(update) = promote.settings {
-        let settings = update.patch().map_err(refused)?;
-        api.control
-            .update_environment(actor, &model, &promote.environment, settings)
-            .await
-            .map_err(|error| failure(&error))?;
-    }
-    let request = PromotionRequest { strategy, scale_down_previous: promote.scale_down_previous };
+    let request = PromotionRequest {
+        strategy: None,
+        settings_override: PromotionPatch::try_from(promote.only_now.unwrap_or_default()).map_err(refused)?,
+        settings_update: promote
+            .settings
+            .map(EnvironmentSettingsUpdate::patch)
+            .transpose()
+            .map_err(refused)?,
+        scale_down_previous: promote.scale_down_previous,
+        preserve_instance_type: promote.preserve_instance_type,
+    };
     let candidate = api
         .control
         .promote(actor, &model, &promote.deployment, &promote.environment, request)

@@ -2,13 +2,12 @@
 
 use super::contract::{
     CreateDeployment, CreateModel, CreatedDeployment, Credentials, Payload, PrepareUpload, UploadPlace,
-    strategy,
 };
 use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use control::{Push, PushTarget};
-use domain::{AutoscalingPatch, EnvironmentName, Invalid};
+use domain::{AutoscalingPatch, Invalid, PromotionPatch};
 use serde_json::Value;
 
 use super::body::Json;
@@ -49,15 +48,12 @@ async fn prepare(
     Json(body): Json<PrepareUpload>,
 ) -> Answer {
     team_is_ours(body.team_id.as_deref())?;
-    let (target, picture) = match (body.name, body.model_id) {
-        (Some(name), None) => (new_model(&body.deployment, name), None),
-        (None, Some(model)) => {
-            let picture = picture(&api, &actor, &model).await?;
-            (version(&body.deployment, &picture), Some(picture))
-        }
+    let target = match (body.name, body.model_id) {
+        (Some(name), None) => new_model(&body.deployment, name),
+        (None, Some(model)) => version(&body.deployment, &picture(&api, &actor, &model).await?),
         _ => return Err(refused("name", "give exactly one of name and model_id")),
     };
-    let push = push(body.deployment, target, picture.as_ref(), None, true)?;
+    let push = push(body.deployment, target, None, true)?;
     api.control.check_push(&actor, &push).await.map_err(|error| failure(&error))?;
     if body.dry_run {
         return Ok(answer::ok(&UploadPlace::none()));
@@ -74,7 +70,7 @@ async fn create(
     let source = body.source;
     is_archive(source.kind.as_deref())?;
     let target = new_model(&source.deployment, source.name);
-    let push = push(source.deployment, target, None, source.s3_key, !source.disable_archive_download)?;
+    let push = push(source.deployment, target, source.s3_key, !source.disable_archive_download)?;
     record(&api, &actor, push).await
 }
 
@@ -100,7 +96,7 @@ async fn add(
     is_archive(source.kind.as_deref())?;
     let picture = picture(&api, &actor, &model).await?;
     let target = version(&source.deployment, &picture);
-    let push = push(source.deployment, target, Some(&picture), source.s3_key, true)?;
+    let push = push(source.deployment, target, source.s3_key, true)?;
     record(&api, &actor, push).await
 }
 
@@ -154,20 +150,15 @@ fn team_is_ours(team: Option<&str>) -> Result<(), Response> {
     }
 }
 
-/// What a payload comes to. `picture` is of the model that is there already.
+/// What a payload comes to.
 fn push(
     payload: Payload,
     target: PushTarget,
-    picture: Option<&Picture>,
     key: Option<String>,
     allow_download: bool,
 ) -> Result<Push, Response> {
     payload.check().map_err(|invalid| error::invalid(&invalid))?;
-    let of_environment = payload.environment_name.as_deref().and_then(|name| EnvironmentName::new(name).ok());
-    let settings = picture.zip(of_environment).and_then(|(picture, name)| {
-        picture.environment(&name).map(|environment| environment.promotion.clone())
-    });
-    let strategy = strategy(&settings.unwrap_or_default(), payload.promotion_settings_override)
+    let settings_override = PromotionPatch::try_from(payload.promotion_settings_override.unwrap_or_default())
         .map_err(|invalid| error::invalid(&invalid))?;
     let autoscaling = AutoscalingPatch::try_from(payload.autoscaling_settings.unwrap_or_default())
         .map_err(|invalid| error::invalid(&invalid))?;
@@ -184,8 +175,9 @@ fn push(
         create_environment: payload.create_environment_if_missing,
         autoscaling,
         backpressure,
-        strategy,
+        settings_override,
         scale_down_previous: true,
+        preserve_instance_type: payload.preserve_env_instance_type,
         allow_download,
         deploy_timeout_minutes: payload.deploy_timeout_minutes,
         labels: payload.labels.map(|labels| Value::Object(labels).to_string()),

@@ -36,6 +36,10 @@ struct Disk {
     environment_bytes: u64,
     external_data_bytes: u64,
     total_bytes: u64,
+    /// When this was measured: now, or earlier where measuring takes longer than two seconds; null if it never was yet, and
+    /// then there is nothing in it.
+    #[schema(required, format = DateTime)]
+    as_of: Option<String>,
     deployments: Vec<Held>,
 }
 
@@ -54,8 +58,8 @@ struct Held {
     external_data_bytes: u64,
 }
 
-impl From<Stored> for Held {
-    fn from(stored: Stored) -> Self {
+impl From<&Stored> for Held {
+    fn from(stored: &Stored) -> Self {
         Self {
             model_id: stored.deployment.model.to_string(),
             deployment_id: stored.deployment.id.to_string(),
@@ -63,7 +67,7 @@ impl From<Stored> for Held {
             artifact_bytes: stored.held.artifact,
             log_bytes: stored.held.logs,
             external_data_bytes: stored.held.external_bytes(),
-            environment_bytes: stored.held.environment.map(|environment| environment.bytes),
+            environment_bytes: stored.held.environment.as_ref().map(|environment| environment.bytes),
             environment_shared_by: stored.environment_shared_by,
         }
     }
@@ -71,7 +75,8 @@ impl From<Stored> for Held {
 
 pub async fn read(State(api): State<Arc<Api>>, Extension(actor): Caller) -> Answer {
     let held = api.control.held(&actor).map_err(|error| failure(&error))?;
-    let (deployments, total) = api.control.storage(&actor).await.map_err(|error| failure(&error))?;
+    let look = api.control.storage(&actor).await.map_err(|error| failure(&error))?;
+    let total = look.total;
     let host = api.control.host();
     Ok(answer::ok(&Root {
         name: "slipway",
@@ -84,7 +89,8 @@ pub async fn read(State(api): State<Arc<Api>>, Extension(actor): Caller) -> Answ
             environment_bytes: total.environments,
             external_data_bytes: total.external,
             total_bytes: total.artifacts + total.logs + total.environments + total.external,
-            deployments: deployments.into_iter().map(Held::from).collect(),
+            as_of: look.as_of.map(domain::Timestamp::rfc3339),
+            deployments: look.deployments.iter().map(Held::from).collect(),
         },
     }))
 }

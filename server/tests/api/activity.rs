@@ -271,6 +271,25 @@ async fn each_change_by_each_door_leaves_one_row() {
         }
         world.until(&production, promotion("")).await;
     }
+    // One that is forced back can begin again; one that is forced forward changes what serves.
+    for (control, action, door, candidate) in [
+        ("force_cancel_promotion", "FORCE_CANCEL", Door::Api, &second),
+        ("force_cancel_promotion", "FORCE_CANCEL", Door::Ui, &second),
+        ("force_roll_forward_promotion", "FORCE_ROLL_FORWARD", Door::Api, &second),
+        ("force_roll_forward_promotion", "FORCE_ROLL_FORWARD", Door::Ui, &first),
+    ] {
+        let mut fields = canary;
+        fields[1] = ("deployment_id", candidate.as_str());
+        ledger.one(K::ModelDeploymentPromoted, Door::Ui, world.act("promote", &fields).await).await;
+        world.until(&production, promotion("RAMPING_UP")).await;
+        let answer = match door {
+            Door::Api => rest("POST", format!("{production}/{control}"), json!({})).await,
+            _ => world.act(control, &of_production).await,
+        };
+        let event = ledger.one(K::ModelPromotionControlAction, door, answer).await;
+        assert_eq!(event.data["action"], action);
+        world.until(&production, promotion("")).await;
+    }
     let body = json!({ "deployment_id": second });
     ledger
         .one(
@@ -283,6 +302,33 @@ async fn each_change_by_each_door_leaves_one_row() {
     let event = ledger.row(K::ModelDeployed, Door::Api).await;
     assert_eq!(event.environment.as_ref().map(|name| name.as_str()), Some("staging"), "{event:?}");
     world.reaches(&model, &third, "ACTIVE").await;
+
+    // A push that makes its environment, or changes its settings, leaves a row for that, too.
+    for (max, kind) in [(2, K::EnvironmentCreated), (3, K::EnvironmentUpdated)] {
+        let deployment = json!({
+            "config": crate::pushes::config(),
+            "environment_name": "pushed",
+            "autoscaling_settings": { "max_replica": max },
+            "request_backpressure_settings": { "policy": "REJECT_ON_FULL" },
+        });
+        let source = json!({ "deployment": deployment, "s3_key": world.upload(archive()).await });
+        let path = format!("/v1/models/{model}/deployments");
+        let made = rest("POST", path, json!({ "source": source })).await.ok();
+        let mut news = ledger.news().await;
+        news.sort_by(|a, b| a.id.cmp(&b.id));
+        let kinds: Vec<EventKind> = news.iter().map(|event| event.kind).collect();
+        assert_eq!(kinds, [kind, K::ModelDeployed], "{news:#?}");
+        for event in &news {
+            assert_eq!((event.actor.name.as_str(), event.actor.door), ("admin", Door::Api));
+            assert_eq!(event.environment.as_ref().map(|name| name.as_str()), Some("pushed"));
+        }
+        assert_eq!(news[0].data["autoscaling"]["max_replica"], max);
+        assert_eq!(news[0].data["backpressure"], "REJECT_ON_FULL");
+        let before = &news[0].data["previous_settings"]["autoscaling"]["max_replica"];
+        assert_eq!(before, &if max == 3 { json!(2) } else { Value::Null });
+        let id = made["deployment"]["id"].clone();
+        world.until(&format!("{environments}/pushed"), |seen| seen["current_deployment"]["id"] == id).await;
+    }
 
     // A failed build.
     let key = world.upload(archive()).await;
@@ -333,6 +379,13 @@ async fn each_change_by_each_door_leaves_one_row() {
         .one(K::ApiKeyDeleted, Door::Api, rest("DELETE", format!("/v1/api_keys/{prefix}"), json!({})).await)
         .await;
     assert_eq!(event.data["name"], "ci");
+    let secret = [("name", "token"), ("value", "do-not-tell-anybody")];
+    ledger.one(K::SecretUpdated, Door::Ui, world.act("set_secret", &secret).await).await;
+    ledger.one(K::SecretDeleted, Door::Ui, world.act("delete_secret", &secret[..1]).await).await;
+    let made = world.act("create_key", &[("name", "panel"), ("kind", "invoker")]).await;
+    let prefix = made.ok()["text"].as_str().unwrap().split('.').next().unwrap().to_owned();
+    ledger.one(K::ApiKeyCreated, Door::Ui, made).await;
+    ledger.one(K::ApiKeyDeleted, Door::Ui, world.act("revoke_key", &[("prefix", &prefix)]).await).await;
     world.create_key("laptop", "viewer").await;
     ledger.row(K::ApiKeyCreated, Door::Other).await;
 
@@ -362,6 +415,11 @@ async fn each_change_by_each_door_leaves_one_row() {
     ledger.one(K::UserRemoved, Door::Ui, as_ada("remove_person", &gone).await).await;
     let word = [("current", crate::support::PASSWORD), ("password", "another good password")];
     ledger.one(K::UserPasswordChanged, Door::Ui, as_ada("change_password", &word).await).await;
+    let link = world.sign_in_link().await;
+    let token = link.split("token=").nth(1).unwrap();
+    let fresh = [("token", token), ("password", "a third good password")];
+    let reset = world.act_as("", "reset_password", &fresh).await;
+    ledger.one(K::UserPasswordChanged, Door::Ui, reset).await;
 
     // Deleting.
     ledger
@@ -448,7 +506,7 @@ const LEAVE_NONE: [(&str, &str); 14] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 44] = [
+const READ: [&str; 47] = [
     "look_again",
     "activity",
     "workspace_activity",
@@ -461,11 +519,13 @@ const READ: [&str; 44] = [
     "keys",
     "logs",
     "follow_logs",
+    "environment_logs",
     "metrics",
     "model",
     "model_of",
     "model_part",
     "model_by_name",
+    "last_changed",
     "model_overviews",
     "models",
     "promotions",
@@ -480,6 +540,7 @@ const READ: [&str; 44] = [
     "startups",
     "all_startups",
     "check_push",
+    "pushes_end",
     "secrets",
     "unreadable_secrets",
     "session",

@@ -118,6 +118,40 @@ async fn the_audit_log_pages_and_filters() {
 }
 
 #[tokio::test]
+async fn what_was_done_with_a_personal_key_is_found_by_the_key() {
+    let world = World::start().await;
+    let ada = world.first_admin().await;
+    let make = async |name: &str| -> String {
+        let made = world.act_as(&ada, "create_key", &[("name", name), ("kind", "personal")]).await.ok();
+        made["text"].as_str().unwrap().to_owned()
+    };
+    let (laptop, ci) = (make("laptop").await, make("ci").await);
+    for (key, secret) in [(&laptop, "one"), (&ci, "two"), (&laptop, "three")] {
+        let call = Call::new("POST", "/v1/secrets").header("authorization", format!("Bearer {key}"));
+        world.send(call.json(&json!({ "name": secret, "value": "x" }))).await.ok();
+    }
+    let prefix = |key: &str| key.split('.').next().unwrap().to_owned();
+    let done = async |who: &str| -> Vec<String> {
+        let path = format!("/v1/audit_logs?event_type_groups=SECRETS&user_ids={who}");
+        let items = listed(&world, &path).await.0;
+        items.iter().map(|item| item["event_data"]["secret_name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(done(&prefix(&laptop)).await, ["three", "one"]);
+    assert_eq!(done(&prefix(&ci)).await, ["two"]);
+    let users = world.get("/v1/users").await.ok();
+    assert_eq!(done(users["items"][0]["user_id"].as_str().unwrap()).await, ["three", "two", "one"]);
+
+    // The page offers each key, and filters by it.
+    let path = format!("/api/ui/activity?group=SECRETS&who={}", prefix(&ci));
+    let page = world.get(&path).await.ok();
+    assert_eq!(page["rows"].as_array().unwrap().len(), 1, "{page}");
+    let offered = page["people"].as_array().unwrap();
+    let names: Vec<&str> = offered.iter().map(|person| person["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&format!("Ada: key laptop ({})", prefix(&laptop)).as_str()), "{names:?}");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn the_workspaces_activity_is_for_admins_and_a_models_for_viewers() {
     let world = World::start().await;
     let (model, deployment) = world.push(Ok("Seen"), "").await;

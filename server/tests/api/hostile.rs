@@ -1,82 +1,24 @@
 //! Every door, asked what nobody would ask on purpose: an answer always, and never one of 500 or more.
 
-use std::time::Duration;
+mod bodies;
+mod line;
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::{Call, KEY, World, client, with_key};
+use line::{HUNG, Line};
 
-/// How many of the doors share the cases.
-const DOORS: u32 = 5;
-/// A door that takes longer than this has hung.
-const HUNG: Duration = Duration::from_secs(30);
+/// How many tests share the cases.
+const DOORS: u32 = 7;
 
-/// As many values of a strategy as each door gets.
+/// As many values of a strategy as each test gets.
 fn many<S: Strategy>(strategy: S) -> impl Iterator<Item = S::Value> {
     let mut runner = TestRunner::default();
     (0..mangle::cases() / DOORS).map(move |_| strategy.new_tree(&mut runner).unwrap().current())
-}
-
-/// One connection that is opened anew where the server closed it.
-struct Line<'a> {
-    world: &'a World,
-    sender: Option<SendRequest<Full<Bytes>>>,
-}
-
-impl<'a> Line<'a> {
-    fn to(world: &'a World) -> Self {
-        Self { world, sender: None }
-    }
-
-    /// Sends a request, if it is one at all, and judges its answer.
-    async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) {
-        let body = body.into();
-        let mut request = Request::builder().method(method).uri(path).header("host", self.world.host());
-        for (name, value) in headers {
-            request = request.header(*name, value.as_bytes());
-        }
-        let Ok(request) = request.body(Full::from(body.clone())) else { return };
-        let mut sender = match self.sender.take().filter(|sender| !sender.is_closed()) {
-            Some(sender) => sender,
-            None => {
-                let stream = TcpStream::connect(self.world.address).await.unwrap();
-                let (sender, connection) =
-                    hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-                tokio::spawn(connection);
-                sender
-            }
-        };
-        let case = || format!("{method} {path} {headers:?} {}", String::from_utf8_lossy(&body));
-        let asked = async {
-            sender.ready().await?;
-            let (parts, body) = sender.send_request(request).await?.into_parts();
-            Ok::<_, hyper::Error>((parts.status, body.collect().await?.to_bytes()))
-        };
-        let answer = tokio::time::timeout(HUNG, asked).await.unwrap_or_else(|_| panic!("hung: {}", case()));
-        // A connection may be closed under what is not even a request.
-        let Ok((status, text)) = answer else { return };
-        let text = String::from_utf8_lossy(&text);
-        assert!(
-            status.as_u16() < 500 || status == StatusCode::NOT_IMPLEMENTED,
-            "{status} {text}: {}",
-            case()
-        );
-        self.sender = Some(sender);
-    }
-}
-
-fn key() -> String {
-    format!("Bearer {KEY}")
 }
 
 /// A model to ask about.
@@ -94,43 +36,6 @@ async fn still_serves(world: World) {
 }
 
 #[tokio::test]
-async fn rest_bodies() {
-    let (world, model, deployment) = prepared("Bodies").await;
-    let of = format!("/v1/models/{model}");
-    let doors = [
-        ("PATCH", of.clone()),
-        ("PATCH", format!("{of}/deployments/{deployment}")),
-        ("PATCH", format!("{of}/deployments/{deployment}/autoscaling_settings")),
-        ("POST", format!("{of}/deployments/{deployment}/promote")),
-        ("POST", format!("{of}/deployments/{deployment}/logs")),
-        ("POST", format!("{of}/deployments/{deployment}/patches")),
-        ("POST", format!("{of}/environments")),
-        ("PATCH", format!("{of}/environments/production")),
-        ("POST", format!("{of}/environments/production/promote")),
-        ("POST", "/v1/secrets".to_owned()),
-    ];
-    let bodies = vec![
-        json!({"name": "eu", "autoscaling_settings": {"min_replica": 0, "max_replica": 2},
-               "promotion_settings": {"ramp_up_while_promoting": true, "ramp_up_duration_seconds": 600}}),
-        json!({"deployment_id": deployment, "promotion_settings_override": {"rolling_deploy": true}}),
-        json!({"min_replica": 0, "max_replica": 2, "concurrency_target": 3, "scale_down_delay": 60}),
-        json!({"start_epoch_millis": 1, "limit": 5, "min_level": "INFO", "includes": ["a"], "search_pattern": "x"}),
-        json!({"name": "TOKEN", "value": "x"}),
-        json!({"prev_hash": "a", "next": {"content_hashes": {}, "config": "", "hash": "b"},
-               "patch_ops": [{"type": "model_code", "action": "ADD", "path": "model.py", "content": "x"}]}),
-    ];
-    let mut line = Line::to(&world);
-    let key = key();
-    let cases = many((any::<prop::sample::Index>(), mangle::mangled_json(bodies)));
-    for (door, body) in cases {
-        let (method, path) = &doors[door.index(doors.len())];
-        let headers = [("authorization", key.as_str()), ("content-type", "application/json")];
-        line.send(method, path, &headers, body.to_string()).await;
-    }
-    still_serves(world).await;
-}
-
-#[tokio::test]
 async fn paths_and_queries() {
     let (world, model, deployment) = prepared("Queries").await;
     let of = format!("/v1/models/{model}");
@@ -140,6 +45,12 @@ async fn paths_and_queries() {
         ),
         format!("{of}/deployments/{deployment}/metrics?mode=SERIES&metrics=baseten_replicas_active"),
         format!("{of}/audit_logs?limit=5&sources=UI&cursor=desc.1.a"),
+        format!(
+            "{of}/deployments/{deployment}/startups?start_epoch_millis=1&end_epoch_millis=9000000000000&limit=5\
+             &outcomes=SUCCESS&phase=READINESS&sort_by=DURATION&direction=asc&search=x&min_duration_ms=1"
+        ),
+        format!("{of}/environments/production/startups/summary?start_epoch_millis=1&end_epoch_millis=2"),
+        format!("{of}/environments/production/startups?start_epoch_millis=1&end_epoch_millis=2&cursor=1.a"),
         "/v1/billing/usage_summary?start_date=2026-01-01T00:00:00Z&end_date=2026-01-02T00:00:00Z".to_owned(),
         format!("/api/ui/logs?model_id={model}&deployment_id={deployment}&search=a%20-b&before=17"),
         format!("/api/ui/log_file?model_id={model}&deployment_id={deployment}&level=ERROR"),
@@ -151,12 +62,13 @@ async fn paths_and_queries() {
         "/s3/uploads/x?uploadId=1&partNumber=2".to_owned(),
     ];
     let seeds: Vec<&str> = paths.iter().map(String::as_str).collect();
-    let mut line = Line::to(&world);
-    let key = key();
+    let mut line = Line::to(&world).await;
     for path in many(mangle::mangled_text(&seeds)) {
+        let key = line.key();
         line.send("GET", &path, &[("authorization", &key), ("accept", "text/html, application/json")], "")
             .await;
     }
+    line.judge();
     still_serves(world).await;
 }
 
@@ -183,21 +95,21 @@ async fn graphql_and_forms() {
         "create_environment",
         "sign_in",
     ];
-    let mut line = Line::to(&world);
-    let key = key();
+    let mut line = Line::to(&world).await;
     let cases = many((
         mangle::mangled_json(questions),
         any::<prop::sample::Index>(),
         mangle::mangled_text(&[&fields, "min_replica=0&max_replica=2&model_id=x&window=10m&strategy=canary"]),
     ));
     for (question, function, form) in cases {
-        let headers = [("authorization", key.as_str()), ("content-type", "application/json")];
-        line.send("POST", "/graphql/", &headers, question.to_string()).await;
+        line.json("POST", "/graphql/", question.to_string()).await;
+        let key = line.key();
         let function = functions[function.index(functions.len())];
         let headers =
             [("authorization", key.as_str()), ("content-type", "application/x-www-form-urlencoded")];
         line.send("POST", &format!("/api/ui/{function}"), &headers, form).await;
     }
+    line.judge();
     still_serves(world).await;
 }
 
@@ -220,9 +132,9 @@ async fn heads() {
     };
     let (signature, date, hash) =
         (value("authorization"), value("x-amz-date"), value("x-amz-content-sha256"));
-    let bearer = key();
+    let bearer = format!("Bearer {KEY}");
     let predict = format!("/model/{model}/production/predict");
-    let mut line = Line::to(&world);
+    let mut line = Line::to(&world).await;
     let cases = many((
         mangle::mangled_text(&[&signature, &bearer, "Api-Key x", "Basic eDp5"]),
         mangle::mangled_text(&["slipway_session=abc; theme=dark", "a=b"]),
@@ -247,6 +159,7 @@ async fn heads() {
             line.send(method, path, &headers, "5\r\nhello\r\n0\r\n\r\n").await;
         }
     }
+    line.judge();
     still_serves(world).await;
 }
 

@@ -56,6 +56,48 @@ async fn a_list_of_models_comes_in_pages_where_asked() {
 }
 
 #[tokio::test]
+async fn the_page_of_all_models_comes_in_pages_and_can_be_filtered() {
+    // Room for all of them.
+    let world = World::start_with(|config| config.machine.memory = Some(64 << 30)).await;
+    let mut pushed = Vec::new();
+    for number in 0..52 {
+        let model = world.push(Ok(&format!("Model-{number}")), "").await.0;
+        // Nothing happens to it after that, so the order is that of the pushes.
+        world
+            .until(&format!("/v1/models/{model}"), |model| model["production_deployment_id"].is_string())
+            .await;
+        pushed.push(model);
+    }
+    let html = |path: &str| with_key(Call::new("GET", path.to_owned())).header("accept", "text/html");
+    let first = world.get("/api/ui/models").await.ok();
+    assert_eq!(first["models"].as_array().unwrap().len(), 50);
+    assert_eq!((&first["found"], &first["models"][0]["name"]), (&52.into(), &"Model-51".into()));
+    assert!(first["headline"].as_str().unwrap().starts_with("52 models; of those shown here, "), "{first}");
+    let page = world.send(html("/models")).await.text();
+    assert!(page.contains("models in all"), "it says that there are more");
+    assert!(page.contains(&format!("/models/{}\"", pushed[51])), "the newest one is here");
+    assert!(!page.contains(&format!("/models/{}\"", pushed[0])), "an old one is on the next page");
+    let cursor = first["older"].as_str().unwrap();
+    let second = world.get(&format!("/api/ui/models?cursor={cursor}")).await.ok();
+    let ids: Vec<&str> =
+        second["models"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [&pushed[1], &pushed[0]]);
+    let page = world.send(html(&format!("/models?cursor={cursor}"))).await.text();
+    assert!(page.contains(&format!("/models/{}\"", pushed[0])) && page.contains("Newest"));
+    let found = world.get("/api/ui/models?filter=MODEL-4").await.ok();
+    assert_eq!((&found["found"], &found["older"]), (&11.into(), &serde_json::Value::Null));
+    let page = world.send(html("/models?filter=nothing")).await.text();
+    assert!(page.contains("No model has this in its name."));
+    assert_eq!(world.get("/api/ui/models?cursor=nowhere").await.status, 400);
+    for filter in ["x".repeat(257), "a%1bb".into()] {
+        let refused = world.get(&format!("/api/ui/models?filter={filter}")).await;
+        assert_eq!(refused.status, 400, "{filter}");
+        assert!(refused.text().contains("filter"), "{}", refused.text());
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn the_page_of_a_model_leads_to_its_older_deployments() {
     let world = World::start().await;
     let (model, _) = world.push(Ok("Many"), "").await;

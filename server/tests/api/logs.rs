@@ -196,6 +196,88 @@ async fn a_file_has_every_line_and_a_name() {
     world.stop().await;
 }
 
+#[tokio::test]
+async fn lines_are_found_by_what_wrote_them_and_no_other_name_is_taken() {
+    let world = World::start().await;
+    let (model, deployment) = talkative(&world, "Components").await;
+    say(&world, &model, &deployment, "from the model").await;
+    let path = format!("/v1/models/{model}/deployments/{deployment}/logs");
+    let texts = |answer: Value| -> Vec<String> {
+        let lines = answer["logs"].as_array().unwrap().clone();
+        lines.iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect()
+    };
+    let of = async |component: &str| texts(world.get(&format!("{path}?component={component}")).await.ok());
+    assert_eq!(of("build").await, ["built"]);
+    assert_eq!(of("replica").await, ["from the model"]);
+    let platform = of("platform").await;
+    assert!(!platform.iter().any(|line| line == "built" || line == "from the model"), "{platform:?}");
+    let posted = world.rest("POST", &path, json!({ "component": "replica" })).await.ok();
+    assert_eq!(texts(posted), ["from the model"]);
+    let file = world.get(&format!("{path}/download?component=replica")).await.text();
+    assert_eq!(file.lines().count(), 1, "{file}");
+    for refused in [
+        world.get(&format!("{path}?component=sidecar")).await,
+        world.get(&format!("{path}/download?component=sidecar")).await,
+        world.rest("POST", &path, json!({ "component": "sidecar" })).await,
+    ] {
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        let message = refused.json()["message"].as_str().unwrap().to_owned();
+        assert_eq!(message, "component: `sidecar` is not one of build, platform, replica");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_environments_log_has_the_lines_of_both_sides_of_a_promotion_and_of_nothing_else() {
+    let world = World::start().await;
+    let (model, first) = talkative(&world, "Sides").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    world.until(&production, |seen| seen["current_deployment"]["id"] == first.as_str()).await;
+    let (_, second) = world.push(Err(&model), "").await;
+    world.reaches(&model, &second, "ACTIVE").await;
+    let (_, apart) = world.push(Err(&model), "").await;
+    world.reaches(&model, &apart, "ACTIVE").await;
+    for deployment in [&first, &second, &apart] {
+        say(&world, &model, deployment, &format!("of {deployment}")).await;
+    }
+    // Whose lines the log has, by what it says and by what was said.
+    let heard = async |query: &str| -> Vec<String> {
+        let answer = world.get(&format!("{production}/logs?component=replica{query}")).await.ok();
+        let lines = answer["logs"].as_array().unwrap().clone();
+        let of = |line: &Value| {
+            let id = line["deployment_id"].as_str().unwrap().to_owned();
+            assert_eq!(line["message"], format!("of {id}"));
+            id
+        };
+        let mut of: Vec<String> = lines.iter().map(of).collect();
+        of.sort();
+        of
+    };
+    let mut both = vec![first.clone(), second.clone()];
+    both.sort();
+    assert_eq!(heard("").await, [first.as_str()]);
+    let body = json!({
+        "deployment_id": second,
+        "promotion_settings_override": { "ramp_up_while_promoting": true, "ramp_up_duration_seconds": 360_000 },
+    });
+    world.rest("POST", &format!("{production}/promote"), body).await.ok();
+    world.until(&production, |seen| seen["in_progress_promotion"]["status"] == "RAMPING_UP").await;
+    assert_eq!(heard("").await, both, "the candidate's from the first moment on");
+    assert_eq!(heard("&limit=1").await.len(), 1);
+    world.rest("POST", &format!("{production}/force_roll_forward_promotion"), json!({})).await.ok();
+    world.until(&production, |seen| seen["current_deployment"]["id"] == second.as_str()).await;
+    assert_eq!(heard("").await, both, "and those of what served before");
+    // In a window before all promotions there is what served then.
+    let long_ago = heard("&start_epoch_millis=0&end_epoch_millis=1000").await;
+    assert_eq!(long_ago, Vec::<String>::new(), "the environment was not there yet");
+
+    world.rest("POST", &format!("/v1/models/{model}/environments"), json!({ "name": "staging" })).await.ok();
+    let empty = world.get(&format!("/v1/models/{model}/environments/staging/logs")).await.ok();
+    assert_eq!(empty, json!({ "logs": [] }));
+    assert_eq!(world.get(&format!("/v1/models/{model}/environments/nowhere/logs")).await.status, 404);
+    world.stop().await;
+}
+
 /// As much as is kept of one log, with one line that matters at its very beginning.
 fn fill(folder: &std::path::Path, begin: i64) {
     let padding = "x".repeat(300);

@@ -4,10 +4,12 @@
 
 mod access;
 mod activity;
+mod aliases;
 mod audit;
 mod backup;
 mod controls;
 mod dashboard;
+mod deadlines;
 mod doors;
 mod full_disk;
 mod hostile;
@@ -16,12 +18,15 @@ mod lists;
 mod logs;
 mod management;
 mod metrics;
+mod metrics_more;
 mod people;
+mod promotions;
 mod purge;
 mod push;
 mod pushes;
 mod restrictions;
 mod roles;
+mod rolling;
 mod room;
 mod secrets;
 mod spec;

@@ -213,6 +213,45 @@ async fn bad_input_is_refused_by_field() {
 }
 
 #[tokio::test]
+async fn a_value_of_the_wrong_kind_is_refused_with_what_it_has_to_be() {
+    let world = World::start().await;
+    let (model, _) = world.push(Ok("Kinds"), "").await;
+    let base = format!("/v1/models/{model}");
+    for (path, says) in [
+        ("/v1/models?limit=many".to_owned(), "limit: has to be a whole number"),
+        ("/v1/users?limit=-5".to_owned(), "limit: has to be a whole number"),
+        ("/v1/api_keys?created_by_me=maybe".to_owned(), "created_by_me: has to be true or false"),
+        (format!("{base}/deployments?limit=1.5"), "limit: has to be a whole number"),
+        ("/v1/models?name=a&name=b".to_owned(), "name: is given more than once"),
+        ("/v1/models/%FF".to_owned(), "model_id: is not text in UTF-8"),
+    ] {
+        let answer = world.get(&path).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with(says), "{path}: {message}");
+    }
+    let production = format!("{base}/environments/production");
+    for (body, says) in [
+        (
+            json!({ "autoscaling_settings": { "min_replica": "two" } }),
+            "autoscaling_settings.min_replica: is a text, and has to be a whole number",
+        ),
+        (
+            json!({ "promotion_settings": { "rolling_deploy": 1 } }),
+            "promotion_settings.rolling_deploy: is the number 1, and has to be true or false",
+        ),
+        (json!({ "autoscaling_settings": [] }), "autoscaling_settings: is a list, and has to be an object"),
+        (json!({ "autoscaling_setings": {} }), "autoscaling_setings: is no field of this; there are autosc"),
+    ] {
+        let answer = world.rest("PATCH", &production, body.clone()).await;
+        assert_eq!(answer.status, 400, "{body}: {}", answer.text());
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with(says), "{body}: {message}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_served_says_so_in_json() {
     let world = World::start().await;
     for (method, path) in [

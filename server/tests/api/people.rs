@@ -150,6 +150,10 @@ async fn a_role_counts_at_every_door_at_once() {
     assert_eq!(by_key("GET", "/v1/users/me").await, 401);
     let out = world.act_as("", "sign_in", &[("email", "ben@example.org"), ("password", PASSWORD)]).await;
     assert_eq!(out.status, 403);
+    // What they did stays, and says that they are gone.
+    let rows = world.get(&format!("/v1/audit_logs?event_type_groups=API_KEYS&user_ids={id}")).await.ok();
+    let actor = &rows["items"][0]["actor"];
+    assert_eq!((&actor["type"], &actor["email"]), (&json!("TOMBSTONE_USER"), &json!("ben@example.org")));
     world.stop().await;
 }
 
@@ -272,6 +276,47 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
     assert!((1..=6).contains(&wait), "{}", last.text());
     assert_eq!(last.headers["retry-after"].to_str().unwrap(), wait.to_string());
     assert_eq!(world.get("/v1/models").await.status, 200, "other endpoints are counted apart");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn each_key_of_a_person_is_counted_by_itself_and_at_every_door() {
+    let world = World::start().await;
+    let ada = world.first_admin().await;
+    let make = async |name: &str| -> String {
+        let made = world.act_as(&ada, "create_key", &[("name", name), ("kind", "personal")]).await.ok();
+        format!("Bearer {}", made["text"].as_str().unwrap())
+    };
+    let (laptop, other) = (make("laptop").await, make("ci").await);
+    let status = async |key: &str, path: &str, body: &str| {
+        let kind = if body.starts_with('{') { "json" } else { "x-www-form-urlencoded" };
+        let call = Call::new("POST", path).header("authorization", key);
+        let call = call.header("content-type", format!("application/{kind}"));
+        world.send(call.body(body.to_owned())).await.status.as_u16()
+    };
+    let form = "model_id=none&deployment_id=none";
+    for (path, body) in [("/v1/models/none/deployments/none/retry", "{}"), ("/api/ui/retry", form)] {
+        for _ in 0..10 {
+            let passed = status(&laptop, path, body).await;
+            assert_ne!(passed, 429, "{path}");
+        }
+        assert_eq!(status(&laptop, path, body).await, 429, "{path}");
+        assert_ne!(status(&other, path, body).await, 429, "{path}: another key of the same person");
+    }
+    // Whoever is signed in clicks as they like.
+    for _ in 0..20 {
+        let fields = [("model_id", "none"), ("deployment_id", "none")];
+        assert_ne!(world.act_as(&ada, "retry", &fields).await.status, 429);
+    }
+    let mut last = 0;
+    for _ in 0..1000 {
+        last = status(&laptop, "/graphql/", "no question").await;
+        if last == 429 {
+            break;
+        }
+    }
+    assert_eq!(last, 429, "more than a hundred questions a second");
+    assert_ne!(status(&other, "/graphql/", "no question").await, 429);
     world.stop().await;
 }
 

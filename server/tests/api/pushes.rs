@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::s3::Credentials;
 use crate::support::{Call, World, archive, now};
 
-fn config() -> Value {
+pub fn config() -> Value {
     json!({
         "model_name": "Echo",
         "python_version": "py311",
@@ -69,9 +69,115 @@ async fn an_archive_becomes_a_model_and_then_another_deployment_of_it() {
     let staging = format!("/v1/models/{model}/environments/staging");
     let staging = world.until(&staging, |seen| seen["current_deployment"].is_object()).await;
     assert_eq!(staging["autoscaling_settings"]["concurrency_target"], 7);
-    let again = world.rest("POST", &path, json!({ "source": source })).await;
-    assert_eq!(again.status, 400, "an archive is used once");
-    assert!(again.text().contains("s3_key"), "{}", again.text());
+    // The same once more, as a client sends it that gave up waiting, finds what was made.
+    let again = world.rest("POST", &path, json!({ "source": source })).await.ok();
+    assert_eq!(again["deployment"]["id"], made["deployment"]["id"]);
+    let count = world.get(&path).await.ok()["deployments"].as_array().unwrap().len();
+    assert_eq!(count, 2, "nothing is made twice");
+    let mut other = source.clone();
+    other["deployment"]["deployment_name"] = json!("other");
+    let refused = world.rest("POST", &path, json!({ "source": other })).await;
+    assert_eq!(refused.status, 400, "an archive is used once");
+    assert!(refused.text().contains("s3_key"), "{}", refused.text());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn who_sends_the_same_push_meanwhile_gets_the_same_deployment() {
+    let world = World::start().await;
+    let key = uploaded(&world, &world.get("/v1/blobs/credentials/model").await.ok()).await;
+    let source = json!({ "name": "Twice", "deployment": { "config": config() }, "s3_key": key });
+    let push = || world.rest("POST", "/v1/models", json!({ "source": source }));
+    let (one, two) = tokio::join!(push(), push());
+    assert_eq!(one.ok()["deployment"]["id"], two.ok()["deployment"]["id"]);
+    assert_eq!(world.get("/v1/models").await.ok()["models"].as_array().unwrap().len(), 1);
+
+    // What is wrong with an archive is told again, too.
+    let given = world.get("/v1/blobs/credentials/model").await.ok();
+    let mut flat = given["creds"].clone();
+    flat["s3_bucket"] = given["s3_bucket"].clone();
+    flat["s3_key"] = given["s3_key"].clone();
+    let credentials = Credentials(flat);
+    let call = Call::new("PUT", credentials.path()).body("this is no archive");
+    assert_eq!(world.send(credentials.sign(call, &world.host(), now())).await.status, 200);
+    let source =
+        json!({ "name": "Broken", "deployment": { "config": config() }, "s3_key": credentials.key() });
+    for _ in 0..2 {
+        let refused = world.rest("POST", "/v1/models", json!({ "source": source })).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert!(refused.text().contains("archive: "), "{}", refused.text());
+    }
+    world.stop().await;
+}
+
+/// Leave to upload, taken: the key of an archive.
+async fn archived(world: &World) -> String {
+    uploaded(world, &world.get("/v1/blobs/credentials/model").await.ok()).await
+}
+
+#[tokio::test]
+async fn who_sends_a_push_that_failed_again_hears_why_it_did() {
+    let world = World::start_with(|config: &mut server::config::Config| {
+        config.machine.memory = Some(8 << 30);
+    })
+    .await;
+    let asks = |memory: &str| {
+        let mut config = config();
+        config["resources"]["memory"] = json!(memory);
+        config
+    };
+    let source =
+        json!({ "name": "Big", "deployment": { "config": asks("5Gi") }, "s3_key": archived(&world).await });
+    let made = world.rest("POST", "/v1/models", json!({ "source": source })).await.ok();
+    let (model, first) = (made["model"]["id"].as_str().unwrap(), made["deployment"]["id"].as_str().unwrap());
+    world.reaches(model, first, "ACTIVE").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    world.until(&production, |seen| seen["current_deployment"]["id"] == first).await;
+    let deployment = json!({ "config": asks("4Gi"), "environment_name": "production" });
+    let source = json!({ "deployment": deployment, "s3_key": archived(&world).await });
+    for _ in 0..2 {
+        let path = format!("/v1/models/{model}/deployments");
+        let refused = world.rest("POST", &path, json!({ "source": source })).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert!(refused.text().contains("9 GiB"), "{}", refused.text());
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn settings_that_come_with_a_push_are_not_applied_while_a_promotion_runs() {
+    let world = World::start().await;
+    let (model, first) = world.push(Ok("Busy"), "").await;
+    world.reaches(&model, &first, "ACTIVE").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    world.until(&production, |seen| seen["current_deployment"]["id"] == first.as_str()).await;
+    let (_, second) = world.push(Err(&model), "").await;
+    world.reaches(&model, &second, "ACTIVE").await;
+    let settings = json!({ "autoscaling_settings": { "max_replica": 5 } });
+    world.rest("PATCH", &production, settings).await.ok();
+    let canary = json!({ "ramp_up_while_promoting": true, "ramp_up_duration_seconds": 360_000 });
+    let body = json!({ "deployment_id": second, "promotion_settings_override": canary });
+    world.rest("POST", &format!("{production}/promote"), body).await.ok();
+
+    // The environment permits it, and a deployment by itself, which has one replica at most, does not.
+    let deployment = json!({
+        "config": config(),
+        "environment_name": "production",
+        "autoscaling_settings": { "min_replica": 3 },
+    });
+    let source = json!({ "deployment": deployment, "s3_key": archived(&world).await });
+    let path = format!("/v1/models/{model}/deployments");
+    let made = world.rest("POST", &path, json!({ "source": source })).await.ok();
+    assert_eq!(made["deployment"]["environment"], Value::Null);
+    let third = world.reaches(&model, made["deployment"]["id"].as_str().unwrap(), "ACTIVE").await;
+    assert_eq!(third["autoscaling_settings"]["min_replica"], 0, "nothing runs for good");
+    let settings = world.get(&production).await.ok()["autoscaling_settings"].clone();
+    assert_eq!((&settings["min_replica"], &settings["max_replica"]), (&json!(0), &json!(5)));
+    let sentences: Vec<_> = world.events().await.into_iter().map(|event| event.sentence).collect();
+    let told = |text: &String| {
+        text.contains("left unpromoted") && text.ends_with("; the settings that it brought were not applied")
+    };
+    assert!(sentences.iter().any(told), "{sentences:?}");
     world.stop().await;
 }
 
@@ -98,6 +204,10 @@ async fn a_push_can_be_checked_without_an_upload() {
         (
             json!({ "deployment": { "config": config(), "is_development": true, "environment_name": "staging" } }),
             "environment_name",
+        ),
+        (
+            json!({ "deployment": { "config": config(), "is_development": true, "preserve_env_instance_type": false } }),
+            "preserve_env_instance_type",
         ),
         (json!({ "deployment": { "config": config(), "surprise": 1 } }), "surprise"),
     ] {

@@ -208,3 +208,97 @@ async fn the_disk_is_told_per_deployment_and_what_is_shared_counts_once() {
     }
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_disk_that_takes_long_to_measure_holds_no_answer_up() {
+    let world = world(Vec::new()).await;
+    let (model, deployment) = world.push(Ok("Small"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    let before = world.get("/v1").await.ok()["disk"].clone();
+    assert!(before["as_of"].is_string(), "{before}");
+    world.push_with("Vast", json!({ "description": "vast" })).await;
+    for _ in 0..2 {
+        let asked = tokio::time::Instant::now();
+        let disk = world.get("/v1").await.ok()["disk"].clone();
+        assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
+        assert_eq!(disk, before, "the numbers of the last look, and of when they are");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_environment_keeps_its_instance_type_unless_it_is_told_not_to() {
+    let world = world(vec![size("large", 2, 3, None), size("small", 1, 2, None)]).await;
+    let named = json!({ "resources": { "cpu": "1", "memory": "2Gi", "instance_type": "large" } });
+    let (model, first) = world.push_with("Kept", named.clone()).await;
+    world.reaches(&model, &first, "ACTIVE").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    let serves = async |id: &str| {
+        let seen = world.until(&production, |seen| seen["current_deployment"]["id"] == id).await;
+        seen["instance_type"]["id"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(serves(&first).await, "large");
+    let (_, second) = world.version_with(&model, asks("512Mi")).await;
+    assert_eq!(world.reaches(&model, &second, "ACTIVE").await["instance_type_name"], "SMALL");
+
+    // A copy has the environment's, and all of it, as the current deployment has.
+    let promote = async |body: Value| world.rest("POST", &format!("{production}/promote"), body).await.ok();
+    let copy = promote(json!({ "deployment_id": second })).await;
+    assert_ne!(copy["id"], second.as_str());
+    assert_eq!(copy["instance_type_name"], "LARGE");
+    assert_eq!(serves(copy["id"].as_str().unwrap()).await, "large");
+    let told = async |text: &str| world.events().await.iter().any(|event| event.sentence.contains(text));
+    assert!(told("with the instance type LARGE").await);
+
+    let mut kept_own = 0;
+    for asked in [asks("2560Mi"), named] {
+        // Told not to, the environment gets the deployment's.
+        let itself = promote(json!({ "deployment_id": second, "preserve_env_instance_type": false })).await;
+        assert_eq!(itself["id"], second.as_str());
+        assert_eq!(serves(&second).await, "small");
+
+        // A type that has less than a deployment asks for, or than the type that it names, is not kept: it could not run.
+        let (_, third) = world.version_with(&model, asked).await;
+        assert_eq!(world.reaches(&model, &third, "ACTIVE").await["instance_type_name"], "LARGE");
+        assert_eq!(promote(json!({ "deployment_id": third })).await["id"], third.as_str());
+        assert_eq!(serves(&third).await, "large");
+        let sentences = world.events().await.into_iter().map(|event| event.sentence);
+        let told = sentences.filter(|sentence| sentence.contains("with its own instance type LARGE")).count();
+        kept_own += 1;
+        assert_eq!(told, kept_own);
+    }
+
+    // A push into the environment needs no copy for it.
+    let key = world.upload(crate::support::archive()).await;
+    let config = crate::support::config_with(asks("512Mi"));
+    let push = client::create_version(&model, &key, &config, "environment_name: \"production\"");
+    let (_, fourth) = crate::support::pushed(&world.ask(push).await);
+    assert_eq!(serves(&fourth).await, "large");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_refused_for_the_instance_type_that_is_kept_is_told_how_not_to_keep_it() {
+    let world = world(vec![size("large", 2, 6, None), size("small", 1, 2, None)]).await;
+    let named = json!({ "resources": { "cpu": "1", "memory": "2Gi", "instance_type": "large" } });
+    let (model, first) = world.push_with("Wide", named).await;
+    world.reaches(&model, &first, "ACTIVE").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    world.until(&production, |seen| seen["current_deployment"]["id"] == first.as_str()).await;
+    let (_, second) = world.version_with(&model, asks("512Mi")).await;
+    world.reaches(&model, &second, "ACTIVE").await;
+    let promote = async |body: Value| world.rest("POST", &format!("{production}/promote"), body).await;
+
+    let set = json!({ "instance_type_id": "small" });
+    let other = json!({ "deployment_id": second, "environment_settings_update": set });
+    for (body, word) in [(json!({ "deployment_id": second }), "12 GiB"), (other, "`small` can't be set")] {
+        let refused = promote(body).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        let message = refused.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(word), "{message}");
+        assert!(message.contains("`preserve_env_instance_type: false`"), "{message}");
+    }
+    promote(json!({ "deployment_id": second, "preserve_env_instance_type": false })).await.ok();
+    world.until(&production, |seen| seen["current_deployment"]["id"] == second.as_str()).await;
+    world.stop().await;
+}

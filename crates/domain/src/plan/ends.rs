@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Work;
 use crate::{
-    CleanupStrategy, DeploymentId, EventKind, Lifecycle, Phase, Position, Promotion, STAGES, Signal,
+    CleanupStrategy, DeploymentId, EventKind, Invalid, Lifecycle, Phase, Position, Promotion, STAGES, Signal,
     Strategy, Weight,
 };
 
@@ -126,8 +126,29 @@ impl Work<'_> {
         {
             self.retire(&previous, promotion, settings);
         }
-        let sentence = format!("{} serves {}", self.name_of(&promotion.candidate), promotion.environment);
+        let mut sentence = format!("{} serves {}", self.name_of(&promotion.candidate), promotion.environment);
+        // They were judged when it began, but other settings may have been changed since.
+        if let Err(refusal) = self.update_settings(promotion) {
+            sentence = format!("{sentence}; its settings stay as they are, because {refusal}");
+        }
         self.record_end(EventKind::ModelPromotionSucceeded, promotion, sentence, 100);
+    }
+
+    /// Changes the environment's settings as was asked when the promotion began; `Err` says why that is not possible any
+    /// more. What served before keeps those it ran under.
+    fn update_settings(&mut self, promotion: &Promotion) -> Result<(), Invalid> {
+        let Some(update) = &promotion.settings_update else { return Ok(()) };
+        let name = &promotion.environment;
+        let Some(environment) = self.environment_mut(name) else { return Ok(()) };
+        let before = environment.settings();
+        environment.patch(update)?;
+        let mut data = environment.settings();
+        if data != before {
+            data["previous_settings"] = before;
+            let sentence = format!("settings of {name} were changed, as its promotion asked");
+            self.record(EventKind::EnvironmentUpdated, None, Some(name), sentence, data);
+        }
+        Ok(())
     }
 
     pub(super) fn retire(

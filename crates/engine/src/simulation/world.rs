@@ -258,7 +258,8 @@ impl World {
         let running = state.promotions.iter().find(|promotion| promotion.environment == environment.name);
         let request = PromotionRequest { strategy: Some(strategy), ..PromotionRequest::default() };
         let now = self.clock.now();
-        let (source, cleanup, previous) = match begin(environment, &candidate, running, &request, now) {
+        let (source, cleanup, previous) = match begin(environment, &candidate, false, running, &request, now)
+        {
             Err(refusal) => return Ok(Err(refusal)),
             Ok(Begun::AlreadyCurrent) => return Ok(Err(format!("{name} serves production already"))),
             Ok(Begun::Promote { source, cleanup, previous, .. }) => (source, cleanup, previous),
@@ -279,6 +280,7 @@ impl World {
             previous,
             strategy,
             cleanup,
+            settings_update: None,
             phase: Phase::Releasing,
             position: Position::default(),
             counted_at: now,

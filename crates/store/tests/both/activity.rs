@@ -131,6 +131,52 @@ pub async fn the_activity_pages_and_filters(scratch: Scratch) {
     }
 }
 
+pub async fn what_was_done_with_a_persons_key_is_found_by_the_key(scratch: Scratch) {
+    use store::ActivityFilter;
+    let store = &scratch.store;
+    let ada = Actor {
+        name: "Ada".into(),
+        key_prefix: None,
+        person: Some(PersonId::new("ada")),
+        email: None,
+        role: Role::Deployer,
+        door: Door::Ui,
+    };
+    let key = |prefix: &str| Actor { key_prefix: Some(prefix.into()), door: Door::Api, ..ada.clone() };
+    let mut tx = store.begin().await.unwrap();
+    for (number, actor) in (0u16..).zip([ada.clone(), key("laptop00"), key("ci000000"), key("laptop00")]) {
+        tx.append(&Event {
+            id: EventId::ordered(NOW, number, [0; 16]),
+            at: NOW,
+            kind: EventKind::ModelDeployed,
+            model: None,
+            deployment: None,
+            environment: None,
+            model_name: None,
+            deployment_name: None,
+            actor,
+            sentence: number.to_string(),
+            data: serde_json::json!({}),
+        })
+        .await
+        .unwrap();
+    }
+    tx.commit().await.unwrap();
+    for (who, wanted) in [
+        (vec!["laptop00"], vec!["3", "1"]),
+        (vec!["ci000000", "laptop00"], vec!["3", "2", "1"]),
+        (vec!["ada"], vec!["3", "2", "1", "0"]),
+        (vec!["laptop0"], vec![]),
+        (vec![""], vec![]),
+    ] {
+        let actors = Some(who.iter().map(ToString::to_string).collect());
+        let filter = ActivityFilter { actors, limit: 9, ..ActivityFilter::default() };
+        let found = store.activity(&filter).await.unwrap();
+        let found: Vec<String> = found.into_iter().map(|event| event.sentence).collect();
+        assert_eq!(found, wanted, "{who:?}");
+    }
+}
+
 pub async fn restarts_are_counted_by_deployment_and_moment(scratch: Scratch) {
     let store = &scratch.store;
     let iris = model("iris");
@@ -164,9 +210,12 @@ pub async fn restarts_are_counted_by_deployment_and_moment(scratch: Scratch) {
     }
     tx.commit().await.unwrap();
     let of_one = store.crashes(std::slice::from_ref(&one.id), NOW, NOW.plus(20)).await.unwrap();
-    assert_eq!(of_one, [NOW.plus(10)], "the end is not part of a window");
+    assert_eq!(of_one, [(one.id.clone(), NOW.plus(10))], "the end is not part of a window");
     let ids = [one.id.clone(), two.id.clone(), idle.id.clone()];
-    assert_eq!(store.crashes(&ids, NOW.plus(15), NOW.plus(99)).await.unwrap().len(), 2);
+    let mut of_all = store.crashes(&ids, NOW.plus(15), NOW.plus(99)).await.unwrap();
+    of_all.sort();
+    assert_eq!(of_all, [(one.id.clone(), NOW.plus(20)), (two.id.clone(), NOW.plus(30))]);
+    assert!(store.crashes(&[], NOW, NOW.plus(99)).await.unwrap().is_empty());
     let mut all = store.all_crashes().await.unwrap();
     all.sort();
     assert_eq!(all, [(one.id.clone(), 2), (two.id.clone(), 1)]);

@@ -5,6 +5,7 @@
 mod activity;
 mod file;
 mod models;
+mod own_database;
 mod people;
 mod records;
 mod restrictions;
@@ -75,6 +76,7 @@ fn promotion(model: &Model, id: &str, candidate: &Deployment) -> Promotion {
         previous: None,
         strategy: Strategy::Canary { window_ms: 1000 },
         cleanup: CleanupStrategy::Keep,
+        settings_update: None,
         phase: Phase::Releasing,
         position: Position::default(),
         counted_at: NOW,
@@ -136,10 +138,12 @@ on_both!(
     one_development_slot,
     a_list_of_deployments_is_read_in_pages,
     one_running_promotion,
+    promotions_are_found_around_a_time,
     writers_of_one_model_wait_for_each_other,
     nothing_is_left_of_a_rollback,
     a_deleted_model_stays_until_purged,
     a_list_of_models_names_only_what_production_serves,
+    the_list_of_models_begins_with_what_changed_last,
     opening_again_finds_everything,
 );
 
@@ -147,6 +151,7 @@ on_both!(
     activity:
     events_page_newest_first,
     the_activity_pages_and_filters,
+    what_was_done_with_a_persons_key_is_found_by_the_key,
     restarts_are_counted_by_deployment_and_moment,
 );
 
@@ -161,6 +166,7 @@ on_both!(
     settings_are_replaced,
     secrets_keep_their_id_through_new_values,
     the_record_of_scaling_is_bounded,
+    what_is_attached_serves_or_is_being_promoted,
     metrics_are_kept_by_the_minute_and_by_age,
 );
 

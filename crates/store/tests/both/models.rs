@@ -92,6 +92,37 @@ pub async fn one_running_promotion(scratch: Scratch) {
     assert_eq!(all.len(), 2);
 }
 
+pub async fn promotions_are_found_around_a_time(scratch: Scratch) {
+    let store = &scratch.store;
+    let iris = model("iris");
+    let one = deployment(&iris, "one");
+    add(store, &iris, std::slice::from_ref(&one)).await;
+    let mut tx = store.begin().await.unwrap();
+    for began in [0, 10, 20, 30, 40] {
+        let mut promotion = promotion(&iris, &format!("p{began}"), &one);
+        (promotion.started_at, promotion.phase) = (NOW.plus(began), Phase::Succeeded);
+        tx.insert_promotion(&promotion).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let production = EnvironmentName::production();
+    for (start, end, wanted) in [
+        (10, 20, vec!["p20", "p10", "p0", "p30"]),
+        (11, 19, vec!["p10", "p20"]),
+        (-9, -1, vec!["p0"]),
+        (41, 50, vec!["p40"]),
+        (0, 40, vec!["p40", "p30", "p20", "p10", "p0"]),
+    ] {
+        let found = store.promotions_around(&iris.id, &production, NOW.plus(start), NOW.plus(end), 100);
+        let found: Vec<String> = found.await.unwrap().iter().map(|found| found.id.to_string()).collect();
+        assert_eq!(found, wanted, "{start} to {end}");
+    }
+    let ends = (Timestamp::from_millis(i64::MIN), Timestamp::from_millis(i64::MAX));
+    let newest = store.promotions_around(&iris.id, &production, ends.0, ends.1, 2).await.unwrap();
+    assert_eq!(newest.len(), 2);
+    let staging = EnvironmentName::new("staging").unwrap();
+    assert!(store.promotions_around(&iris.id, &staging, NOW, NOW, 2).await.unwrap().is_empty());
+}
+
 /// Twenty writers read a number and write it plus one; none is lost, because holding a model makes others wait.
 pub async fn writers_of_one_model_wait_for_each_other(scratch: Scratch) {
     let store = &scratch.store;
@@ -174,6 +205,52 @@ pub async fn a_list_of_models_names_only_what_production_serves(scratch: Scratch
     assert!(all[1].promotion.is_none() && all[1].named.is_empty());
     let page = store.model_overviews(Some("iris"), 10).await.unwrap();
     assert_eq!(page.len(), 1, "the page after iris begins with zebra");
+}
+
+pub async fn the_list_of_models_begins_with_what_changed_last(scratch: Scratch) {
+    let store = &scratch.store;
+    let names = [("iris", 3), ("zebra", 1), ("IRIS-2", 2), ("a_b", 4), ("axb", 5), ("Übersetzer", 6)];
+    for (name, age) in names {
+        add(store, &Model { created_at: NOW.plus(-age), ..model(name) }, &[]).await;
+    }
+    let list = async |named_like: &str, after: Option<store::Place>| {
+        let wanted = store::LastChanged { named_like: named_like.into(), after, limit: 2 };
+        let list = store.last_changed(&wanted).await.unwrap();
+        let names: Vec<String> = list.models.iter().map(|one| one.model.name.to_string()).collect();
+        (names, list)
+    };
+    let (names, first) = list("", None).await;
+    assert_eq!((names, first.count, first.found), (vec!["zebra".into(), "IRIS-2".into()], 6, 6));
+    // Something happens to a model of a later page: it goes to the front, and the pages after do not repeat others.
+    let mut tx = store.begin().await.unwrap();
+    let event = Event {
+        id: EventId::ordered(NOW, 0, [0; 16]),
+        at: NOW,
+        kind: EventKind::ModelDeployed,
+        model: Some(ModelId::new("m-a_b")),
+        deployment: None,
+        environment: None,
+        model_name: None,
+        deployment_name: None,
+        actor: Actor::system(),
+        sentence: "it was pushed".into(),
+        data: serde_json::json!({}),
+    };
+    tx.append(&event).await.unwrap();
+    tx.commit().await.unwrap();
+    let (names, second) = list("", first.next).await;
+    assert_eq!(names, ["iris", "axb"]);
+    let (names, third) = list("", second.next).await;
+    assert_eq!((names, &third.next), (vec!["Übersetzer".into()], &None));
+    assert_eq!(list("", None).await.0, ["a_b", "zebra"]);
+    let (names, found) = list("iris", None).await;
+    assert_eq!((names, found.count, found.found), (vec!["IRIS-2".into(), "iris".into()], 6, 2));
+    for letters in ["Übersetzer", "übersetzer", "ÜBERSETZER", "Ü", "ü", "SETZER"] {
+        let (names, found) = list(letters, None).await;
+        assert_eq!((names, found.found), (vec!["Übersetzer".into()], 1), "{letters}");
+    }
+    assert_eq!(list("a_b", None).await.0, ["a_b"], "no sign of a pattern means more than itself");
+    assert_eq!(list("%", None).await.1.found, 0);
 }
 
 pub async fn opening_again_finds_everything(scratch: Scratch) {

@@ -143,6 +143,58 @@ pub async fn the_record_of_scaling_is_bounded(scratch: Scratch) {
     assert_eq!(store.replica_counts(&two.id, NOW, 100).await.unwrap(), [count(0, 2)], "what is so stays");
 }
 
+pub async fn what_is_attached_serves_or_is_being_promoted(scratch: Scratch) {
+    let store = &scratch.store;
+    let (iris, other) = (model("iris"), model("other"));
+    let (one, two) = (deployment(&iris, "one"), deployment(&iris, "two"));
+    add(store, &iris, &[one.clone(), two.clone()]).await;
+    add(store, &other, &[]).await;
+    let production = EnvironmentName::production();
+    let both = [iris.id.clone(), other.id.clone()];
+    assert!(store.attached(&both).await.unwrap().is_empty());
+    assert_eq!(store.given(&one.id, &production).await.unwrap(), None);
+
+    let mut tx = store.begin().await.unwrap();
+    let mut environment = Environment::new(iris.id.clone(), production.clone(), NOW);
+    environment.current = Some(one.id.clone());
+    assert!(tx.save_environment(&mut environment).await.unwrap());
+    let mut running = promotion(&iris, "p", &two);
+    tx.insert_promotion(&running).await.unwrap();
+    for (at, data) in
+        [(5, serde_json::json!({ "automatic": true })), (9, serde_json::json!({ "promotion": "p" }))]
+    {
+        tx.append(&Event {
+            id: EventId::ordered(NOW.plus(at), 0, [0; 16]),
+            at: NOW.plus(at),
+            kind: EventKind::ModelDeploymentPromoted,
+            model: Some(iris.id.clone()),
+            deployment: Some(one.id.clone()),
+            environment: Some(production.clone()),
+            model_name: None,
+            deployment_name: None,
+            actor: Actor::system(),
+            sentence: String::new(),
+            data,
+        })
+        .await
+        .unwrap();
+    }
+    tx.commit().await.unwrap();
+    let attached = store.attached(&both).await.unwrap();
+    let sides = [(one.id.clone(), production.clone()), (two.id.clone(), production.clone())];
+    assert_eq!(attached.into_iter().collect::<Vec<_>>(), sides);
+    assert!(store.attached(std::slice::from_ref(&other.id)).await.unwrap().is_empty());
+    assert_eq!(store.given(&one.id, &production).await.unwrap(), Some(NOW.plus(5)), "without a promotion");
+    assert_eq!(store.given(&two.id, &production).await.unwrap(), None);
+
+    let mut tx = store.begin().await.unwrap();
+    running.phase = Phase::Canceled;
+    assert!(tx.save_promotion(&mut running).await.unwrap());
+    tx.commit().await.unwrap();
+    let attached = store.attached(&both).await.unwrap();
+    assert_eq!(attached.into_iter().collect::<Vec<_>>(), sides[..1]);
+}
+
 pub async fn metrics_are_kept_by_the_minute_and_by_age(scratch: Scratch) {
     let store = &scratch.store;
     let (model, production) = (ModelId::new("m"), EnvironmentName::production());
@@ -168,6 +220,15 @@ pub async fn metrics_are_kept_by_the_minute_and_by_age(scratch: Scratch) {
     let mut both = fine(&environment, 0, 2).await;
     both.sort_unstable();
     assert_eq!(both, [2, 4], "only while they were attached to it");
+    let m = Model { id: model.clone(), ..super::model("m") };
+    let there = Deployment { id: DeploymentId::new("a"), ..deployment(&m, "a") };
+    let mut deleted = Deployment { id: DeploymentId::new("b"), ..deployment(&m, "b") };
+    add(store, &m, &[there, deleted.clone()]).await;
+    deleted.deleted_at = Some(NOW);
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.save_deployment(&mut deleted).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(fine(&MetricsOf::Model(model.clone()), 0, 2).await, [1, 2], "of those that are not deleted");
     store.add_metrics(&[row("a", 1, Some(&production), 3)]).await.unwrap();
     assert_eq!(fine(&of, 0, 2).await, [1, 3], "written again, not twice");
     store.trim_metrics(NOW.plus(60_000)).await.unwrap();

@@ -40,6 +40,11 @@ const PUSH_ONLY: [&str; 13] = [
     "model_cache",
 ];
 
+/// The field of a step that says which file it changes.
+const PATH: &str = "path";
+/// The field of the configuration that names the file with the requirements.
+const FILE: &str = "requirements_file";
+
 /// Makes `next`, a changed copy of the Truss in `base` whose configuration is `config`.
 ///
 /// `signature` is the state the client says the change leads to; files that the change writes are held against it. Files
@@ -69,7 +74,7 @@ pub fn apply(
     // What the person wrote, if it says the same; else what was sent.
     let written = Config::from_yaml(&signature.config).is_ok_and(|written| written.full() == after.full());
     let raw_config = if written { signature.config.clone() } else { to_yaml(&after.full()) };
-    replace(&next.join("config.yaml"), "config.yaml", raw_config.as_bytes())?;
+    replace(&next.join("config.yaml"), PATH, "config.yaml", raw_config.as_bytes())?;
     let hot = ops.iter().all(|op| matches!(op, Op::ModelCode { hot: true, .. }));
     Ok(Patched { config: after, raw_config, hot })
 }
@@ -159,7 +164,7 @@ fn requirements_file(base: &Path, next: &Path, after: &Config, ops: &[Op]) -> Re
         })
         .collect();
     let Some(file) = after.requirements_file.as_deref().filter(|_| !steps.is_empty()) else { return Ok(()) };
-    let path = inside(file)?;
+    let path = inside(FILE, file)?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if matches!(name, "pyproject.toml" | "uv.lock") {
         return Err(PatchError::NeedsPush(format!("`{file}` can't be changed in place")));
@@ -167,43 +172,43 @@ fn requirements_file(base: &Path, next: &Path, after: &Config, ops: &[Op]) -> Re
     let before = match fs::read_to_string(base.join(&path)) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(source) => return Err(PatchError::File { path: file.to_owned(), source }),
+        Err(source) => return Err(failure(FILE, file, source)),
     };
     let mut lines: Vec<String> = before.lines().map(str::to_owned).collect();
     for (action, line) in steps {
         change_line(&mut lines, action, line);
     }
-    replace(&next.join(&path), file, (lines.join("\n") + "\n").as_bytes())
+    replace(&next.join(&path), FILE, file, (lines.join("\n") + "\n").as_bytes())
 }
 
 /// Writes or removes a file below a folder of the Truss.
 fn write(next: &Path, folder: &str, file: &FileChange, signature: &Signature) -> Result<(), PatchError> {
     let relative = format!("{}/{}", folder.trim_matches('/'), file.path);
-    let path = next.join(inside(folder)?).join(inside(&file.path)?);
-    let Some(content) = &file.content else { return remove(&path, &relative) };
+    let path = next.join(inside(PATH, folder)?).join(inside(PATH, &file.path)?);
+    let Some(content) = &file.content else { return remove(&path, PATH, &relative) };
     let promised = signature.content_hashes_by_path.get(&relative).cloned().flatten();
     if promised.is_some_and(|promised| promised != blake3::hash(content).to_hex().to_string()) {
         return Err(PatchError::Refused(format!(
             "the content of `{relative}` is not what the change says it is; save the file again"
         )));
     }
-    replace(&path, &relative, content)
+    replace(&path, PATH, &relative, content)
 }
 
-/// A new file in the old one's place: the old one may be shared.
-fn replace(path: &Path, name: &str, content: &[u8]) -> Result<(), PatchError> {
-    let failed = |source| PatchError::File { path: name.to_owned(), source };
+/// A new file in the old one's place: the old one may be shared. `field` is where its `name` was given.
+fn replace(path: &Path, field: &str, name: &str, content: &[u8]) -> Result<(), PatchError> {
+    let failed = |source| failure(field, name, source);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed)?;
     }
     if path.is_dir() {
         return Err(PatchError::Refused(format!("`{name}` is a folder where the change has a file")));
     }
-    remove(path, name)?;
+    remove(path, field, name)?;
     fs::write(path, content).map_err(failed)
 }
 
-fn remove(path: &Path, name: &str) -> Result<(), PatchError> {
+fn remove(path: &Path, field: &str, name: &str) -> Result<(), PatchError> {
     let removed = match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
@@ -212,19 +217,37 @@ fn remove(path: &Path, name: &str) -> Result<(), PatchError> {
     match removed {
         // A folder's files may be named after the folder itself.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|source| PatchError::File { path: name.to_owned(), source }),
+        other => other.map_err(|source| failure(field, name, source)),
     }
 }
 
-fn inside(path: &str) -> Result<PathBuf, PatchError> {
+/// What another path would mend is refused; the rest is the disk's.
+fn failure(field: &str, name: &str, source: io::Error) -> PatchError {
+    use io::ErrorKind::{
+        AlreadyExists, InvalidData, InvalidFilename, InvalidInput, IsADirectory, NotADirectory,
+    };
+    match source.kind() {
+        AlreadyExists | InvalidData | InvalidFilename | InvalidInput | IsADirectory | NotADirectory => {
+            let problem = format!("`{field}: {}` can't be a file of the Truss: {source}", shown(name));
+            PatchError::Refused(problem)
+        }
+        _ => PatchError::File { path: name.to_owned(), source },
+    }
+}
+
+/// A path as a message can hold it.
+fn shown(path: &str) -> String {
+    path.chars().take(120).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn inside(field: &str, path: &str) -> Result<PathBuf, PatchError> {
     let parts = Path::new(path).components();
     let stays = parts.clone().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let clean: PathBuf = parts.filter(|part| matches!(part, Component::Normal(_))).collect();
     if !stays || clean.as_os_str().is_empty() || path.contains('\0') {
-        let shown: String =
-            path.chars().take(120).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         return Err(PatchError::Refused(format!(
-            "`path: {shown}` must be a path inside the Truss, without `..`"
+            "`{field}: {}` must be a path inside the Truss, without `..`",
+            shown(path)
         )));
     }
     Ok(clean)

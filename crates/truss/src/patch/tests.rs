@@ -132,6 +132,28 @@ fn paths_stay_inside() {
 }
 
 #[test]
+fn a_path_that_can_be_no_file_is_refused_and_is_not_taken_for_a_broken_disk() {
+    let long = "x".repeat(300);
+    for (action, path) in [
+        ("ADD", long.as_str()),
+        ("REMOVE", &long),
+        ("ADD", "model.py/inner.py"),
+        ("ADD", "helper/__init__.py/a/b.py"),
+        ("REMOVE", "model.py/inner.py"),
+    ] {
+        let refused = Truss::new(CONFIG).apply(&[code(action, path, "x")]);
+        assert!(matches!(&refused, Err(PatchError::Refused(_))), "{action} {path}: {refused:?}");
+    }
+    let requirement = json!({"type": "python_requirement", "action": "ADD", "requirement": "scipy"});
+    for file in ["model", "model/model.py/requirements.txt", "../requirements.txt"] {
+        let config = format!("model_name: m\npython_version: py311\nrequirements_file: {file}\n");
+        let refused = Truss::new(&config).apply(std::slice::from_ref(&requirement));
+        let named = |text: &String| text.contains(&format!("`requirements_file: {file}`"));
+        assert!(matches!(&refused, Err(PatchError::Refused(text)) if named(text)), "{refused:?}");
+    }
+}
+
+#[test]
 fn content_that_is_not_what_was_promised_is_refused() {
     let truss = Truss::new(CONFIG);
     let ops = [Op::read(&code("UPDATE", "model.py", "new")).unwrap()];

@@ -29,6 +29,9 @@ impl InstallPlan {
             if constrained {
                 args.extend(["-c".into(), constraints.clone().into()]);
             }
+            if self.no_cache {
+                args.push("--no-cache".into());
+            }
             UvCommand { args, dir: truss.to_owned() }
         };
         let mut commands = Vec::new();

@@ -122,3 +122,16 @@ fn commands_install_in_order_into_the_given_python() {
     assert!(fs::read_to_string(work.path().join("requirements.txt")).unwrap().starts_with("fastapi"));
     assert_eq!(fs::read_to_string(work.path().join("constraints.txt")).unwrap(), SERVER.constraints);
 }
+
+#[test]
+fn without_a_cache_nothing_is_taken_from_one() {
+    let work = TempDir::new().unwrap();
+    let cacheless = |yaml: &str| {
+        let plan = plan(yaml, &[]).unwrap();
+        let commands = plan.uv_commands(Path::new("/t"), work.path(), Path::new("/v/bin/python")).unwrap();
+        assert_eq!(commands.len(), 1);
+        commands[0].args.iter().any(|word| word == "--no-cache")
+    };
+    assert!(cacheless("build: {no_cache: true}\nrequirements: [a==1]"));
+    assert!(!cacheless("requirements: [a==1]"));
+}

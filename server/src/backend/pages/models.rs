@@ -22,13 +22,15 @@ pub fn model_row(overview: &Overview) -> ModelRow {
     }
 }
 
-/// One sentence on all models together.
-pub fn models_headline(rows: &[ModelRow]) -> String {
-    if rows.is_empty() {
+/// One sentence on all models: how many there are, and what those that are shown do.
+pub fn models_headline(rows: &[ModelRow], count: u64) -> String {
+    if count == 0 {
         return "No model has been pushed yet.".into();
     }
-    let count = rows.len();
-    let models = if count == 1 { "1 model".to_owned() } else { format!("{count} models") };
+    let mut models = if count == 1 { "1 model".to_owned() } else { format!("{count} models") };
+    if (rows.len() as u64) < count {
+        models.push_str("; of those shown here");
+    }
     let promoting = rows.iter().filter(|row| row.promotion.is_some()).count();
     let sick =
         rows.iter().filter(|row| row.serving.as_ref().is_some_and(|served| is_sick(served.status))).count();

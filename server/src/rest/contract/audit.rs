@@ -80,6 +80,16 @@ impl From<Event> for AuditLogEntry {
     }
 }
 
+impl AuditLogEntry {
+    /// The same of a person who is not here any more. What was done with a key stays the key's.
+    pub fn of_somebody_gone(mut self) -> Self {
+        if self.actor.api_key_prefix.is_none() {
+            self.actor.kind = "TOMBSTONE_USER";
+        }
+        self
+    }
+}
+
 impl From<Actor> for AuditLogActor {
     fn from(actor: Actor) -> Self {
         let kind = match (&actor.key_prefix, actor.door) {
@@ -127,9 +137,12 @@ fn data(event: &Event) -> Map<String, Value> {
             "environment_id": null,
             "region_update": null,
             "instance_type_id_update": null,
-            "promotion_settings_override": null,
-            "autoscaling_settings_update": null,
-            "request_backpressure_settings_update": null,
+            "promotion_settings_override": said(&was["settings_override"]),
+            "autoscaling_settings_update": said(&was["settings_update"]["autoscaling"]),
+            "request_backpressure_settings_update":
+                was["settings_update"].get("backpressure").map(|policy| json!({ "policy": policy })),
+            // Ours: what else changes of the environment when the promotion succeeds.
+            "promotion_settings_update": said(&was["settings_update"]["promotion"]),
             "autoscaling_schedule_settings_update": null,
         }),
         K::ModelDeploymentRetried => json!({ "retried": true }),
@@ -195,6 +208,14 @@ fn key_type(was: &Value) -> &'static str {
         _ if was["user_id"].is_string() => "PERSONAL",
         _ => "CREATOR_SERVICE_ACCOUNT",
     }
+}
+
+/// The fields of a partial update that were said, in objects within it too; null if none was.
+fn said(update: &Value) -> Value {
+    let Value::Object(fields) = update else { return update.clone() };
+    let told = fields.iter().map(|(name, value)| (name.clone(), said(value)));
+    let told: Map<String, Value> = told.filter(|(_, value)| !value.is_null()).collect();
+    if told.is_empty() { Value::Null } else { Value::Object(told) }
 }
 
 /// Some fields of an object, those it has not as null.
@@ -299,6 +320,45 @@ mod tests {
                 "{nullable} is there, and empty"
             );
         }
+    }
+
+    #[test]
+    fn a_promotion_tells_what_was_said_for_it_and_of_its_environment() {
+        use domain::{
+            AutoscalingPatch, Backpressure, EnvironmentPatch, PromotionPatch, PromotionRequest, RollingPatch,
+        };
+        let rolling = RollingPatch { max_surge_percent: Some(50), ..RollingPatch::default() };
+        let request = PromotionRequest {
+            settings_override: PromotionPatch {
+                rolling_deploy_config: Some(rolling),
+                ..PromotionPatch::default()
+            },
+            settings_update: Some(EnvironmentPatch {
+                autoscaling: AutoscalingPatch { max_replica: Some(4), ..AutoscalingPatch::default() },
+                backpressure: Some(Some(Backpressure::RejectOnFull)),
+                ..EnvironmentPatch::default()
+            }),
+            ..PromotionRequest::default()
+        };
+        let recorded = |request: &PromotionRequest| {
+            json!({
+                "settings_override": request.settings_override,
+                "settings_update": request.settings_update,
+            })
+        };
+        let told = data(&event(EventKind::ModelDeploymentPromoted, recorded(&request)));
+        assert_eq!(
+            told["promotion_settings_override"],
+            json!({ "rolling_deploy_config": { "max_surge_percent": 50 } })
+        );
+        assert_eq!(told["autoscaling_settings_update"], json!({ "max_replica": 4 }));
+        assert_eq!(told["request_backpressure_settings_update"], json!({ "policy": "REJECT_ON_FULL" }));
+        assert!(told["promotion_settings_update"].is_null());
+        let plain = data(&event(EventKind::ModelDeploymentPromoted, recorded(&PromotionRequest::default())));
+        for field in ["promotion_settings_override", "autoscaling_settings_update"] {
+            assert!(plain.contains_key(field) && plain[field].is_null(), "{field}");
+        }
+        assert!(plain["request_backpressure_settings_update"].is_null());
     }
 
     #[test]

@@ -31,10 +31,11 @@ pub struct Payload {
     pub create_environment_if_missing: bool,
     /// There is one region; anything but `local` is refused.
     pub region: Option<String>,
-    /// A deployment has the instance type that its configuration asks for.
-    #[serde(default = "yes", rename = "preserve_env_instance_type")]
+    /// It gets the instance type of the environment's current deployment, unless that has less than its configuration asks
+    /// for; with `false` it has the one that its configuration asks for.
+    #[serde(default = "yes")]
     #[schema(default = true)]
-    pub _preserve_env_instance_type: bool,
+    pub preserve_env_instance_type: bool,
     /// 30 if left out.
     #[schema(minimum = 10, maximum = 1440)]
     pub deploy_timeout_minutes: Option<i64>,
@@ -55,7 +56,8 @@ pub struct Payload {
     pub autoscaling_schedule_settings: Option<Value>,
     /// For the promotion that this push begins, only.
     pub promotion_settings_override: Option<UpdatePromotion>,
-    /// A deployment has the instance type that its configuration asks for; anything but `local` is refused.
+    /// Not to be chosen here: `resources` in its configuration and `preserve_env_instance_type` say which it gets. Anything
+    /// but `local` is refused.
     pub instance_type_id: Option<String>,
 }
 
@@ -73,6 +75,10 @@ impl Payload {
             }
             if self.deployment_name.is_some() {
                 return refuse("deployment_name");
+            }
+            if !self.preserve_env_instance_type {
+                let problem = "a development deployment has no environment; leave it out";
+                return Err(Invalid::new("preserve_env_instance_type", problem));
             }
         }
         if self.promotion_settings_override.is_some() && self.environment_name.is_none() {

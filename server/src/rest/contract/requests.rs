@@ -1,7 +1,7 @@
 //! Bodies that clients send. What they leave out keeps its value; what nobody knows is refused by name.
 
 use domain::{
-    AutoscalingPatch, Backpressure, EnvironmentPatch, Invalid, LogLevel, LogQuery, PromotionPatch, Strategy,
+    AutoscalingPatch, Backpressure, EnvironmentPatch, Invalid, LogLevel, LogQuery, LogSource, PromotionPatch,
     Timestamp,
 };
 use serde::{Deserialize, Deserializer};
@@ -97,13 +97,14 @@ impl UpdateEnvironment {
     }
 }
 
-/// Changes to an environment that come with a promotion.
+/// Changes to an environment that come with a promotion: they are made when it succeeds.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentSettingsUpdate {
     /// There is one region; anything but `local` is refused.
     pub region: Option<String>,
-    /// A deployment has the instance type that its push asked for; anything but `local` is refused.
+    /// Not to be chosen here: the candidate gets the environment's instance type, or keeps its own with
+    /// `preserve_env_instance_type: false`. Anything but `local` is refused.
     pub instance_type_id: Option<String>,
     pub autoscaling_settings: Option<UpdateAutoscaling>,
     pub request_backpressure_settings: Option<UpdateBackpressure>,
@@ -126,8 +127,9 @@ impl EnvironmentSettingsUpdate {
             None | Some(domain::LOCAL) => {}
             Some(other) => {
                 let problem = format!(
-                    "`{other}` can't be set here: a deployment has the instance type that `resources` in its \
-                     config.yaml asks for; push it with another"
+                    "`{other}` can't be set here: a deployment gets the environment's instance type, or keeps the one \
+                     that `resources` in its config.yaml asks for; push it with another, and send \
+                     `preserve_env_instance_type: false`"
                 );
                 return Err(Invalid::new("environment_settings_update.instance_type_id", problem));
             }
@@ -152,10 +154,11 @@ pub struct PromoteDeployment {
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub scale_down_previous_production: bool,
-    /// There is one instance type, so it is always preserved.
-    #[serde(default = "yes", rename = "preserve_env_instance_type")]
+    /// The candidate gets the instance type of the environment's current deployment, by a copy if it has another, unless
+    /// that has less than it asks for; with `false` it keeps its own.
+    #[serde(default = "yes")]
     #[schema(default = true)]
-    pub _preserve_env_instance_type: bool,
+    pub preserve_env_instance_type: bool,
     pub environment_settings_update: Option<EnvironmentSettingsUpdate>,
     pub promotion_settings_override: Option<UpdatePromotion>,
 }
@@ -169,32 +172,13 @@ pub struct PromoteToEnvironment {
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub scale_down_previous_deployment: bool,
-    /// There is one instance type, so it is always preserved.
-    #[serde(default = "yes", rename = "preserve_env_instance_type")]
+    /// The candidate gets the instance type of the environment's current deployment, by a copy if it has another, unless
+    /// that has less than it asks for; with `false` it keeps its own.
+    #[serde(default = "yes")]
     #[schema(default = true)]
-    pub _preserve_env_instance_type: bool,
+    pub preserve_env_instance_type: bool,
     pub environment_settings_update: Option<EnvironmentSettingsUpdate>,
     pub promotion_settings_override: Option<UpdatePromotion>,
-}
-
-/// The strategy that an override of promotion settings comes to, over the environment's own settings.
-pub fn strategy(
-    settings: &domain::PromotionSettings,
-    update: Option<UpdatePromotion>,
-) -> Result<Option<Strategy>, Invalid> {
-    let Some(update) = update else { return Ok(None) };
-    let refused = |field: &str| {
-        let problem = "can't be set for one promotion; change the environment's promotion_settings";
-        Err(Invalid::new(format!("promotion_settings_override.{field}"), problem))
-    };
-    if update.redeploy_on_promotion.is_some_and(|redeploy| redeploy != settings.redeploy_on_promotion) {
-        return refused("redeploy_on_promotion");
-    }
-    if update.promotion_cleanup_strategy.is_some_and(|cleanup| cleanup != settings.promotion_cleanup_strategy)
-    {
-        return refused("promotion_cleanup_strategy");
-    }
-    Ok(Some(settings.patched(&update.try_into()?)?.strategy()))
 }
 
 /// Which log lines to read, from a body or a query.
@@ -217,7 +201,8 @@ pub struct LogsRequest {
     pub replica: Option<String>,
     #[schema(max_length = 256)]
     pub request_id: Option<String>,
-    #[schema(max_length = 256)]
+    /// Only what this wrote: the build, Slipway itself, or the model's replicas.
+    #[schema(value_type = Option<words::LogComponent>)]
     pub component: Option<String>,
     /// A regular expression that the message matches.
     #[schema(max_length = 256)]
@@ -282,13 +267,13 @@ impl LogsRequest {
         for (field, text) in [
             ("replica", &self.replica),
             ("request_id", &self.request_id),
-            ("component", &self.component),
             ("search_pattern", &self.search_pattern),
         ] {
             if text.as_ref().is_some_and(|text| text.chars().count() > 256) {
                 return Err(Invalid::new(field, "has more than 256 characters"));
             }
         }
+        let component = self.component.as_deref().map(component).transpose()?;
         let includes = few("includes", self.includes)?;
         let excludes = few("excludes", self.excludes)?;
         Ok(LogQuery {
@@ -299,6 +284,7 @@ impl LogsRequest {
             min_level: self.min_level,
             replica: self.replica,
             request_id: self.request_id,
+            component,
             search_pattern: self.search_pattern.filter(|pattern| !pattern.is_empty()),
             includes,
             excludes,
@@ -317,6 +303,22 @@ fn level(text: &str) -> Result<LogLevel, Invalid> {
             Err(Invalid::new("min_level", format!("`{other}` is not one of DEBUG, INFO, WARNING, ERROR")))
         }
     }
+}
+
+fn component(text: &str) -> Result<LogSource, Invalid> {
+    LogSource::parse(text).ok_or_else(|| {
+        let known = LogSource::ALL.map(LogSource::as_str).join(", ");
+        Invalid::new("component", format!("`{}` is not one of {known}", shortened(text)))
+    })
+}
+
+/// A text that is refused, so far as a sentence holds it.
+fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(64).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
 }
 
 fn few(field: &str, texts: Option<Vec<String>>) -> Result<Vec<String>, Invalid> {
@@ -355,7 +357,21 @@ mod tests {
         assert_eq!(field(&[("min_level", "LOUD")]), "min_level");
         assert_eq!(field(&[("start_epoch_millis", "0")]), "start_epoch_millis");
         assert_eq!(field(&[("nonsense", "0")]), "nonsense");
+        assert_eq!(field(&[("component", "sidecar")]), "component");
         assert_eq!(field(&[("includes", "x"); 9]), "includes");
+    }
+
+    #[test]
+    fn a_component_is_asked_for_by_its_name() {
+        let ask = |name: &str| {
+            LogsRequest::from_pairs(pairs(&[("component", name)])).and_then(|request| request.query(NOW))
+        };
+        for source in LogSource::ALL {
+            assert_eq!(ask(source.as_str()).unwrap().component, Some(source));
+        }
+        let unknown = ask("sidecar").unwrap_err();
+        assert_eq!(unknown.to_string(), "component: `sidecar` is not one of build, platform, replica");
+        assert!(ask(&"x".repeat(10_000)).unwrap_err().to_string().len() < 200);
     }
 
     #[test]

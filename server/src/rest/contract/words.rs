@@ -53,6 +53,8 @@ words! {
     ];
     /// How a file has the lines of a log.
     LogFormat = ["text", "jsonl"];
+    /// What writes a log: the build, Slipway itself, or the model's replicas.
+    LogComponent = ["build", "platform", "replica"];
     /// How a promotion stands.
     PromotionStatus = [
         "RELEASING",
@@ -159,6 +161,7 @@ mod tests {
         known::<domain::Phase>(PromotionStatus::schema(), 7);
         known::<domain::CleanupStrategy>(PromotionCleanupStrategy::schema(), 3);
         known::<domain::LogLevel>(Level::schema(), 4);
+        known::<domain::LogSource>(LogComponent::schema(), domain::LogSource::ALL.len());
         known::<domain::Role>(KeyRole::schema(), 6);
     }
 }

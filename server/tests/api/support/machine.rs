@@ -16,11 +16,14 @@ use domain::{
 };
 use tokio::task::AbortHandle;
 
+/// How long a replica loads that is slow.
+const SLOW: Duration = Duration::from_secs(4);
+
 /// Builds succeed at once, except of configurations whose description says `broken`. Those that are
-/// described as `mortal` never start.
+/// described as `mortal` never start, and those that are `slow` take their time to load.
 pub struct Machine {
     wakes: Arc<engine::Wakes>,
-    replicas: Mutex<BTreeMap<ReplicaId, (ObservedReplica, AbortHandle)>>,
+    replicas: Arc<Mutex<BTreeMap<ReplicaId, (ObservedReplica, AbortHandle)>>>,
     reserved: Mutex<BTreeMap<ReplicaId, Reserved>>,
     lines: Arc<Lines>,
     looks: AtomicU64,
@@ -56,7 +59,7 @@ impl Machine {
     pub fn new(wakes: Arc<engine::Wakes>) -> Arc<Self> {
         Arc::new(Self {
             wakes,
-            replicas: Mutex::default(),
+            replicas: Arc::default(),
             reserved: Mutex::default(),
             lines: Arc::default(),
             looks: AtomicU64::default(),
@@ -104,19 +107,26 @@ impl Runtime for Machine {
             let _ = axum::serve(listener, app).await;
         });
         let now = Timestamp::from_millis(1);
-        let mortal = spec.config["description"].as_str() == Some("mortal");
-        let died = || ReplicaState::Exited { code: Some(1), signal: None, reason: "it fell over".into() };
+        let described = spec.config["description"].as_str().unwrap_or_default();
+        let (state, is_ready) = match described {
+            "mortal" => {
+                let reason = "it fell over".into();
+                (ReplicaState::Exited { code: Some(1), signal: None, reason }, false)
+            }
+            "slow" => (ReplicaState::Loading, false),
+            _ => (ReplicaState::Ready, true),
+        };
         let observed = ObservedReplica {
             id: spec.id.clone(),
             model: spec.model.clone(),
             deployment: spec.deployment.clone(),
-            state: if mortal { died() } else { ReplicaState::Ready },
+            state,
             port,
             pid: None,
             started_at: now,
             spawned_at: None,
             loaded_at: None,
-            ready_at: (!mortal).then_some(now),
+            ready_at: is_ready.then_some(now),
             unready_since: None,
             artifact: Some(spec.artifact.clone()),
             refused: None,
@@ -125,6 +135,18 @@ impl Runtime for Machine {
         self.reserved.lock().unwrap().insert(spec.id.clone(), spec.reserved);
         self.replicas.lock().unwrap().insert(spec.id.clone(), (observed, task.abort_handle()));
         self.wakes.wake(&spec.model);
+        if described == "slow" {
+            let (replicas, wakes, id) = (self.replicas.clone(), self.wakes.clone(), spec.id.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(SLOW).await;
+                if let Some((observed, _)) = replicas.lock().unwrap().get_mut(&id)
+                    && observed.state == ReplicaState::Loading
+                {
+                    (observed.state, observed.ready_at) = (ReplicaState::Ready, Some(now));
+                    wakes.wake(&observed.model);
+                }
+            });
+        }
         Ok(())
     }
 
@@ -192,6 +214,7 @@ impl Runtime for Machine {
         let mut lines: Vec<LogLine> = all.get(deployment).cloned().unwrap_or_default();
         lines.retain(|line| query.after_nanos.is_none_or(|after| line.nanos > after));
         lines.retain(|line| query.before_nanos.is_none_or(|before| line.nanos < before));
+        lines.retain(|line| query.component.is_none_or(|component| line.source == component));
         if !query.ascending {
             lines.reverse();
         }
@@ -234,7 +257,11 @@ impl Runtime for Machine {
         alive.map(sample).collect()
     }
 
+    /// Of those that are described as `vast` it takes for ever.
     async fn storage(&self, deployment: &Deployment) -> StorageUse {
+        if deployment.config["description"].as_str() == Some("vast") {
+            std::future::pending::<()>().await;
+        }
         let environment = EnvironmentUse { key: "one for all".into(), bytes: 1000 };
         let logs = self.lines.all.lock().unwrap().get(&deployment.id).map_or(0, |lines| lines.len() as u64);
         let named = deployment.config["external_data"].as_array().map_or(&[][..], Vec::as_slice);

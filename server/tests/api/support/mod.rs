@@ -221,6 +221,15 @@ impl World {
         control.activity(&domain::Actor::system(), filter).await.unwrap()
     }
 
+    /// Looks at the counters now, and not only at the next round time.
+    pub async fn look(&self) {
+        self.try_look().await.unwrap();
+    }
+
+    pub async fn try_look(&self) -> Result<(), control::Error> {
+        self.server.as_ref().unwrap().control().look_at_metrics().await
+    }
+
     /// Everything in the data folder that holds this text.
     pub fn files_with(&self, text: &str) -> Vec<PathBuf> {
         holding(self.data.path(), text.as_bytes())

@@ -1,0 +1,31 @@
+//! Replicas that have to stop with a server, or that a former one left.
+
+use std::time::Duration;
+
+use domain::{Runtime, Seen, StopReason};
+use runtime::LocalRuntime;
+use store::Store;
+
+/// Stops processes of a former server whose deployment is not known any more.
+pub async fn stop_strays(store: &Store, runtime: &LocalRuntime, grace: Duration) -> anyhow::Result<()> {
+    for replica in runtime.adopted() {
+        let state = store.load_model(&replica.model).await?;
+        let known =
+            state.is_some_and(|state| state.deployments.iter().any(|found| found.id == replica.deployment));
+        if !known {
+            tracing::warn!(replica = %replica.id, deployment = %replica.deployment, "stopping a stray process");
+            runtime.stop(&replica.id, grace, StopReason::Deleted).await;
+        }
+    }
+    Ok(())
+}
+
+/// Asks every replica to stop.
+pub async fn stop_replicas(store: &Store, runtime: &dyn Runtime, grace: Duration) {
+    for model in store.all_model_ids().await.unwrap_or_default() {
+        let Seen::Known(replicas) = runtime.observe(&model) else { continue };
+        for replica in replicas.iter().filter(|replica| replica.is_alive()) {
+            runtime.stop(&replica.id, grace, StopReason::Shutdown).await;
+        }
+    }
+}
