@@ -39,7 +39,8 @@ fn Body(initial: view::ModelsPage) -> impl IntoView {
     // What is typed is looked for from the first page on.
     let (first, cursor) = (initial.filter.clone(), initial.cursor.clone());
     let fresh = keep_fresh(initial, Topic::Models, moving, move || {
-        let wanted = filter.get_untracked();
+        // The page may have been left while a reading was due.
+        let wanted = filter.try_get_untracked().unwrap_or_default();
         let cursor = if wanted == first { cursor.clone() } else { String::new() };
         read::models(wanted, cursor)
     });
@@ -131,7 +132,8 @@ fn Places(page: RwSignal<view::ModelsPage>) -> impl IntoView {
     move || {
         let (filter, cursor, older, found) = places.get();
         let address = |cursor: &str| {
-            let filter = if filter.is_empty() { String::new() } else { format!("filter={}&", Url::escape(&filter)) };
+            let filter =
+                if filter.is_empty() { String::new() } else { format!("filter={}&", Url::escape(&filter)) };
             let cursor = if cursor.is_empty() { String::new() } else { format!("cursor={cursor}") };
             format!("/models?{filter}{cursor}").trim_end_matches(['?', '&']).to_owned()
         };

@@ -29,7 +29,8 @@ pub(crate) enum Listening {
 pub(crate) fn look(leader: u32, port: u16) -> (Listening, Vec<u16>) {
     let listeners: Vec<Listener> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .into_iter()
-        .flat_map(|path| read(path).unwrap_or_default())
+        .filter_map(|path| listeners(path).ok())
+        .flatten()
         .collect();
     if !listeners.iter().any(|listener| listener.port == port || !listener.loopback) {
         return (Listening::Elsewhere, Vec::new());
@@ -51,28 +52,19 @@ pub(crate) fn look(leader: u32, port: u16) -> (Listening, Vec<u16>) {
 /// Whether the leader itself listens on `port` of 127.0.0.1: the usual case, found without looking at every process and
 /// every connection of the machine. `false` says nothing, and whether it also listens elsewhere is for [`look`] to find.
 pub(crate) fn is_plainly_private(leader: u32, port: u16) -> bool {
-    let found = listener_on("/proc/net/tcp", port).ok().flatten();
+    let found =
+        listeners("/proc/net/tcp").ok().and_then(|mut all| all.find(|listener| listener.port == port));
     found.is_some_and(|listener| listener.loopback && sockets_of(leader).contains(&listener.inode))
 }
 
 /// The length of a line of the kernel's table.
 const LINE: usize = 150;
 
-/// The first that listens on a port. The kernel lists who listens before all connections, and makes of the table what is
-/// asked for: read by the line, it need not go through the connections, which takes it milliseconds.
-fn listener_on(path: &str, port: u16) -> std::io::Result<Option<Listener>> {
-    for line in BufReader::with_capacity(LINE, File::open(path)?).lines().skip(1) {
-        match listener(&line?) {
-            Some(listener) if listener.port == port => return Ok(Some(listener)),
-            Some(_) => {}
-            None => break,
-        }
-    }
-    Ok(None)
-}
-
-fn read(path: &str) -> std::io::Result<Vec<Listener>> {
-    Ok(std::fs::read_to_string(path)?.lines().skip(1).filter_map(listener).collect())
+/// Who listens. The kernel lists them before all connections, and makes of the table what is asked for: read by the line, it need
+/// not go through the connections, which takes it milliseconds, and tens of them where there are thousands.
+fn listeners(path: &str) -> std::io::Result<impl Iterator<Item = Listener>> {
+    let lines = BufReader::with_capacity(LINE, File::open(path)?).lines().skip(1);
+    Ok(lines.map_while(|line| listener(&line.ok()?)))
 }
 
 fn listener(line: &str) -> Option<Listener> {
