@@ -22,7 +22,7 @@ test('what was asked of a deployment is drawn, and goes on while one looks', asy
   await expect(headline(15)).toBeVisible({ timeout: 30_000 });
   await expect(page.getByRole('img', { name: /^Requests a second: \d\d:\d\d:\d\d UTC: 2xx / })).toBeVisible();
   await expect(page.getByRole('img', { name: /^Processor: \d\d:\d\d:\d\d UTC: all replicas \S+ cores, \w+ \S+ cores;/ })).toBeVisible();
-  await expect(page.getByRole('img', { name: /^Inference, without the wait for a replica: .* p50 / })).toBeVisible();
+  await expect(page.getByRole('img', { name: /^Inference: .* p50 / })).toBeVisible();
   await expect(page.getByRole('img', { name: /^Response size: .* p50 .* KiB/ })).toBeVisible();
   await expect(page.getByRole('img', { name: /^Memory: \d\d:\d\d:\d\d UTC: all replicas \d/ })).toBeVisible();
   await expect(page.getByRole('listitem').filter({ hasText: 'deployment-1 serves production' })).toBeVisible();

@@ -1,7 +1,8 @@
 //! What the gateway counted since a rollout's first stage, which is less than what it counted in all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use app::view::Counted;
 use domain::{Change, ChangeKind, DeploymentId, ModelId, Promotion, PromotionId, Timestamp, Traffic};
@@ -21,6 +22,9 @@ pub struct Rollouts {
     began: Mutex<HashMap<PromotionId, Counts>>,
 }
 
+/// The least time between two looks at what changed.
+const APART: Duration = Duration::from_millis(20);
+
 impl Rollouts {
     pub fn new(traffic: Arc<dyn Traffic>, started_at: Timestamp) -> Arc<Self> {
         Arc::new(Self { traffic, started_at, began: Mutex::default() })
@@ -30,15 +34,26 @@ impl Rollouts {
     pub fn follow(self: Arc<Self>, store: Store, mut changes: broadcast::Receiver<Change>) -> JoinHandle<()> {
         tokio::spawn(async move {
             loop {
-                let model = match changes.recv().await {
-                    Ok(change) if change.kind == ChangeKind::Model => ModelId::new(change.id),
-                    Ok(_) | Err(RecvError::Lagged(_)) => continue,
+                let mut change = match changes.recv().await {
+                    Ok(change) => Some(change),
+                    Err(RecvError::Lagged(_)) => continue,
                     Err(RecvError::Closed) => return,
                 };
-                // What can't be read now is read at the next change, or at the next look at the page.
-                if let Ok(Some(state)) = store.load_model(&model).await {
-                    state.promotions.iter().for_each(|promotion| self.see(promotion));
+                // A storm of changes of a model is one look at it.
+                let mut models = BTreeSet::new();
+                while let Some(one) = change {
+                    if one.kind == ChangeKind::Model {
+                        models.insert(ModelId::new(one.id));
+                    }
+                    change = changes.try_recv().ok();
                 }
+                for model in models {
+                    // What can't be read now is read at the next change, or at the next look at the page.
+                    if let Ok(Some(state)) = store.load_model(&model).await {
+                        state.promotions.iter().for_each(|promotion| self.see(promotion));
+                    }
+                }
+                tokio::time::sleep(APART).await;
             }
         })
     }

@@ -105,7 +105,7 @@ fn Body(initial: view::MetricsPage) -> impl IntoView {
                 {periods}
             </nav>
         </div>
-        <p class="hint">{complete} " Gaps are times in which nothing was measured."</p>
+        <p class="hint">{complete} " Gaps are times in which nothing was measured. Inference is the time at the replica, without the wait for it."</p>
         <section class="charts two" aria-label="Charts">
             <LineChart
                 title="Requests a second"
@@ -126,7 +126,7 @@ fn Body(initial: view::MetricsPage) -> impl IntoView {
                 lines=lines(page, |point| point.first_byte.map(Vec::from))
             />
             <LineChart
-                title="Inference, without the wait for a replica"
+                title="Inference"
                 unit=" ms"
                 names=PERCENTILES
                 lines=lines(page, |point| point.inference.map(Vec::from))

@@ -29,8 +29,9 @@ const EAGER: Duration = Duration::from_millis(2);
 const EAGER_FOR: Duration = Duration::from_secs(1);
 /// How often a ready one is asked.
 const READY: Duration = Duration::from_secs(5);
-/// How often its output is looked at.
+/// How often its output is looked at, and how soon again while it says nothing.
 const OUTPUT: Duration = Duration::from_millis(100);
+const QUIET: Duration = Duration::from_millis(200);
 /// Answers that may fail in a row before it counts as unready.
 const FAILURES: u32 = 3;
 /// How long a starting process may take to answer, and a ready one, which may be busy.
@@ -125,7 +126,13 @@ impl Supervisor {
             let stopping = kill_at.is_some();
             tokio::select! {
                 () = ended(&handle, &self.manifest) => break,
-                _ = output.tick() => self.log(follower.read(false)),
+                _ = output.tick() => {
+                    let said = follower.read(false);
+                    if said.is_empty() {
+                        output.reset_after(QUIET);
+                    }
+                    self.log(said);
+                }
                 Ok(()) = self.orders.changed() => {
                     let order = *self.orders.borrow();
                     match order {

@@ -28,6 +28,9 @@ pub fn models_headline(rows: &[ModelRow], count: u64) -> String {
         return "No model has been pushed yet.".into();
     }
     let mut models = if count == 1 { "1 model".to_owned() } else { format!("{count} models") };
+    if rows.is_empty() {
+        return format!("{models}.");
+    }
     if (rows.len() as u64) < count {
         models.push_str("; of those shown here");
     }
