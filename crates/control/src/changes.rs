@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::{
-    Action, Actor, ArtifactId, Deployment, EventKind, LogQuery, ModelId, PatchPoint, Revision, Staged,
-    SyncState, may_patch,
+    Action, Actor, ArtifactId, Deployment, EventKind, FailedChange, LogQuery, ModelId, PatchPoint, ReplicaId,
+    Revision, Staged, SyncState, may_patch,
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -60,6 +60,8 @@ pub struct WatchState {
 
 /// How often the outcome is looked at though nothing was heard.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How much later than a failure lines may be read that were written before it, in milliseconds.
+const READ_LATER: i64 = 1_000;
 
 impl ControlPlane {
     /// The states of a model's development deployment; nothing if it has none, or one from before live reload.
@@ -156,19 +158,17 @@ impl ControlPlane {
             held.tx.rollback().await?;
             return Ok(Received::Refused(reason));
         }
+        let mut hot = false;
         if let Some(live) = &mut draft.live {
-            live.staged = Some(staged.clone());
-            // What did not come up is history once something newer is there.
-            if !matches!(live.sync, Some(SyncState::Starting { .. })) {
-                live.sync = None;
-            }
+            live.stage(staged.clone());
+            hot = live.staged.as_ref().is_some_and(|staged| staged.hot);
         }
         let id = draft.id.clone();
         let steps = change.ops.len();
         let plural = if steps == 1 { "step" } else { "steps" };
         held.save_deployment(draft).await?;
         let sentence = format!("a change of the development deployment was sent ({steps} {plural})");
-        let data = json!({ "steps": steps, "hot_reload": staged.hot });
+        let data = json!({ "steps": steps, "hot_reload": hot });
         held.record(self, actor, EventKind::ModelDeploymentPatched, Some(&id), None, sentence, data).await?;
         self.finish(held).await?;
         Ok(Received::Staged)
@@ -191,6 +191,9 @@ impl ControlPlane {
         let end = Instant::now() + within;
         loop {
             if let Some(outcome) = self.outcome(model, &hash).await? {
+                if outcome == Synced::Runs {
+                    self.wait_published(model).await;
+                }
                 return Ok(outcome);
             }
             tokio::select! {
@@ -198,6 +201,24 @@ impl ControlPlane {
                 _ = news.recv() => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
                 () = tokio::time::sleep_until(end) => return Ok(Synced::Starting),
+            }
+        }
+    }
+
+    /// Waits, within bounds, until requests meet what runs: it is saved before it is published. It runs all the same where the
+    /// wait can't be written down, as on a full disk.
+    async fn wait_published(&self, model: &ModelId) {
+        let held = self.hold(model).await;
+        let done = match held {
+            Ok(held) => self.finish(held).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(done) => {
+                self.moved(&done).await;
+            }
+            Err(error) => {
+                tracing::warn!(%model, %error, "a change runs; whether requests meet it is not waited for");
             }
         }
     }
@@ -211,21 +232,26 @@ impl ControlPlane {
             held.tx.rollback().await?;
             return Ok(Asked::Refused(reason));
         }
-        let artifact = draft.artifact.clone();
-        let Some(live) = &mut draft.live else { return Ok(Asked::InSync) };
+        let Some(live) = &draft.live else { return Ok(Asked::InSync) };
         let hash = live.base().hash.clone();
         let newest = live.staged.as_ref().map(|staged| &staged.revision.artifact);
         let under_way = match &live.sync {
             Some(SyncState::Preparing { .. }) => true,
-            Some(SyncState::Starting { .. }) => newest == Some(&artifact),
+            Some(SyncState::Starting { .. }) => newest == Some(&draft.artifact),
             _ => false,
         };
         if live.is_in_sync() || under_way {
-            let in_sync = live.is_in_sync();
+            let asked = match (live.is_in_sync(), &draft.failure) {
+                (false, _) => Asked::For(hash),
+                (true, None) => Asked::InSync,
+                (true, Some(reason)) => {
+                    Asked::Refused(format!("no change was received since it failed: {reason}"))
+                }
+            };
             held.tx.rollback().await?;
-            return Ok(if in_sync { Asked::InSync } else { Asked::For(hash) });
+            return Ok(asked);
         }
-        live.sync = Some(SyncState::Preparing { step: "looking for its Python environment".into() });
+        draft.prepare_staged("looking for its Python environment".into());
         held.save_deployment(draft).await?;
         self.finish(held).await?;
         Ok(Asked::For(hash))
@@ -239,16 +265,19 @@ impl ControlPlane {
             return Ok(None);
         };
         match draft.live.as_ref().and_then(|live| live.sync.as_ref()) {
-            Some(SyncState::Failed { reason, .. }) => Ok(Some(self.explained(draft, reason).await)),
+            Some(SyncState::Failed(failed)) => Ok(Some(self.explained(draft, failed).await)),
             _ => Ok(None),
         }
     }
 
-    /// A reason with the traceback that belongs to it.
-    async fn explained(&self, draft: &Deployment, reason: &str) -> String {
-        match self.traceback(draft).await.filter(|trace| !reason.contains(trace.as_str())) {
+    /// A reason with the traceback of the replica that failed; a build's reason is its own last words.
+    async fn explained(&self, draft: &Deployment, failed: &FailedChange) -> String {
+        let reason = &failed.reason;
+        let Some(replica) = &failed.replica else { return reason.clone() };
+        let trace = self.traceback(draft, failed, replica).await;
+        match trace.filter(|trace| !reason.contains(trace.as_str())) {
             Some(trace) => format!("{reason}\n{trace}"),
-            None => reason.to_owned(),
+            None => reason.clone(),
         }
     }
 
@@ -259,27 +288,38 @@ impl ControlPlane {
         let Some((draft, live)) = draft.and_then(|draft| Some((draft, draft.live.as_ref()?))) else {
             return Ok(Some(Synced::Failed("the development deployment is gone".into())));
         };
-        if live.running.hash == hash && live.sync.is_none() {
+        // First: another may have been received since.
+        if let Some(failed) = live.failure_of(hash) {
+            return Ok(Some(Synced::Failed(self.explained(draft, failed).await)));
+        }
+        if live.running.hash == hash && live.starts.is_none() && live.sync.is_none() {
             return Ok(Some(Synced::Runs));
         }
-        if live.base().hash != hash {
+        let starts = live.starts.as_ref().is_some_and(|point| point.hash == hash);
+        // One that is only received lets this one come up.
+        if live.base().hash != hash && !(starts && draft.starts_change()) {
             return Ok(Some(Synced::Failed("a newer change took its place".into())));
         }
-        match &live.sync {
-            Some(SyncState::Failed { reason, .. }) => {
-                Ok(Some(Synced::Failed(self.explained(draft, reason).await)))
-            }
-            // A push came in between.
-            None if live.staged.is_none() => Ok(Some(Synced::Failed("it was pushed anew meanwhile".into()))),
-            _ => Ok(None),
+        // A push came in between.
+        if live.sync.is_none() && live.staged.is_none() {
+            return Ok(Some(Synced::Failed("it was pushed anew meanwhile".into())));
         }
+        Ok(None)
     }
 
-    /// The newest traceback that the change's process wrote.
-    async fn traceback(&self, draft: &Deployment) -> Option<String> {
+    /// The newest traceback that a replica wrote from when the change began to start to its failure. One whose class was to
+    /// be swapped had served requests before, and has served others since.
+    async fn traceback(
+        &self,
+        draft: &Deployment,
+        failed: &FailedChange,
+        replica: &ReplicaId,
+    ) -> Option<String> {
         let staged = draft.live.as_ref()?.staged.as_ref()?;
         let query = LogQuery {
-            start: Some(staged.at),
+            start: Some(failed.since.unwrap_or(staged.at)),
+            end: Some(failed.at.plus(READ_LATER)),
+            replica: Some(replica.to_string()),
             limit: 1,
             includes: vec!["Traceback".into()],
             ..LogQuery::default()

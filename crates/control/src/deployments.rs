@@ -1,6 +1,6 @@
 use domain::{
-    Action, Actor, AutoscalingPatch, Build, DeploymentId, DeploymentName, EventKind, ModelId, may_delete,
-    may_rename,
+    Action, Actor, AutoscalingPatch, Build, DeploymentId, DeploymentName, EventKind, ModelId, ScaleCause,
+    ScaleChange, may_delete, may_rename,
 };
 use serde_json::json;
 
@@ -96,6 +96,7 @@ impl ControlPlane {
         let mut deployment = held.deployment(id)?.clone();
         self.may_change_attached(actor, &deployment)?;
         let minimum = deployment.effective_autoscaling(&held.state.environments).min_replica;
+        let before = deployment.target;
         if matches!(deployment.build, Build::Failed { .. } | Build::Stopped { .. }) {
             deployment.build = Build::Queued;
         } else if deployment.failure.is_none() {
@@ -109,10 +110,12 @@ impl ControlPlane {
             deployment.failed_starts = 0;
             deployment.deadline = None;
         }
+        let change = ScaleChange::between(before, deployment.target, ScaleCause::Retried);
         let sentence = format!("{} is tried again", deployment.name);
         held.save_deployment(deployment).await?;
         held.record(self, actor, EventKind::ModelDeploymentRetried, Some(id), None, sentence, json!({}))
             .await?;
+        held.explain(self, id, change).await?;
         self.finish(held).await?;
         Ok(true)
     }

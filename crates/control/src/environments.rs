@@ -1,6 +1,6 @@
 use domain::{
     Access, Action, Actor, Environment, EnvironmentName, EnvironmentPatch, EventKind, ModelId, Phase,
-    may_delete_environment,
+    ScaleCause, ScaleChange, may_delete_environment,
 };
 use serde_json::json;
 
@@ -137,10 +137,13 @@ impl ControlPlane {
             deployment.autoscaling = environment.autoscaling.clone();
             deployment.backpressure = environment.backpressure;
             deployment.autoscaling.min_replica = 0;
+            let (id, before) = (deployment.id.clone(), deployment.target);
             if deployment.active_since.is_some() {
                 deployment.target = 0;
             }
+            let change = ScaleChange::between(before, deployment.target, ScaleCause::EnvironmentDeleted);
             held.save_deployment(deployment).await?;
+            held.explain(self, &id, change).await?;
         }
         held.tx.delete_environment(model, name).await?;
         let sentence = format!("environment {name} was deleted");

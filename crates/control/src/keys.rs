@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::{
     Action, Actor, Door, EnvironmentName, EventKind, Invalid, Person, PersonId, Restriction, Role, Timestamp,
+    check_key_name,
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -236,10 +237,7 @@ impl ControlPlane {
         person: Option<PersonId>,
         limits: Limits,
     ) -> Result<NewKey, Error> {
-        let name = name.trim();
-        if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-            return Err(Invalid::new("name", "a key's name has 1 to 100 characters").into());
-        }
+        check_key_name(name)?;
         let prefix =
             key.split('.').next().filter(|prefix| prefix.len() == PREFIX_LENGTH && key.contains('.'));
         let prefix = prefix.map_or_else(|| hex(&hash_of(key)[..4]), str::to_owned);

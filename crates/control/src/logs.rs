@@ -1,21 +1,14 @@
-use domain::{
-    Action, Actor, DeploymentId, EnvironmentLogFound, EnvironmentName, LogFound, LogMerge, LogNews, LogQuery,
-    ModelId, RuntimeError, Timestamp, attached_within,
-};
-use store::Part;
+use domain::{Action, Actor, DeploymentId, LogFound, LogNews, LogQuery, ModelId, RuntimeError};
 
-use crate::parts::no_model;
 use crate::{ControlPlane, Error};
 
 /// The longest window one question may span, in milliseconds: a week.
 const LONGEST_WINDOW: i64 = 7 * 86_400_000;
 /// Lines of one answer, and of what one who follows is sent at once, at most.
-const LINES: usize = 1000;
-const NEWS: usize = 5000;
+pub(crate) const LINES: usize = 1000;
+pub(crate) const NEWS: usize = 5000;
 /// How long one search goes on, in milliseconds; what it has not looked at by then is left to the next one.
-const PATIENCE: i64 = 2_500;
-/// Promotions that are looked at, the newest, to find what an environment had in a window.
-const PROMOTIONS: u32 = 200;
+pub(crate) const PATIENCE: i64 = 2_500;
 /// How many texts must occur at most, and how many must not.
 const TEXTS: usize = 8;
 /// The longest text, pattern or id, in characters.
@@ -46,61 +39,6 @@ impl ControlPlane {
         }
     }
 
-    /// Lines of an environment's log: those of every deployment that it had within the question's window and that was not
-    /// deleted since. Stops early as [`ControlPlane::logs`] does.
-    pub async fn environment_logs(
-        &self,
-        actor: &Actor,
-        model: &ModelId,
-        environment: &EnvironmentName,
-        query: &LogQuery,
-    ) -> Result<EnvironmentLogFound, Error> {
-        self.may(actor, Action::View)?;
-        check(query, LINES)?;
-        let deployments = self.attached(model, environment, query).await?;
-        let until = self.parts.clock.monotonic() + PATIENCE;
-        let mut found = EnvironmentLogFound::default();
-        let mut asked = query.clone();
-        loop {
-            let mut merge = LogMerge::new(&asked);
-            for deployment in &deployments {
-                let part = self.parts.runtime.logs(deployment, merge.query()).await.map_err(failed)?;
-                merge.add(deployment, part);
-            }
-            let part = merge.found();
-            let rest = part.searched_to.map(|at| asked.beyond(at, part.lines.len()));
-            found.lines.extend(part.lines);
-            found.searched_to = part.searched_to;
-            match rest {
-                Some(rest) if self.parts.clock.monotonic() < until => asked = rest,
-                _ => return Ok(found),
-            }
-        }
-    }
-
-    /// The deployments that an environment had within a question's window, those that were deleted aside.
-    async fn attached(
-        &self,
-        model: &ModelId,
-        environment: &EnvironmentName,
-        query: &LogQuery,
-    ) -> Result<Vec<DeploymentId>, Error> {
-        let store = &self.parts.store;
-        let state = store.load_part(model, &Part::default()).await?.ok_or_else(|| no_model(model))?.state;
-        let found = state.environments.iter().find(|known| &known.name == environment);
-        let environment = found.ok_or_else(|| {
-            Error::NotFound(format!("{} has no environment `{environment}`", state.model.name))
-        })?;
-        let start = query.start.unwrap_or(Timestamp::from_millis(i64::MIN));
-        let end = query.end.unwrap_or(Timestamp::from_millis(i64::MAX));
-        let promotions = store.promotions_around(model, &environment.name, start, end, PROMOTIONS).await?;
-        let mut attached = attached_within(environment, &promotions, start, end);
-        let named = Part { named: attached.clone(), newest: None };
-        let here = store.load_part(model, &named).await?.ok_or_else(|| no_model(model))?.state.deployments;
-        attached.retain(|id| here.iter().any(|deployment| &deployment.id == id));
-        Ok(attached)
-    }
-
     /// Waits for what is written to a deployment's log after the query's moment. A deployment that is deleted meanwhile
     /// is not found by the next question.
     pub async fn follow_logs(
@@ -128,14 +66,14 @@ impl ControlPlane {
     }
 }
 
-fn failed(error: RuntimeError) -> Error {
+pub(crate) fn failed(error: RuntimeError) -> Error {
     match error {
         RuntimeError::Refused(problem) => domain::Invalid::new("search_pattern", problem).into(),
         RuntimeError::Retryable(problem) => Error::Internal(problem),
     }
 }
 
-fn check(query: &LogQuery, most: usize) -> Result<(), domain::Invalid> {
+pub(crate) fn check(query: &LogQuery, most: usize) -> Result<(), domain::Invalid> {
     if !(1..=most).contains(&query.limit) {
         return Err(domain::Invalid::new("limit", format!("{} is not within 1 to {most}", query.limit)));
     }

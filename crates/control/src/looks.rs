@@ -19,6 +19,10 @@ const LOOK_EVERY: i64 = 10_000;
 pub(crate) const WRITE_EVERY: i64 = 60_000;
 /// How long a look waits to hear what is attached to what; a look that waits for longer takes the time of others.
 const ASKED_WITHIN: Duration = Duration::from_secs(1);
+/// How long a look waits for what is to be written; the rest is left to the next look, so that this one is over by then.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
+/// Rows that are written at once: so few that a slow database gets on with them.
+const WRITTEN_AT_ONCE: usize = 1_000;
 /// Rows that may wait while the database can't be written; beyond that the oldest are lost.
 const MOST_WAITING: usize = 50_000;
 
@@ -173,6 +177,17 @@ impl State {
         }
     }
 
+    /// The oldest of what is to be written; what could not be is to be put back.
+    fn take_waiting(&mut self) -> Vec<MetricRow> {
+        let count = self.waiting.len().min(WRITTEN_AT_ONCE);
+        self.waiting.drain(..count).collect()
+    }
+
+    fn put_back(&mut self, mut rows: Vec<MetricRow>) {
+        rows.append(&mut self.waiting);
+        self.waiting = rows;
+    }
+
     /// What is not in the store yet.
     fn unwritten(&self, of: &MetricsOf, live: &[DeploymentId]) -> Vec<Measured> {
         let rows = self.waiting.iter().chain(self.minute.values());
@@ -253,31 +268,36 @@ impl ControlPlane {
     }
 
     async fn write_metrics(&self) -> Result<(), Error> {
-        let rows = std::mem::take(&mut self.looks.state().waiting);
-        if rows.is_empty() {
-            return Ok(());
+        let until = tokio::time::Instant::now() + WRITTEN_WITHIN;
+        loop {
+            let rows = self.looks.state().take_waiting();
+            if rows.is_empty() {
+                return Ok(());
+            }
+            // If it is written after all, it is written once more, over itself.
+            let written = match tokio::time::timeout_at(until, self.parts.store.add_metrics(&rows)).await {
+                Ok(written) => written.map_err(Error::from),
+                Err(_) => Err(Error::Internal("the database did not write within three seconds".into())),
+            };
+            if written.is_err() {
+                self.looks.state().put_back(rows);
+                return written;
+            }
         }
-        let written = self.parts.store.add_metrics(&rows).await;
-        if written.is_err() {
-            let mut state = self.looks.state();
-            let newer = std::mem::replace(&mut state.waiting, rows);
-            state.waiting.extend(newer);
-        }
-        Ok(written?)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::Outcomes;
+    use domain::Answers;
 
-    fn counted(deployment: &str, fine: u64) -> Counted {
-        let outcomes = Outcomes { fine, ..Outcomes::default() };
+    fn counted(deployment: &str, requests: u64) -> Counted {
+        let fine = Answers { requests, ..Answers::default() };
         Counted {
             model: ModelId::new("m"),
             deployment: DeploymentId::new(deployment),
-            counters: Counters { outcomes, ..Counters::default() },
+            counters: Counters { fine, ..Counters::default() },
         }
     }
 
@@ -391,6 +411,22 @@ mod tests {
         assert_eq!(of[&ReplicaId::new("new")], ReplicaUse { memory: 8, cpu_ms: 90 });
         assert_eq!(state.fine[&DeploymentId::new("quiet")].points.len(), 2);
         assert!(state.with_known_memory(at(60)).is_empty(), "once a minute it is looked at again");
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_the_first_to_be_written_later() {
+        let mut state = State::default();
+        for minute in 0..5 {
+            look(&mut state, vec![counted("busy", minute + 1)], vec![], &[], at(minute as i64 * 60));
+        }
+        let from = |rows: &[MetricRow]| rows.iter().map(|row| row.measured.from).collect::<Vec<_>>();
+        let all = from(&state.waiting);
+        let taken = state.take_waiting();
+        assert_eq!((from(&taken), state.waiting.len()), (all.clone(), 0));
+        look(&mut state, vec![counted("busy", 6)], vec![], &[], at(300));
+        state.put_back(taken);
+        assert_eq!(state.waiting.len(), all.len() + 1);
+        assert_eq!(from(&state.waiting)[..all.len()], all);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     Action, Actor, AppliedRoutes, Change, ChangeKind, Clock, DeploymentId, EnvironmentName, Event, EventId,
-    EventKind, Host, ModelId, Runtime, Timestamp, Traffic, Wake,
+    EventKind, Host, ModelId, Runtime, ScaleChange, Timestamp, Traffic, Wake,
 };
 use serde_json::Value;
 use store::{ModelState, Store, Tx, Vault};
@@ -260,6 +260,20 @@ impl Held {
         self.events += 1;
         self.tx.append(&event).await?;
         Ok(())
+    }
+
+    /// Records, among the decisions about its scaling, why a deployment should have another number of replicas now. What was done
+    /// is recorded beside it, and by whom; this follows from it.
+    pub(crate) async fn explain(
+        &mut self,
+        plane: &ControlPlane,
+        id: &DeploymentId,
+        change: Option<ScaleChange>,
+    ) -> Result<(), Error> {
+        let Some(change) = change else { return Ok(()) };
+        let sentence = change.sentence(&self.deployment(id)?.name);
+        let kind = EventKind::ScalingDecision;
+        self.record(plane, &Actor::system(), kind, Some(id), None, sentence, change.data()).await
     }
 }
 

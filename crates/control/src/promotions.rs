@@ -1,6 +1,7 @@
 use domain::{
     Action, Actor, Begun, Deployment, DeploymentId, DeploymentKind, EnvironmentName, EventKind, Lifecycle,
-    ModelId, Phase, Position, Promotion, PromotionId, PromotionPatch, PromotionRequest, Source, begin,
+    ModelId, Phase, Position, Promotion, PromotionId, PromotionPatch, PromotionRequest, ScaleCause,
+    ScaleChange, Source, begin,
 };
 use serde_json::json;
 
@@ -102,11 +103,13 @@ impl ControlPlane {
             }
             Source::Copy { .. } | Source::Itself => false,
         };
+        let before = candidate.target;
         if candidate.lifecycle == Lifecycle::Inactive {
             candidate.begin_deploying(minimum, now);
         }
         candidate.environment = Some(name.clone());
         candidate.target = candidate.target.max(minimum);
+        let change = ScaleChange::between(before, candidate.target, ScaleCause::Promotion);
         let timeout = i64::from(candidate.deploy_timeout_minutes) * 60_000;
         let promotion = Promotion {
             id: PromotionId::from_random(self.random_bytes()),
@@ -147,6 +150,7 @@ impl ControlPlane {
             held.save_deployment(candidate).await?;
         }
         held.tx.insert_promotion(&promotion).await?;
+        held.explain(self, &id, change).await?;
         if fresh {
             return Ok(Candidate { candidate: id, size_note });
         }

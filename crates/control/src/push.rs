@@ -6,16 +6,16 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::{
-    Action, Actor, ArtifactId, AutoscalingPatch, Backpressure, Compute, DeploymentId, DeploymentName,
-    Environment, EnvironmentName, EnvironmentPatch, Invalid, ModelId, ModelName, PromotionPatch,
-    PromotionRequest,
+    Action, Actor, ArtifactId, AutoscalingPatch, Backpressure, Compute, DEPLOY_TIMEOUT, DeploymentId,
+    DeploymentName, Environment, EnvironmentName, EnvironmentPatch, Invalid, ModelId, ModelName,
+    PromotionPatch, PromotionRequest,
 };
 use serde_json::Value;
 use truss::{Config, Validation};
 
 use crate::archive::{discard, keep_archive, unpack};
 use crate::parts::persist;
-use crate::pushes::{Entered, Sent};
+use crate::pushes::{Entered, Sent, once_taken};
 use crate::{ControlPlane, Error};
 
 /// Whose deployment a push becomes.
@@ -177,7 +177,7 @@ impl ControlPlane {
         if pushed.is_err() {
             discard(&folder.with_extension("tar"), &folder).await;
         }
-        pushed
+        pushed.map_err(once_taken)
     }
 
     /// Everything that can be said of a push before its archive is there.
@@ -210,14 +210,7 @@ impl ControlPlane {
             EnvironmentName::new(name).map_err(|invalid| Invalid::new("environment_name", invalid.problem))
         });
         let labels = push.labels.as_deref().map(read_labels).transpose()?.flatten();
-        let timeout = match push.deploy_timeout_minutes {
-            None => 30,
-            Some(minutes) if (10..=1440).contains(&minutes) => minutes as u32,
-            Some(minutes) => {
-                let problem = format!("{minutes} is not within 10 to 1440");
-                return Err(Invalid::new("deploy_timeout_minutes", problem).into());
-            }
-        };
+        let timeout = DEPLOY_TIMEOUT.check(push.deploy_timeout_minutes.unwrap_or(30))?;
         let raw_config = push.raw_config.as_deref().map(|text| decode("raw_config", text)).transpose()?;
         Ok(Checked {
             artifact: ArtifactId::from_random(self.random_bytes()),

@@ -86,6 +86,16 @@ impl Sent {
     }
 }
 
+/// What came of a push that took its archive, as it is told: who is to try again needs another archive.
+pub(crate) fn once_taken(error: Error) -> Error {
+    match error {
+        Error::Busy => Error::conflict(
+            "others changed the model at the same moment, several times; upload the archive and push again",
+        ),
+        other => other,
+    }
+}
+
 impl Outcome {
     /// What came of it, once that is decided.
     pub(crate) async fn wait(mut self) -> Result<Pushed, Error> {
@@ -280,6 +290,14 @@ mod tests {
             }
             pushes.all().clear();
         }
+    }
+
+    #[test]
+    fn nobody_is_told_to_try_again_with_an_archive_that_is_taken() {
+        let told = once_taken(Error::Busy);
+        assert_eq!(told.code(), "VALIDATION_ERROR", "the same push would not end otherwise");
+        assert!(told.to_string().contains("upload the archive"), "{told}");
+        assert_eq!(once_taken(Error::Full).code(), "DISK_FULL");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use domain::{
     Actor, AutoscalingSettings, Build, Deployment, DeploymentId, DeploymentKind, DeploymentName, Environment,
     EnvironmentName, EnvironmentPatch, EventKind, Invalid, Lifecycle, LiveReload, Model, ModelId, ModelName,
-    PatchPoint, PromotionPatch, Timestamp,
+    PatchPoint, PromotionPatch, ScaleCause, ScaleChange, Timestamp,
 };
 use serde_json::json;
 
@@ -208,7 +208,9 @@ impl ControlPlane {
                 fresh.id = slot.id.clone();
                 fresh.created_at = slot.created_at;
                 fresh.version = slot.version;
+                let change = ScaleChange::between(slot.target, fresh.target, ScaleCause::Pushed);
                 held.save_deployment(fresh).await?;
+                held.explain(self, &slot.id, change).await?;
                 slot.id
             }
         };

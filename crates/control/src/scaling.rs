@@ -1,8 +1,4 @@
-use domain::{
-    Action, Actor, AutoscalingSettings, DecisionRow, DeploymentId, Event, ModelId, ScaleDecision,
-    ScalingHistory, Timestamp,
-};
-use serde::Deserialize;
+use domain::{Action, Actor, DecisionRow, DeploymentId, Event, ModelId, ScalingHistory, Timestamp};
 
 use crate::{ControlPlane, Error};
 
@@ -41,21 +37,11 @@ impl ControlPlane {
     }
 }
 
-/// What a decision's event carries beside its sentence.
-#[derive(Deserialize)]
-struct Inputs {
-    decision: ScaleDecision,
-    floor: u32,
-    settings: AutoscalingSettings,
-}
-
 /// A decision as it was recorded; one that can't be read is left out rather than made up.
 fn row(event: Event) -> Option<DecisionRow> {
     let Event { at, sentence, data, id, .. } = event;
     match serde_json::from_value(data) {
-        Ok(Inputs { decision, floor, settings }) => {
-            Some(DecisionRow { at, sentence, decision, floor, settings })
-        }
+        Ok(decided) => Some(DecisionRow { at, sentence, decided }),
         Err(error) => {
             tracing::warn!(event = %id, %error, "a recorded scaling decision can't be read");
             None

@@ -1,10 +1,11 @@
 //! What deployments hold of the disk (semantics: Disk).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use domain::{Action, Actor, Deployment, DeploymentId, EnvironmentUse, StorageUse, Timestamp};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::{ControlPlane, Error};
 
@@ -18,6 +19,16 @@ pub struct Stored {
     pub held: StorageUse,
     /// Other live deployments that run in the same environment.
     pub environment_shared_by: usize,
+}
+
+/// What one deployment holds of the disk, as far as that is known in time.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OnDisk {
+    Now(Stored),
+    /// As of the last look at all of them.
+    Before(Stored),
+    /// No look at it has come to its end yet.
+    Unknown,
 }
 
 /// What all deployments hold of the disk together, in bytes; what is shared counts once.
@@ -41,14 +52,17 @@ pub struct StorageLook {
 
 /// Live deployments by the key of the environment they run in.
 type Users = HashMap<String, HashSet<DeploymentId>>;
+type Turn = tokio::sync::Mutex<()>;
 
-/// The looks at the disk: one at a time, however many ask.
+/// The looks at the disk: one at a time at all of it and one at each deployment, however many ask.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     /// As of the last look, and what was seen of single deployments since.
     users: Mutex<Users>,
     last: Mutex<Last>,
-    turn: Arc<tokio::sync::Mutex<()>>,
+    turn: Arc<Turn>,
+    /// Those of deployments that are looked at by themselves.
+    turns: Mutex<HashMap<DeploymentId, Weak<Turn>>>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +80,31 @@ impl Disk {
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// What is held while a deployment is looked at by itself.
+    fn turn_of(&self, id: &DeploymentId) -> Arc<Turn> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = turns.get(id).and_then(Weak::upgrade) {
+            return turn;
+        }
+        let turn = Arc::new(Turn::default());
+        turns.insert(id.clone(), Arc::downgrade(&turn));
+        turn
+    }
+}
+
+/// Looks to the end, also when nobody waits for it any more, so that whoever asks next has its numbers. The turn is over then.
+async fn to_its_end<T: Send + 'static>(
+    turn: OwnedMutexGuard<()>,
+    look: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Error> {
+    let looked = tokio::spawn(async move {
+        let seen = look.await;
+        drop(turn);
+        seen
+    });
+    looked.await.map_err(|error| Error::Internal(format!("the look at the disk was interrupted: {error}")))
 }
 
 impl ControlPlane {
@@ -92,15 +131,7 @@ impl ControlPlane {
             return Ok(look);
         }
         let plane = self.clone();
-        // It goes on when nobody waits for it any more, so that whoever asks next has its numbers.
-        let looked = tokio::spawn(async move {
-            let look = plane.measure_all().await;
-            drop(turn);
-            look
-        });
-        looked
-            .await
-            .map_err(|error| Error::Internal(format!("the look at the disk was interrupted: {error}")))?
+        to_its_end(turn, async move { plane.measure_all().await }).await?
     }
 
     async fn measure_all(&self) -> Result<Arc<StorageLook>, Error> {
@@ -138,10 +169,25 @@ impl ControlPlane {
         Ok(look)
     }
 
-    /// What one deployment holds of the disk. With how many others it shares its environment is as of the last look at all.
-    pub async fn storage_of(&self, actor: &Actor, deployment: &Deployment) -> Result<Stored, Error> {
+    /// What one deployment holds of the disk: as it is now, or as of the last look at all of them where measuring it takes
+    /// longer than two seconds. With how many others it shares its environment is as of that look in any case.
+    ///
+    /// # Errors
+    /// The actor may not look at it.
+    pub async fn storage_of(&self, actor: &Actor, deployment: &Deployment) -> Result<OnDisk, Error> {
         self.may(actor, Action::View)?;
-        let held = self.parts.runtime.storage(deployment).await;
+        if let Ok(stored) = tokio::time::timeout(WITHIN, self.measure(deployment)).await {
+            return stored.map(OnDisk::Now);
+        }
+        let look = self.disk.last().look.clone();
+        let before = look.deployments.iter().find(|stored| stored.deployment.id == deployment.id);
+        Ok(before.cloned().map_or(OnDisk::Unknown, OnDisk::Before))
+    }
+
+    async fn measure(&self, deployment: &Deployment) -> Result<Stored, Error> {
+        let turn = self.disk.turn_of(&deployment.id).lock_owned().await;
+        let (plane, row) = (self.clone(), deployment.clone());
+        let held = to_its_end(turn, async move { plane.parts.runtime.storage(&row).await }).await?;
         let mut stored = Stored { deployment: deployment.clone(), held, environment_shared_by: 0 };
         let mut users = self.disk.users();
         if let Some(environment) = &stored.held.environment {

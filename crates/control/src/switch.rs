@@ -1,7 +1,8 @@
 //! Activate and deactivate.
 
 use domain::{
-    Action, Actor, Deployment, DeploymentId, EnvironmentName, EventKind, Lifecycle, ModelId, may_deactivate,
+    Action, Actor, Deployment, DeploymentId, EnvironmentName, EventKind, Lifecycle, ModelId, ScaleCause,
+    ScaleChange, may_deactivate,
 };
 use serde_json::json;
 
@@ -66,12 +67,15 @@ impl ControlPlane {
             return Ok(false);
         }
         let minimum = deployment.effective_autoscaling(&held.state.environments).min_replica;
+        let before = deployment.target;
         deployment.begin_deploying(minimum, held.now);
+        let change = ScaleChange::between(before, deployment.target, ScaleCause::Activated);
         let sentence = format!("{} was activated", deployment.name);
         let (id, environment) = (deployment.id.clone(), deployment.environment.clone());
         held.save_deployment(deployment).await?;
         let kind = EventKind::ModelDeploymentActivated;
         held.record(self, actor, kind, Some(&id), environment.as_ref(), sentence, json!({})).await?;
+        held.explain(self, &id, change).await?;
         self.finish(held).await?;
         Ok(true)
     }
@@ -114,12 +118,14 @@ impl ControlPlane {
         }
         may_deactivate(&deployment, &held.state.promotions).map_err(Error::Conflict)?;
         deployment.lifecycle = Lifecycle::Inactive;
+        let change = ScaleChange::between(deployment.target, 0, ScaleCause::Deactivated);
         deployment.target = 0;
         let sentence = format!("{} was deactivated", deployment.name);
         let (id, environment) = (deployment.id.clone(), deployment.environment.clone());
         held.save_deployment(deployment).await?;
         let kind = EventKind::ModelDeploymentDeactivated;
         held.record(self, actor, kind, Some(&id), environment.as_ref(), sentence, json!({})).await?;
+        held.explain(self, &id, change).await?;
         Ok(Some(self.finish(held).await?))
     }
 }

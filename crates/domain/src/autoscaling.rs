@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::whole_number::{
+    AUTOSCALING_WINDOW, CONCURRENCY_TARGET, MAX_REPLICA, MAX_SCALE_DOWN_RATE, MIN_REPLICA, SCALE_DOWN_DELAY,
+    TARGET_UTILIZATION,
+};
 use crate::{Invalid, Timestamp};
 
 /// The settings under their public names.
@@ -49,55 +53,21 @@ pub struct AutoscalingPatch {
     pub max_scale_down_rate: Option<i64>,
 }
 
-/// More replicas than any machine of ours runs; guards the arithmetic, not the budget.
-const REPLICA_CEILING: i64 = 1000;
-
 impl AutoscalingSettings {
     /// The settings after a partial update, or the field that is out of range and its range.
     pub fn patched(&self, patch: &AutoscalingPatch) -> Result<Self, Invalid> {
-        let take = |field: &str, value: Option<i64>, now: u32, low: i64, high: i64| match value {
-            None => Ok(now),
-            Some(value) if (low..=high).contains(&value) => Ok(value as u32),
-            Some(value) => Err(Invalid::new(field, format!("{value} is not within {low} to {high}"))),
-        };
         let settings = Self {
-            min_replica: take("min_replica", patch.min_replica, self.min_replica, 0, REPLICA_CEILING)?,
-            max_replica: take("max_replica", patch.max_replica, self.max_replica, 1, REPLICA_CEILING)?,
-            autoscaling_window: take(
-                "autoscaling_window",
-                patch.autoscaling_window,
-                self.autoscaling_window,
-                10,
-                3600,
-            )?,
-            scale_down_delay: take(
-                "scale_down_delay",
-                patch.scale_down_delay,
-                self.scale_down_delay,
-                0,
-                3600,
-            )?,
-            concurrency_target: take(
-                "concurrency_target",
-                patch.concurrency_target,
-                self.concurrency_target,
-                1,
-                1_000_000,
-            )?,
-            target_utilization_percentage: take(
-                "target_utilization_percentage",
-                patch.target_utilization_percentage,
-                self.target_utilization_percentage,
-                1,
-                100,
-            )?,
-            max_scale_down_rate: take(
-                "max_scale_down_rate",
-                patch.max_scale_down_rate,
-                self.max_scale_down_rate,
-                1,
-                50,
-            )?,
+            min_replica: MIN_REPLICA.changed(patch.min_replica, self.min_replica)?,
+            max_replica: MAX_REPLICA.changed(patch.max_replica, self.max_replica)?,
+            autoscaling_window: AUTOSCALING_WINDOW
+                .changed(patch.autoscaling_window, self.autoscaling_window)?,
+            scale_down_delay: SCALE_DOWN_DELAY.changed(patch.scale_down_delay, self.scale_down_delay)?,
+            concurrency_target: CONCURRENCY_TARGET
+                .changed(patch.concurrency_target, self.concurrency_target)?,
+            target_utilization_percentage: TARGET_UTILIZATION
+                .changed(patch.target_utilization_percentage, self.target_utilization_percentage)?,
+            max_scale_down_rate: MAX_SCALE_DOWN_RATE
+                .changed(patch.max_scale_down_rate, self.max_scale_down_rate)?,
         };
         if settings.min_replica > settings.max_replica {
             return Err(Invalid::new(
@@ -131,17 +101,28 @@ pub struct Scaler {
     samples: std::collections::VecDeque<(i64, u32)>,
     /// Since when fewer replicas would do.
     low_since: Option<i64>,
+    /// Requests that came between the last sample and the one before.
+    arrived: u64,
 }
 
 impl Scaler {
     /// Adds a sample and forgets those that left the window. `at` is monotonic milliseconds.
     pub fn sample(&mut self, at: i64, load: u32, window_seconds: u32) {
+        self.arrived = 0;
         self.samples.push_back((at, load));
         let horizon = at - i64::from(window_seconds) * 1000;
         // One sample before the horizon stays: it says what the load was when the window began.
         while self.samples.len() > 1 && self.samples[1].0 <= horizon {
             self.samples.pop_front();
         }
+    }
+
+    /// Says how many requests came between the sample before and the last one, ended ones included.
+    ///
+    /// They are no part of the average, which is of what is there at each look. But most looks find nothing of requests that take
+    /// milliseconds, and a deployment that has them is not idle.
+    pub fn note_arrivals(&mut self, requests: u64) {
+        self.arrived = requests;
     }
 
     /// Time-weighted mean load over the window that ends at `at`.
@@ -194,6 +175,9 @@ pub struct ScaleDecision {
     /// Requests in flight or waiting at that moment.
     #[serde(default)]
     pub instant_load: u32,
+    /// Requests that came since the look before, ended ones included: one replica is wanted for them, though none is there now.
+    #[serde(default)]
+    pub arrived: u64,
     pub current: u32,
     /// The formula's answer before any limit.
     pub wanted: u32,
@@ -223,7 +207,7 @@ pub fn decide(
 ) -> ScaleDecision {
     let average = scaler.average(monotonic, settings.autoscaling_window);
     let instant = scaler.samples.back().map_or(0, |&(_, load)| load);
-    let wanted = replicas_for(average, settings).max(u32::from(instant > 0));
+    let wanted = replicas_for(average, settings).max(u32::from(instant > 0 || scaler.arrived > 0));
     let low = settings.min_replica.max(floor);
     let high = settings.max_replica.max(floor);
     let goal = wanted.clamp(low, high);
@@ -239,6 +223,7 @@ pub fn decide(
         monotonic,
         average_load: average,
         instant_load: instant,
+        arrived: scaler.arrived,
         current,
         wanted,
         applied: goal,
@@ -333,6 +318,52 @@ mod tests {
         scaler.sample(0, 0, 60);
         scaler.sample(59_999, 1, 60);
         assert_eq!(at(&mut scaler, &settings(), 0, 60_000).applied, 1);
+    }
+
+    #[test]
+    fn requests_too_short_to_be_seen_keep_the_last_replica() {
+        let settings = settings();
+        let mut scaler = Scaler::default();
+        let mut look = |seconds: i64, requests: u64, current: u32| {
+            scaler.sample(seconds * 1000, 0, settings.autoscaling_window);
+            scaler.note_arrivals(requests);
+            at(&mut scaler, &settings, current, seconds * 1000)
+        };
+        for second in (0..3_600).step_by(2) {
+            let decision = look(second, 20, 1);
+            assert_eq!((decision.applied, decision.wanted, decision.arrived), (1, 1, 20), "at {second} s");
+            assert_eq!((decision.average_load, decision.low_since), (0.0, None));
+        }
+        // From the first look on that finds none, the delay runs.
+        assert_eq!(look(3_600, 0, 1).low_since, Some(3_600_000));
+        assert_eq!(look(3_600 + 899, 0, 1).applied, 1);
+        assert_eq!(look(3_600 + 900, 0, 1).applied, 0);
+    }
+
+    #[test]
+    fn requests_too_short_to_be_seen_ask_for_no_more_than_one() {
+        let settings = settings();
+        let mut scaler = Scaler::default();
+        let mut look = |seconds: i64, current: u32| {
+            scaler.sample(seconds * 1000, 0, settings.autoscaling_window);
+            scaler.note_arrivals(1_000);
+            at(&mut scaler, &settings, current, seconds * 1000)
+        };
+        let waiting = look(0, 4);
+        assert_eq!((waiting.wanted, waiting.applied, waiting.limit), (1, 4, Limit::Delay));
+        assert_eq!(look(900, 4).applied, 2);
+        assert_eq!(look(1_800, 2).applied, 1);
+        assert_eq!(look(9_000, 1).applied, 1);
+    }
+
+    #[test]
+    fn what_came_before_the_last_sample_does_not_count_again() {
+        let mut scaler = Scaler::default();
+        scaler.sample(0, 0, 60);
+        scaler.note_arrivals(5);
+        scaler.sample(1_000, 0, 60);
+        let decision = at(&mut scaler, &settings(), 1, 1_000);
+        assert_eq!((decision.arrived, decision.wanted, decision.low_since), (0, 0, Some(1_000)));
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn formula(decision: &ScaleDecision, settings: &AutoscalingSettings, wrong: &mut
     if load > wanted * hundredths + TOLERANCE * load.max(1.0) {
         wrong.push(format!("{} replicas don't carry {} requests", decision.wanted, decision.average_load));
     }
-    let idle = decision.average_load <= 0.0 && decision.instant_load == 0;
+    let idle = decision.average_load <= 0.0 && decision.instant_load == 0 && decision.arrived == 0;
     match decision.wanted {
         0 if !idle => wrong.push("nothing is wanted though requests are there".into()),
         0 => {}

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
+use crate::whole_number::RAMP_UP_DURATION;
 use crate::{
     AutoscalingPatch, AutoscalingSettings, Backpressure, DeploymentId, EnvironmentName, Invalid, ModelId,
     Promotion, RollingConfig, RollingPatch, Strategy, Timestamp,
@@ -70,9 +71,6 @@ pub struct PromotionPatch {
     pub stop_on_errors: Option<bool>,
 }
 
-/// The longest window of a canary: a week.
-const LONGEST_RAMP: i64 = 604_800;
-
 impl PromotionSettings {
     /// The settings after a partial update, or the field that is out of range.
     pub fn patched(&self, patch: &PromotionPatch) -> Result<Self, Invalid> {
@@ -80,16 +78,7 @@ impl PromotionSettings {
             None => self.rolling_deploy_config,
             Some(patch) => Some(self.rolling_deploy_config.unwrap_or_default().patched(patch)?),
         };
-        let ramp = match patch.ramp_up_duration_seconds {
-            None => self.ramp_up_duration_seconds,
-            Some(seconds) if (0..=LONGEST_RAMP).contains(&seconds) => seconds as u32,
-            Some(seconds) => {
-                return Err(Invalid::new(
-                    "ramp_up_duration_seconds",
-                    format!("{seconds} is not within 0 to {LONGEST_RAMP}"),
-                ));
-            }
-        };
+        let ramp = RAMP_UP_DURATION.changed(patch.ramp_up_duration_seconds, self.ramp_up_duration_seconds)?;
         Ok(Self {
             redeploy_on_promotion: patch.redeploy_on_promotion.unwrap_or(self.redeploy_on_promotion),
             rolling_deploy: patch.rolling_deploy.unwrap_or(self.rolling_deploy),

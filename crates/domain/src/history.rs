@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AutoscalingSettings, DeploymentId, EnvironmentName, ReplicaId, ScaleDecision, Timestamp};
+use crate::{Decided, DeploymentId, EnvironmentName, ReplicaId, Timestamp};
 
 /// How many replicas a deployment had from this moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,16 +113,12 @@ impl ColdStart {
     }
 }
 
-/// One change of how many replicas are wanted, with everything it was decided by.
+/// One change of how many replicas are wanted, with everything it was decided by, or what it followed from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DecisionRow {
     pub at: Timestamp,
     pub sentence: String,
-    pub decision: ScaleDecision,
-    /// What a promotion or a wake asked for at least.
-    pub floor: u32,
-    /// The settings in force.
-    pub settings: AutoscalingSettings,
+    pub decided: Decided,
 }
 
 /// The record of a deployment's scaling, oldest first.

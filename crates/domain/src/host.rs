@@ -135,6 +135,16 @@ impl Host {
         self.find(&compute.type_id).or_else(|| self.default_type())
     }
 
+    /// What a deployment's replicas weigh where processors are short, in thousandths of a core. A type that stands for the whole
+    /// machine is nobody's alone: each replica weighs one core then, or a few of them would leave nothing to the server.
+    pub fn weight_of(&self, compute: &Compute) -> u64 {
+        const CORE: u64 = 1000;
+        match self.type_of(compute) {
+            Some(known) if !self.whole => known.milli_cpu,
+            _ => CORE,
+        }
+    }
+
     pub fn find(&self, id: &str) -> Option<&InstanceType> {
         self.types.iter().find(|known| known.id == id)
     }
@@ -342,6 +352,16 @@ mod tests {
         let compute = host(vec![]).choose(&asked).unwrap();
         assert_eq!(compute.reserved, Reserved { memory: 8 * GIB, gpus: 2 });
         assert_eq!(compute.type_id, LOCAL);
+    }
+
+    #[test]
+    fn a_replica_weighs_what_its_type_has_and_one_core_where_there_are_no_types() {
+        let whole = host(vec![]);
+        let all = whole.choose(&ask(1, 1)).unwrap();
+        assert_eq!((whole.type_of(&all).unwrap().milli_cpu, whole.weight_of(&all)), (8000, 1000));
+        let typed = host(vec![kind("small", 2, 4, 0), kind("large", 4, 8, 0)]);
+        let large = typed.choose(&ask(3, 4)).unwrap();
+        assert_eq!(typed.weight_of(&large), 4000);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod id;
 mod invariant;
 mod live;
 mod log;
+mod log_places;
 mod log_search;
 mod metrics;
 mod model;
@@ -39,12 +40,14 @@ mod rolling;
 mod rollout;
 mod routing;
 mod runtime;
+mod scale_change;
 mod secret;
 mod status;
 mod throttle;
 mod time;
 mod traffic;
 mod usage;
+mod whole_number;
 
 pub use access::{Action, Actor, Door, Role};
 pub use activity::EventGroup;
@@ -63,7 +66,9 @@ pub use deployment::{
 pub use environment::{
     CleanupStrategy, Environment, EnvironmentPatch, PromotionPatch, PromotionSettings, may_delete_environment,
 };
-pub use environment_log::{EnvironmentLogFound, LogMerge, attached_within};
+pub use environment_log::{
+    EnvironmentLogFound, EnvironmentLogNews, LogMerge, attached_within, in_reading_order, served_first_until,
+};
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
 pub use histogram::{Histogram, SIZES, middle_of, size_of};
@@ -74,16 +79,19 @@ pub use id::{
     parse_id, token,
 };
 pub use invariant::{Violation, check as check_invariant};
-pub use live::{LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch};
+pub use live::{FailedChange, LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch};
 pub use log::{LogFound, LogLevel, LogLine, LogNews, LogQuery, LogSource};
-pub use metrics::{Counted, Counters, KEPT, KEPT_FINE, Measured, Outcome, Outcomes, Period};
+pub use log_places::LogPlaces;
+pub use metrics::{Answers, Counted, Counters, KEPT, KEPT_FINE, Measured, Outcome, Outcomes, Period};
 pub use model::Model;
-pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName};
+pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretName, check_key_name};
 pub use person::{
     Email, PASSWORD_LEAST, PASSWORD_MOST, Person, check_password, may_change, person_name, person_role,
 };
 pub use place::{Holding, PlaceRequest, Placement, Refusal, could_hold, free, place};
-pub use plan::{Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, Tell, plan};
+pub use plan::{
+    Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, Tell, plan, routes_as_stored,
+};
 pub use preview::{Preview, preview};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Source, begin};
 pub use replica::{ObservedReplica, ReplicaState, Seen};
@@ -101,9 +109,11 @@ pub use runtime::{
     BuildFailure, BuildSpec, Endpoints, EnvironmentUse, ExternalUse, ReplicaSample, ReplicaSpec, ReplicaUse,
     Runtime, RuntimeError, StopReason, StorageUse,
 };
+pub use scale_change::{Decided, ScaleCause, ScaleChange};
 pub use secret::{SecretValue, declared_secrets};
 pub use status::{DeploymentStatus, Standing, standing};
 pub use throttle::{Failures, Meter, Rate};
 pub use time::{Clock, ManualClock, Timestamp};
-pub use traffic::{Demand, DeploymentTraffic, FirstAnswer, Traffic, Wake};
+pub use traffic::{Demand, DeploymentTraffic, FirstAnswer, PREDICT_TIMEOUT, Traffic, Wake};
 pub use usage::started_minutes;
+pub use whole_number::{DEPLOY_TIMEOUT, WholeNumber};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactId, Build, Deployment, DeploymentKind, Lifecycle, Timestamp};
+use crate::{ArtifactId, Build, Deployment, DeploymentKind, Lifecycle, ReplicaId, Timestamp};
 
 /// A state of the Truss that client and server agree on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,8 @@ pub struct Revision {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Staged {
     pub revision: Revision,
-    /// The class may be swapped in the running process, without a new start.
+    /// The class may be swapped in the running process, without a new start: this change and all before it that never ran
+    /// are model code alone.
     pub hot: bool,
     pub at: Timestamp,
     pub by: String,
@@ -43,7 +44,24 @@ pub enum SyncState {
     /// Its process starts, or its class is swapped; what ran before serves on.
     Starting { since: Timestamp },
     /// It did not come up; what ran before serves on where there was something.
-    Failed { reason: String, at: Timestamp },
+    Failed(FailedChange),
+}
+
+/// How a change did not come up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedChange {
+    pub reason: String,
+    pub at: Timestamp,
+    /// Whose output tells more; `None` if it failed before there was one.
+    #[serde(default)]
+    pub replica: Option<ReplicaId>,
+    /// The hash of the state it leads to, which is not the newest if another was received while it started; `None` in rows
+    /// from before this was kept.
+    #[serde(default)]
+    pub hash: Option<String>,
+    /// When it began to start; `None` if it failed before that.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
 }
 
 /// The chain of changes since the last push.
@@ -53,6 +71,13 @@ pub struct LiveReload {
     pub pushed: PatchPoint,
     /// What runs, or ran last: as pushed or patched.
     pub running: PatchPoint,
+    /// What replicas are started from now, until it is known to run; `None` once it is [`LiveReload::running`].
+    #[serde(default)]
+    pub starts: Option<PatchPoint>,
+    /// Whether the staged change may swap its class in the process that starts now, once that runs: nothing but model code
+    /// lies between the two.
+    #[serde(default)]
+    pub hot_once_started: bool,
     /// When a change last came into service; `None` if the last push runs as it was pushed.
     pub patched_at: Option<Timestamp>,
     pub staged: Option<Staged>,
@@ -61,9 +86,20 @@ pub struct LiveReload {
     pub fallback: Option<Revision>,
 }
 
+const RECEIVED: &str = "a change was received and waits to be put into service";
+
 impl LiveReload {
     pub fn as_pushed(pushed: PatchPoint) -> Self {
-        Self { running: pushed.clone(), pushed, patched_at: None, staged: None, sync: None, fallback: None }
+        Self {
+            running: pushed.clone(),
+            pushed,
+            starts: None,
+            hot_once_started: false,
+            patched_at: None,
+            staged: None,
+            sync: None,
+            fallback: None,
+        }
     }
 
     /// The state the next change must build on.
@@ -73,7 +109,28 @@ impl LiveReload {
 
     /// Whether what was staged last is what runs.
     pub fn is_in_sync(&self) -> bool {
-        self.base() == &self.running && self.sync.is_none()
+        self.base() == &self.running && self.starts.is_none() && self.sync.is_none()
+    }
+
+    /// Keeps a change that was made against [`LiveReload::base`].
+    pub fn stage(&mut self, change: Staged) {
+        // A running process lacks what a change before this one brought that was more than code and never ran.
+        let of_code = self.is_in_sync() || self.staged.as_ref().is_some_and(|before| before.hot);
+        let onto_start =
+            self.starts.as_ref().is_some_and(|starts| starts == self.base() || self.hot_once_started);
+        self.hot_once_started = change.hot && onto_start;
+        self.staged = Some(Staged { hot: change.hot && of_code, ..change });
+        // What did not come up is history once something newer is there.
+        if !matches!(self.sync, Some(SyncState::Starting { .. })) {
+            self.sync = None;
+        }
+    }
+
+    /// How the change that leads to the state `hash` failed, if it was the last one to.
+    pub fn failure_of(&self, hash: &str) -> Option<&FailedChange> {
+        let Some(SyncState::Failed(failed)) = &self.sync else { return None };
+        let of = failed.hash.as_ref().unwrap_or(&self.base().hash);
+        (of == hash).then_some(failed)
     }
 
     /// How live reload stands, as one sentence.
@@ -83,12 +140,13 @@ impl LiveReload {
             (Some(SyncState::Starting { .. }), _) => {
                 "a change starts; what ran before serves until it is ready".into()
             }
-            (Some(SyncState::Failed { reason, .. }), _) => {
-                format!("the last change did not come up: {reason}")
+            (Some(SyncState::Failed(failed)), _) if self.failure_of(&self.base().hash).is_none() => {
+                format!("{RECEIVED}; the one before it did not come up: {}", failed.reason)
             }
-            (None, _) if self.base() != &self.running => {
-                "a change was received and waits to be put into service".into()
+            (Some(SyncState::Failed(failed)), _) => {
+                format!("the last change did not come up: {}", failed.reason)
             }
+            (None, _) if !self.is_in_sync() => RECEIVED.into(),
             (None, Some(_)) => "the last change runs".into(),
             (None, None) => "runs as it was pushed; truss watch brings changes in place".into(),
         }
@@ -129,11 +187,16 @@ impl Deployment {
         self.live.as_ref().is_some_and(|live| matches!(live.sync, Some(SyncState::Preparing { .. })))
     }
 
+    /// Whether a change starts, or its class is swapped.
+    pub fn starts_change(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| matches!(live.sync, Some(SyncState::Starting { .. })))
+    }
+
     /// What replicas are started from now.
     pub fn revision(&self) -> Option<Revision> {
         let live = self.live.as_ref()?;
         Some(Revision {
-            point: live.running.clone(),
+            point: live.starts.as_ref().unwrap_or(&live.running).clone(),
             artifact: self.artifact.clone(),
             config: self.config.clone(),
             raw_config: self.raw_config.clone(),
@@ -155,6 +218,20 @@ impl Deployment {
         self.artifact = revision.artifact;
         self.config = revision.config;
         self.raw_config = revision.raw_config;
+        self.failed_starts = 0;
+        self.retry_at = None;
+        self.last_exit = None;
+    }
+
+    /// The staged change is to be put into service. One that starts still gives way: until this one is prepared, replicas
+    /// start from what ran before both.
+    pub fn prepare_staged(&mut self, step: String) {
+        let Some(live) = &mut self.live else { return };
+        live.sync = Some(SyncState::Preparing { step });
+        if let Some(before) = live.fallback.take() {
+            live.starts = None;
+            self.take_revision(before);
+        }
     }
 
     /// The staged change is prepared: it is what replicas start from.
@@ -162,45 +239,51 @@ impl Deployment {
         let before = self.revision().filter(|_| self.active_since.is_some());
         let Some(live) = &mut self.live else { return };
         let Some(staged) = live.staged.clone() else { return };
-        // One that starts already gives way; what it would have gone back to is still what ran.
-        if !matches!(live.sync, Some(SyncState::Starting { .. })) {
-            live.fallback = before;
-        }
+        // Nothing takes the place of what ran last but what ran since.
+        live.fallback = live.fallback.take().or(before);
+        live.starts = Some(staged.revision.point.clone());
         live.sync = Some(SyncState::Starting { since: now });
         self.take_revision(staged.revision);
-        self.failed_starts = 0;
-        self.retry_at = None;
-        self.last_exit = None;
         if self.failure.take().is_some() || self.active_since.is_none() {
             self.begin_deploying(1, now);
         }
         self.target = 1;
     }
 
-    /// The change that started is ready.
-    pub fn staged_runs(&mut self, now: Timestamp) {
-        let Some(live) = &mut self.live else { return };
-        if let Some(staged) = &live.staged {
-            live.running = staged.revision.point.clone();
+    /// What was started is ready. A newer change, received or prepared meanwhile, is as far as it was.
+    pub fn started_runs(&mut self, now: Timestamp) {
+        let Self { live: Some(live), artifact, .. } = self else { return };
+        if let Some(point) = live.starts.take() {
+            live.running = point;
         }
         live.patched_at = Some(now);
-        live.sync = None;
         live.fallback = None;
+        let is_newest = live.staged.as_ref().is_some_and(|staged| staged.revision.artifact == *artifact);
+        if !is_newest && let Some(newer) = &mut live.staged {
+            newer.hot = live.hot_once_started;
+        }
+        if is_newest || matches!(live.sync, Some(SyncState::Starting { .. })) {
+            live.sync = None;
+        }
     }
 
-    /// The change does not come up: what ran before does again.
-    pub fn staged_failed(&mut self, reason: String, now: Timestamp) {
+    /// The change does not come up: what ran before does again. `replica` is the one that failed, if there was one.
+    pub fn staged_failed(&mut self, reason: String, replica: Option<ReplicaId>, now: Timestamp) {
         let Some(live) = &mut self.live else { return };
-        let started = matches!(live.sync, Some(SyncState::Starting { .. }));
-        live.sync = Some(SyncState::Failed { reason: reason.clone(), at: now });
+        let since = match &live.sync {
+            Some(SyncState::Starting { since }) => Some(*since),
+            _ => None,
+        };
+        let of = live.starts.as_ref().filter(|_| since.is_some()).unwrap_or_else(|| live.base());
+        let hash = Some(of.hash.clone());
+        let failed = FailedChange { reason: reason.clone(), at: now, replica, hash, since };
+        live.sync = Some(SyncState::Failed(failed));
         match live.fallback.take() {
             Some(before) => {
+                live.starts = None;
                 self.take_revision(before);
-                self.failed_starts = 0;
-                self.retry_at = None;
-                self.last_exit = None;
             }
-            None if started => {
+            None if since.is_some() => {
                 self.failure = Some(reason);
                 self.retry_at = None;
                 self.deadline = None;
@@ -209,3 +292,6 @@ impl Deployment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,20 +48,12 @@ impl Outcomes {
         self.client_errors += other.client_errors;
         self.server_errors += other.server_errors;
     }
-
-    fn since(self, before: Self) -> Self {
-        Self {
-            fine: self.fine.saturating_sub(before.fine),
-            client_errors: self.client_errors.saturating_sub(before.client_errors),
-            server_errors: self.server_errors.saturating_sub(before.server_errors),
-        }
-    }
 }
 
-/// What the gateway has counted of a deployment since it first had a request. It begins anew with the gateway.
+/// What was counted of the requests that came to one and the same outcome.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Counters {
-    pub outcomes: Outcomes,
+pub struct Answers {
+    pub requests: u64,
     /// From arrival to the answer's last byte, waiting included.
     pub end_to_end: Histogram,
     /// From arrival to the answer's first byte.
@@ -71,11 +63,59 @@ pub struct Counters {
     /// Bytes of bodies, one less than each has, of requests whose answers came to their end.
     pub request_sizes: Histogram,
     pub response_sizes: Histogram,
+}
+
+impl Answers {
+    fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.end_to_end.add(&other.end_to_end);
+        self.first_byte.add(&other.first_byte);
+        self.inference.add(&other.inference);
+        self.request_sizes.add(&other.request_sizes);
+        self.response_sizes.add(&other.response_sizes);
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(before.requests),
+            end_to_end: self.end_to_end.since(&before.end_to_end),
+            first_byte: self.first_byte.since(&before.first_byte),
+            inference: self.inference.since(&before.inference),
+            request_sizes: self.request_sizes.since(&before.request_sizes),
+            response_sizes: self.response_sizes.since(&before.response_sizes),
+        }
+    }
+}
+
+/// What the gateway has counted of a deployment since it first had a request. It begins anew with the gateway.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Counters {
+    pub fine: Answers,
+    pub client_errors: Answers,
+    pub server_errors: Answers,
     /// Requests at replicas, and requests that wait, at the moment of reading.
     pub in_flight: u32,
     pub held: u32,
     /// Websockets that are open at the moment of reading.
     pub websockets: u32,
+}
+
+impl Counters {
+    pub fn outcomes(&self) -> Outcomes {
+        Outcomes {
+            fine: self.fine.requests,
+            client_errors: self.client_errors.requests,
+            server_errors: self.server_errors.requests,
+        }
+    }
+
+    /// Of all requests together, whatever became of them.
+    pub fn all(&self) -> Answers {
+        let mut all = self.fine.clone();
+        all.add(&self.client_errors);
+        all.add(&self.server_errors);
+        all
+    }
 }
 
 /// The counters of one deployment.
@@ -122,17 +162,25 @@ impl Measured {
     /// What came between two looks at the same counters. Counters that are lower than they were have begun anew.
     pub fn between(before: &Counters, after: &Counters, from: Timestamp, to: Timestamp) -> Self {
         let anew = Counters::default();
-        let before = if after.outcomes.total() < before.outcomes.total() { &anew } else { before };
+        let before = if after.outcomes().total() < before.outcomes().total() { &anew } else { before };
+        let news = Counters {
+            fine: after.fine.since(&before.fine),
+            client_errors: after.client_errors.since(&before.client_errors),
+            server_errors: after.server_errors.since(&before.server_errors),
+            ..Counters::default()
+        };
+        let Answers { requests: _, end_to_end, first_byte, inference, request_sizes, response_sizes } =
+            news.all();
         Self {
             from,
             to,
             environment: None,
-            outcomes: after.outcomes.since(before.outcomes),
-            end_to_end: after.end_to_end.since(&before.end_to_end),
-            first_byte: after.first_byte.since(&before.first_byte),
-            inference: after.inference.since(&before.inference),
-            request_sizes: after.request_sizes.since(&before.request_sizes),
-            response_sizes: after.response_sizes.since(&before.response_sizes),
+            outcomes: news.outcomes(),
+            end_to_end,
+            first_byte,
+            inference,
+            request_sizes,
+            response_sizes,
             in_flight: after.in_flight,
             held: after.held,
             websockets: after.websockets,
@@ -371,9 +419,29 @@ mod tests {
 
     #[test]
     fn counters_that_began_anew_count_from_zero() {
-        let before =
-            Counters { outcomes: Outcomes { fine: 9, ..Outcomes::default() }, ..Counters::default() };
-        let after = Counters { outcomes: Outcomes { fine: 2, ..Outcomes::default() }, ..Counters::default() };
-        assert_eq!(Measured::between(&before, &after, at(0), at(10)).outcomes.fine, 2);
+        let served =
+            |requests| Counters { fine: Answers { requests, ..Answers::default() }, ..Counters::default() };
+        assert_eq!(Measured::between(&served(9), &served(2), at(0), at(10)).outcomes.fine, 2);
+    }
+
+    #[test]
+    fn what_is_measured_is_of_all_outcomes_together() {
+        let answers = |requests, size| Answers {
+            requests,
+            end_to_end: [(size, requests)].into_iter().collect(),
+            ..Answers::default()
+        };
+        let before = Counters { fine: answers(2, 7), ..Counters::default() };
+        let after = Counters {
+            fine: answers(5, 7),
+            client_errors: answers(1, 3),
+            server_errors: answers(4, 7),
+            ..Counters::default()
+        };
+        let measured = Measured::between(&before, &after, at(0), at(10));
+        assert_eq!(measured.outcomes, Outcomes { fine: 3, client_errors: 1, server_errors: 4 });
+        let sizes: Vec<(u16, u64)> = measured.end_to_end.into();
+        assert_eq!(sizes, [(3, 1), (7, 7)]);
+        assert_eq!(after.all().requests, 10);
     }
 }

@@ -181,6 +181,21 @@ impl SecretName {
     }
 }
 
+/// Whether somebody may choose this name for an API key: 1 to 100 characters of `[a-z0-9-]`.
+///
+/// # Errors
+/// If it has others, none or too many.
+pub fn check_key_name(text: &str) -> Result<(), Invalid> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.is_empty() || text.len() > 100 || !text.chars().all(allowed) {
+        return Err(Invalid::new(
+            "name",
+            "an API key's name has 1 to 100 lower-case letters, digits or hyphens",
+        ));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,6 +227,18 @@ mod tests {
         }
         for bad in ["", ".", "..", "a b", "a/b", "a=b", "ä", &"a".repeat(254)] {
             assert_eq!(SecretName::new(bad).unwrap_err().field, "name", "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_keys_are_plain() {
+        for good in ["ci", "truss-team-default-exec-api-key", "7", "-", &"a".repeat(100)] {
+            assert!(check_key_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", " ", "My key", "CI", "a_b", "a.b", "ci ", "ä", "a\n", &"a".repeat(101)] {
+            let refused = check_key_name(bad).unwrap_err();
+            assert_eq!(refused.field, "name", "{bad}");
+            assert!(refused.to_string().contains("lower-case letters, digits or hyphens"), "{refused}");
         }
     }
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hold, Invalid, Position, Weight};
+use crate::whole_number::{MAX_SURGE, MAX_UNAVAILABLE, REPLICA_OVERHEAD, STABILIZATION_TIME};
+use crate::{Hold, Invalid, Position, Weight, WholeNumber};
 
 /// How a rolling promotion goes, under the public names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,38 +49,28 @@ impl RollingConfig {
     /// The settings after a partial update, or the field that is out of range and its range. The two percentages of a
     /// step are judged together, after the update.
     pub fn patched(&self, patch: &RollingPatch) -> Result<Self, Invalid> {
-        let take = |field: &str, value: Option<i64>, now: u32, high: i64| match value {
-            None => Ok(now),
-            Some(value) if (0..=high).contains(&value) => Ok(value as u32),
-            Some(value) => Err(Invalid::new(
-                format!("rolling_deploy_config.{field}"),
-                format!("{value} is not within 0 to {high}"),
-            )),
+        let take = |number: WholeNumber, value, now| {
+            let within = |invalid: Invalid| {
+                Invalid::new(format!("rolling_deploy_config.{}", invalid.field), invalid.problem)
+            };
+            number.changed(value, now).map_err(within)
         };
         let config = Self {
-            max_surge_percent: take(
-                "max_surge_percent",
-                patch.max_surge_percent,
-                self.max_surge_percent,
-                50,
-            )?,
+            max_surge_percent: take(MAX_SURGE, patch.max_surge_percent, self.max_surge_percent)?,
             max_unavailable_percent: take(
-                "max_unavailable_percent",
+                MAX_UNAVAILABLE,
                 patch.max_unavailable_percent,
                 self.max_unavailable_percent,
-                50,
             )?,
             stabilization_time_seconds: take(
-                "stabilization_time_seconds",
+                STABILIZATION_TIME,
                 patch.stabilization_time_seconds,
                 self.stabilization_time_seconds,
-                3600,
             )?,
             replica_overhead_percent: take(
-                "replica_overhead_percent",
+                REPLICA_OVERHEAD,
                 patch.replica_overhead_percent,
                 self.replica_overhead_percent,
-                500,
             )?,
         };
         let (surge, unavailable) = (config.max_surge_percent, config.max_unavailable_percent);

@@ -52,6 +52,8 @@ pub struct ReplicaSpec {
     pub environment: Option<EnvironmentName>,
     /// What it holds of the machine as long as it lives; there is room for it.
     pub reserved: Reserved,
+    /// Cores of its instance type, in thousandths: its weight beside others where processors are short.
+    pub milli_cpu: u64,
     /// Values for the secrets the configuration declares, as far as they are set.
     pub secrets: BTreeMap<String, SecretValue>,
 }

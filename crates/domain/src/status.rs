@@ -128,7 +128,9 @@ fn describe(
     }
     if ready > 0 {
         let wanted = deployment.target;
-        let sentence = if ready < wanted {
+        let sentence = if wanted == 0 {
+            format!("finishing requests on {}", count(ready, "replica"))
+        } else if ready < wanted {
             let rest = deployment.waiting.as_ref().map(|waiting| format!("; {waiting}")).unwrap_or_default();
             format!("{ready} of {} ready{rest}", count(wanted, "replica"))
         } else {

@@ -1,8 +1,14 @@
 //! Load as the gateway counts it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Counted, DeploymentId, EnvironmentName, ModelId, ReplicaId, SideCounts};
+
+/// How long a request may be held, and then how long a replica may take until its answer is complete. Only websockets stay open
+/// for longer.
+pub const PREDICT_TIMEOUT: Duration = Duration::from_secs(1200);
 
 /// Load on one address now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -1,6 +1,8 @@
-//! Names, ids and searches that nobody would write on purpose.
+//! Names, ids, searches and places that nobody would write on purpose.
 
-use domain::{DeploymentName, EnvironmentName, Invalid, LogQuery, ModelName, SecretName, parse_id};
+use domain::{
+    DeploymentName, EnvironmentName, Invalid, LogPlaces, LogQuery, ModelName, SecretName, parse_id,
+};
 use proptest::prelude::*;
 
 #[global_allocator]
@@ -13,6 +15,7 @@ const SEARCHES: [&str; 4] = [
     "requestId:\"x y\" /v1/models/ -- \"",
     "replica: /(/ -/a/",
 ];
+const PLACES: [&str; 3] = ["", "1764210000000000000", "1764210000000000000~abcdefg.1764210000000000001~h.4"];
 
 /// A refusal says which field and what to do; what is taken is what was given.
 fn judged<T: std::fmt::Display>(field: &str, text: &str, result: Result<T, Invalid>) {
@@ -51,6 +54,14 @@ proptest! {
         let parts = query.includes.iter().chain(&query.excludes).chain(&query.search_pattern);
         for part in parts {
             prop_assert!(!part.is_empty() && text.contains(part.as_str()), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn any_place_in_a_log_is_understood_or_refused_with_its_field(text in mangle::mangled_text(&PLACES)) {
+        match mangle::bounded(text.len(), 64, || text.parse::<LogPlaces>()) {
+            Ok(places) => prop_assert_eq!(places.to_string().parse::<LogPlaces>(), Ok(places)),
+            Err(invalid) => prop_assert_eq!(invalid.field, "after"),
         }
     }
 }

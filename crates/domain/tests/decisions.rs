@@ -38,10 +38,12 @@ fn every_decision_follows_from_its_inputs() {
             at += 100 + dice.below(20_000) as i64;
             let load = if dice.below(3) == 0 { 0 } else { dice.below(300) as u32 };
             let floor = if dice.below(8) == 0 { dice.below(25) as u32 } else { 0 };
+            let arrived = if dice.below(4) == 0 { dice.below(50) } else { 0 };
             if dice.below(40) == 0 {
                 settings = self::settings(&mut dice);
             }
             scaler.sample(at, load, settings.autoscaling_window);
+            scaler.note_arrivals(arrived);
             let decision = decide(&mut scaler, &settings, current, floor, Timestamp::from_millis(at), at);
             let wrong = check_decision(&decision, floor, &settings);
             assert!(wrong.is_empty(), "{wrong:?}\n{decision:?}\nfloor {floor} {settings:?}");
@@ -63,6 +65,7 @@ fn up() -> ScaleDecision {
         monotonic: 1_000_000,
         average_load: 25.0,
         instant_load: 25,
+        arrived: 0,
         current: 1,
         wanted: 4,
         applied: 4,
@@ -92,7 +95,7 @@ type Plant = fn(&mut ScaleDecision);
 fn planted_mistakes_are_found() {
     assert_eq!(check_decision(&up(), 0, &ten()), Vec::<String>::new());
     assert_eq!(check_decision(&down(), 0, &ten()), Vec::<String>::new());
-    let planted: [(&str, ScaleDecision, u32, Plant); 14] = [
+    let planted: [(&str, ScaleDecision, u32, Plant); 15] = [
         ("too few by the formula", up(), 0, |d| (d.wanted, d.applied) = (3, 3)),
         ("too many by the formula", up(), 0, |d| (d.wanted, d.applied) = (5, 5)),
         ("not what was wanted", up(), 0, |d| d.applied = 3),
@@ -101,6 +104,7 @@ fn planted_mistakes_are_found() {
         ("below the floor", up(), 6, |_| {}),
         ("another limit named", up(), 0, |d| d.limit = Limit::Minimum),
         ("one request not seen", up(), 0, |d| (d.average_load, d.wanted, d.applied) = (0.0, 0, 1)),
+        ("what came between two looks not seen", down(), 0, |d| d.arrived = 1),
         ("before the delay", down(), 0, |d| d.low_since = Some(100_001)),
         ("since when is lost", down(), 0, |d| d.low_since = None),
         ("faster than the rate", down(), 0, |d| d.applied = 3),

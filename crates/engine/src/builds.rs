@@ -1,30 +1,59 @@
-//! Builds run beside the looks: one task for each deployment, whose result is written like any other change.
+//! Builds run beside the looks: one task for each deployment, whose result is written like any other change. So many run at
+//! once, and the others wait for their turn.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{
     Actor, ArtifactId, Build, BuildSpec, Change, ChangeKind, Deployment, DeploymentId, Event, EventId,
-    EventKind, ModelId, SyncState, Wake,
+    EventKind, Lifecycle, ModelId, ScaleCause, ScaleChange, SyncState, Wake,
 };
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::engine::Parts;
+use crate::turns::{Turn, Turns};
 
-/// The builds that run now.
+/// What is said of a staged change that waits for its turn; of a deployment it is said by its standing.
+const WAITS: &str = "waiting for its turn to build";
+
+/// The builds that run now, or wait for their turn.
 pub struct Builds {
     parts: Parts,
-    running: Arc<Mutex<BTreeMap<DeploymentId, ArtifactId>>>,
+    turns: Turns,
+    known: Known,
     tasks: JoinSet<()>,
+}
+
+/// Builds by whom they are for and what they build.
+#[derive(Clone, Default)]
+struct Known(Arc<Mutex<BTreeMap<(DeploymentId, ArtifactId), Job>>>);
+
+/// A build that runs or waits.
+struct Job {
+    model: ModelId,
+    /// It prepares a staged change, and not the deployment as it runs.
+    change: bool,
+    /// It had its turn.
+    began: bool,
+    /// Nobody waits for it any more, and it goes on.
+    left: bool,
+    task: AbortHandle,
+}
+
+impl Known {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(DeploymentId, ArtifactId), Job>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Builds {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts, running: Arc::default(), tasks: JoinSet::new() }
+        let turns = Turns::new(parts.builds_at_once);
+        Self { parts, turns, known: Known::default(), tasks: JoinSet::new() }
     }
 
-    /// Sees to it that the build of a deployment, or of its staged change, runs. After a restart of the server it starts
-    /// again and finds what is done.
+    /// Sees to it that the build of a deployment, or of its staged change, runs when it is its turn. After a restart of the
+    /// server it starts again and finds what is done.
     pub(crate) fn start(&mut self, deployment: &Deployment) {
         while self.tasks.try_join_next().is_some() {}
         let staged = deployment.live.as_ref().and_then(|live| live.staged.as_ref());
@@ -33,15 +62,14 @@ impl Builds {
             Some(revision) => (&revision.artifact, &revision.config),
             None => (&deployment.artifact, &deployment.config),
         };
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if running.get(&deployment.id) == Some(artifact) {
+        let key = (deployment.id.clone(), artifact.clone());
+        let mut known = self.known.lock();
+        if known.contains_key(&key) {
             return;
         }
-        running.insert(deployment.id.clone(), artifact.clone());
-        drop(running);
         let build = OneBuild {
             parts: self.parts.clone(),
-            running: self.running.clone(),
+            known: self.known.clone(),
             spec: BuildSpec {
                 model: deployment.model.clone(),
                 deployment: deployment.id.clone(),
@@ -50,24 +78,97 @@ impl Builds {
             },
             change: change.is_some(),
         };
-        self.tasks.spawn(build.run());
+        // With the lock held, so that it is not over before it is known.
+        let task = self.tasks.spawn(build.run(self.turns.take()));
+        let model = deployment.model.clone();
+        known.insert(key, Job { model, change: change.is_some(), began: false, left: false, task });
     }
 
+    /// Ends builds of a model that its deployments don't wait for any more, so that others get their turn.
+    pub(crate) fn keep(&self, model: &ModelId, deployments: &[Deployment]) {
+        let mut known = self.known.lock();
+        let before = known.len();
+        let left = known.iter().filter(|(_, job)| job.left).map(|((id, _), _)| id.clone());
+        let mut left: BTreeSet<DeploymentId> = left.collect();
+        known.retain(|(id, artifact), job| {
+            if &job.model != model {
+                return true;
+            }
+            let found = deployments.iter().find(|deployment| &deployment.id == id);
+            let stays = match found.filter(|deployment| deployment.deleted_at.is_none()) {
+                None => false,
+                Some(deployment) if waits_for(deployment, artifact, job.change) => {
+                    job.began || deployment.lifecycle == Lifecycle::Active
+                }
+                // It is over, or code was pushed since. That may want the same environment: ended by each change anew, it would
+                // never be made.
+                Some(_) => {
+                    job.left |= job.began && left.insert(id.clone());
+                    job.left
+                }
+            };
+            if !stays {
+                job.task.abort();
+            }
+            stays
+        });
+        if known.len() < before {
+            // What one of them had just written it may not have told yet.
+            tell(&self.parts, model);
+        }
+    }
+
+    /// Waits for all of them.
     pub(crate) async fn finish(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
+
+    /// Ends all of them; whoever looks next begins them anew.
+    pub(crate) async fn end(&mut self) {
+        self.tasks.shutdown().await;
+        self.known.lock().clear();
+    }
+}
+
+/// Whether a deployment still waits for the build of this code, for itself or for its staged `change`; it may have been deleted,
+/// stopped or pushed again.
+fn waits_for(deployment: &Deployment, artifact: &ArtifactId, change: bool) -> bool {
+    let staged = deployment.live.as_ref().and_then(|live| live.staged.as_ref());
+    deployment.deleted_at.is_none()
+        && match change {
+            true => {
+                deployment.prepares_change()
+                    && staged.is_some_and(|staged| &staged.revision.artifact == artifact)
+            }
+            false => {
+                &deployment.artifact == artifact
+                    && matches!(deployment.build, Build::Queued | Build::Running { .. })
+            }
+        }
+}
+
+fn tell(parts: &Parts, model: &ModelId) {
+    (parts.changes)(Change { kind: ChangeKind::Model, id: model.to_string(), generation: 0 });
 }
 
 struct OneBuild {
     parts: Parts,
-    running: Arc<Mutex<BTreeMap<DeploymentId, ArtifactId>>>,
+    known: Known,
     spec: BuildSpec,
     /// It prepares a staged change, and not the deployment as it runs.
     change: bool,
 }
 
 impl OneBuild {
-    async fn run(self) {
+    async fn run(self, turn: Turn) {
+        if turn.is_later() {
+            self.wait().await;
+        }
+        let _turn = turn.comes().await;
+        let key = (self.spec.deployment.clone(), self.spec.artifact.clone());
+        if let Some(job) = self.known.lock().get_mut(&key) {
+            job.began = true;
+        }
         let (steps, mut told) = tokio::sync::mpsc::unbounded_channel::<String>();
         let progress = move |step: String| {
             // The receiver lives as long as the build; after it nobody wants to know.
@@ -95,12 +196,18 @@ impl OneBuild {
             Err(failure) => Build::Failed { reason: failure.reason },
         };
         self.set(outcome).await;
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if running.get(&self.spec.deployment) == Some(&self.spec.artifact) {
-            running.remove(&self.spec.deployment);
-        }
-        drop(running);
+        self.known.lock().remove(&key);
         self.parts.wakes.wake(&self.spec.model);
+    }
+
+    /// Says that others are before it.
+    async fn wait(&self) {
+        let line = format!(
+            "the build waits for its turn; {} may run at once (`machine.builds_at_once`)",
+            self.parts.builds_at_once
+        );
+        self.parts.runtime.note(&self.spec.deployment, &line).await;
+        self.set(Build::Queued).await;
     }
 
     /// Writes how far the build is, unless the deployment has moved on (deleted, stopped, pushed again).
@@ -109,7 +216,7 @@ impl OneBuild {
             tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
             match self.try_set(&build).await {
                 Ok(true) => {
-                    self.tell(&self.spec.model);
+                    tell(&self.parts, &self.spec.model);
                     return;
                 }
                 Ok(false) => {}
@@ -124,12 +231,15 @@ impl OneBuild {
     async fn try_set(&self, build: &Build) -> Result<bool, store::Error> {
         let Some(state) = self.parts.store.load_model(&self.spec.model).await? else { return Ok(true) };
         let current = state.deployments.into_iter().find(|deployment| deployment.id == self.spec.deployment);
-        let Some(mut deployment) = current.filter(|deployment| self.is_of(deployment)) else {
-            return Ok(true);
-        };
+        let waits = |deployment: &Deployment| waits_for(deployment, &self.spec.artifact, self.change);
+        let Some(before) = current.filter(waits) else { return Ok(true) };
+        let mut deployment = before.clone();
         match self.change {
             true => self.note_change(&mut deployment, build),
             false => deployment.build = build.clone(),
+        }
+        if deployment == before {
+            return Ok(true);
         }
         let mut tx = self.parts.store.begin().await?;
         if !tx.save_deployment(&mut deployment).await? {
@@ -141,59 +251,78 @@ impl OneBuild {
                 true => (EventKind::ModelDeploymentPatchFailed, "the change of"),
                 false => (EventKind::ModelDeploymentFailed, "the build of"),
             };
-            let now = self.parts.clock.now();
-            let mut random = [0; 16];
-            (self.parts.random)(&mut random);
-            tx.append(&Event {
-                id: EventId::ordered(now, 0, random),
-                at: now,
-                kind,
-                model: Some(deployment.model.clone()),
-                deployment: Some(deployment.id.clone()),
-                environment: deployment.environment.clone(),
-                model_name: None,
-                deployment_name: Some(deployment.name.to_string()),
-                actor: Actor::system(),
-                sentence: format!("{what} {} failed: {reason}", deployment.name),
-                data: serde_json::json!({ "reason": reason }),
-            })
-            .await?;
+            let sentence = format!("{what} {} failed: {reason}", deployment.name);
+            let data = serde_json::json!({ "reason": reason });
+            let environment = deployment.environment.clone();
+            tx.append(&Event { environment, ..self.event(&deployment, kind, sentence, data) }).await?;
+        }
+        if let Some(change) = ScaleChange::between(before.target, deployment.target, ScaleCause::Changed) {
+            let sentence = change.sentence(&deployment.name);
+            let kind = EventKind::ScalingDecision;
+            tx.append(&self.event(&deployment, kind, sentence, change.data())).await?;
         }
         tx.commit().await?;
         Ok(true)
     }
 
-    /// Whether the deployment still waits for this build; it may have been deleted, stopped or pushed again.
-    fn is_of(&self, deployment: &Deployment) -> bool {
-        let staged = deployment.live.as_ref().and_then(|live| live.staged.as_ref());
-        deployment.deleted_at.is_none()
-            && match self.change {
-                true => {
-                    deployment.prepares_change()
-                        && staged.is_some_and(|staged| staged.revision.artifact == self.spec.artifact)
-                }
-                false => {
-                    deployment.artifact == self.spec.artifact
-                        && matches!(deployment.build, Build::Queued | Build::Running { .. })
-                }
-            }
+    fn event(
+        &self,
+        deployment: &Deployment,
+        kind: EventKind,
+        sentence: String,
+        data: serde_json::Value,
+    ) -> Event {
+        let now = self.parts.clock.now();
+        let mut random = [0; 16];
+        (self.parts.random)(&mut random);
+        Event {
+            id: EventId::ordered(now, 0, random),
+            at: now,
+            kind,
+            model: Some(deployment.model.clone()),
+            deployment: Some(deployment.id.clone()),
+            environment: None,
+            model_name: None,
+            deployment_name: Some(deployment.name.to_string()),
+            actor: Actor::system(),
+            sentence,
+            data,
+        }
     }
 
     fn note_change(&self, deployment: &mut Deployment, build: &Build) {
         let now = self.parts.clock.now();
         match build {
             Build::Done { .. } => deployment.start_staged(now),
-            Build::Failed { reason } => deployment.staged_failed(reason.clone(), now),
-            Build::Running { step, .. } => {
-                if let Some(live) = &mut deployment.live {
-                    live.sync = Some(SyncState::Preparing { step: step.clone() });
-                }
-            }
-            Build::Queued | Build::Stopped { .. } => {}
+            Build::Failed { reason } => deployment.staged_failed(reason.clone(), None, now),
+            Build::Running { step, .. } => prepares(deployment, step),
+            Build::Queued => prepares(deployment, WAITS),
+            Build::Stopped { .. } => {}
         }
     }
+}
 
-    fn tell(&self, model: &ModelId) {
-        (self.parts.changes)(Change { kind: ChangeKind::Model, id: model.to_string(), generation: 0 });
+fn prepares(deployment: &mut Deployment, step: &str) {
+    if let Some(live) = &mut deployment.live {
+        live.sync = Some(SyncState::Preparing { step: step.to_owned() });
+    }
+}
+
+#[cfg(all(test, feature = "simulation"))]
+mod tests {
+    use crate::simulation::{Script, World};
+
+    #[tokio::test]
+    async fn a_server_that_ends_has_ended_its_builds() {
+        let mut world = World::new(1).await.unwrap();
+        let script = Script { build_is_held: true, ..Script::default() };
+        world.deploy("v1", script).await.unwrap();
+        while world.machine.building().is_empty() {
+            world.tick().await;
+            tokio::task::yield_now().await;
+        }
+        let World { engine, machine, .. } = world;
+        engine.run(std::future::ready(())).await;
+        assert!(machine.building().is_empty());
     }
 }

@@ -31,6 +31,8 @@ pub struct Parts {
     pub runtime: Arc<dyn Runtime>,
     /// What models may use of the machine.
     pub host: Arc<Host>,
+    /// Builds that may run at once; one may in any case.
+    pub builds_at_once: usize,
     pub traffic: Arc<dyn Traffic>,
     pub publisher: Arc<dyn Publisher>,
     pub clock: Arc<dyn Clock>,
@@ -99,12 +101,16 @@ impl Engine {
         }
         due.extend(self.schedule.take_due(at.monotonic));
         for model in due {
-            if let Err(error) = self.look(&model).await {
+            let looked = self.look(&model).await;
+            if let Err(error) = &looked {
                 tracing::error!(%model, %error, "could not carry out what a model needs; trying again in a second");
                 self.schedule.set(&model, at.monotonic + AFTER_FAILURE);
-            } else if self.is_settled(&model)
-                && self.unseen.as_mut().is_some_and(|unseen| unseen.remove(&model))
-            {
+            }
+            let is_settled = match looked {
+                Ok(()) => self.is_settled(&model),
+                Err(_) => self.models.get(&model).is_some_and(|known| known.published.is_some()),
+            };
+            if is_settled && self.unseen.as_mut().is_some_and(|unseen| unseen.remove(&model)) {
                 self.seen_all();
             }
         }
@@ -150,7 +156,7 @@ impl Engine {
         }
     }
 
-    /// Ticks until `shutdown` ends; then saves what is metered.
+    /// Ticks until `shutdown` ends; then ends the builds, which the next server begins anew, and saves what is metered.
     pub async fn run(mut self, shutdown: impl Future<Output = ()> + Send) {
         tokio::pin!(shutdown);
         let wakes = self.parts.wakes.clone();
@@ -163,6 +169,8 @@ impl Engine {
                 () = tokio::time::sleep(Duration::from_millis(wait)) => {}
             }
         }
+        // Nothing of them may go on where another server builds.
+        self.builds.end().await;
         let at = self.moment();
         self.flush_usage(at).await;
         self.flush_scaling(at.monotonic).await;

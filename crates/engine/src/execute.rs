@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::{
     Actor, Change, ChangeKind, Deployment, Event, EventId, EventKind, ModelId, Moment, Plan, ReplicaId,
-    ReplicaSpec, RuntimeError, Seen, Snapshot, Start, Wake, plan,
+    ReplicaSpec, RuntimeError, Seen, Snapshot, Start, Wake, plan, routes_as_stored,
 };
 
 use crate::observe::observe;
@@ -37,8 +37,18 @@ impl Engine {
             };
             let memory = self.models.get(model).map(|known| known.memory.clone()).unwrap_or_default();
             let mut plan = plan(&snapshot, &memory, at);
-            self.admit(&snapshot, &mut plan, at);
-            if let Some(saved) = self.save(&snapshot, &plan, at).await? {
+            let look_again = self.admit(&snapshot, &mut plan, at);
+            let saved = match self.save(&snapshot, &plan, at).await {
+                Ok(saved) => saved,
+                Err(error) => {
+                    self.serve_as_stored(&snapshot, at);
+                    return Err(error);
+                }
+            };
+            if let Some(saved) = saved {
+                if look_again {
+                    self.again(model);
+                }
                 self.carry_out(&snapshot, plan, at, saved).await?;
                 return Ok(());
             }
@@ -47,8 +57,19 @@ impl Engine {
         Ok(())
     }
 
+    /// While nothing can be written down, as on a full disk, models go on answering.
+    fn serve_as_stored(&mut self, snapshot: &Snapshot, at: Moment) {
+        let known = self.models.entry(snapshot.model.id.clone()).or_default();
+        let Some(routes) = routes_as_stored(snapshot, &known.memory, at) else { return };
+        if known.published.as_ref() != Some(&routes) {
+            self.parts.publisher.publish(routes.clone());
+            known.published = Some(routes);
+        }
+    }
+
     fn forget_model(&mut self, model: &ModelId) {
         self.leave_room(model);
+        self.builds.keep(model, &[]);
         self.schedule.remove(model);
         if let Some(known) = self.models.remove(model) {
             self.meter.forget(model, &known.metered);
@@ -119,6 +140,7 @@ impl Engine {
     ) -> Result<(), Error> {
         let model = snapshot.model.id.clone();
         let mut look_at = plan.look_at;
+        self.builds.keep(&model, &snapshot.deployments);
         for id in &plan.builds {
             if let Some(deployment) = snapshot.deployments.iter().find(|deployment| &deployment.id == id) {
                 self.builds.start(deployment);
@@ -199,6 +221,7 @@ impl Engine {
                 return Ok(Some(AFTER_SEALED));
             }
         };
+        let milli_cpu = self.parts.host.weight_of(&deployment.compute);
         for _ in 0..start.count {
             let spec = ReplicaSpec {
                 id: ReplicaId::from_random(self.random_bytes()),
@@ -208,6 +231,7 @@ impl Engine {
                 config: deployment.config.clone(),
                 environment: start.environment.clone(),
                 reserved: deployment.compute.reserved,
+                milli_cpu,
                 secrets: secrets.clone(),
             };
             match self.parts.runtime.start(&spec).await {
@@ -231,27 +255,38 @@ impl Engine {
         self.parts.runtime.note(&deployment.id, &line).await;
     }
 
-    /// Trying again would not help: the deployment has failed until a person changes something.
+    /// Trying again would not help: the deployment has failed until a person changes something, or what ran before its
+    /// change goes on.
     async fn give_up(&self, deployment: &Deployment, reason: &str) -> Result<(), Error> {
         let Some(state) = self.parts.store.load_model(&deployment.model).await? else { return Ok(()) };
         let found = state.deployments.into_iter().find(|found| found.id == deployment.id);
         let Some(mut failed) = found else { return Ok(()) };
-        failed.failure = Some(format!("it can't be started: {reason}"));
-        failed.deadline = None;
         let now = self.parts.clock.now();
+        let why = format!("it can't be started: {reason}");
+        let (kind, sentence);
+        if failed.starts_change() && failed.artifact == deployment.artifact {
+            kind = EventKind::ModelDeploymentPatchFailed;
+            sentence = format!("the change of {} did not come up: {why}", failed.name);
+            failed.staged_failed(why, None, now);
+        } else {
+            kind = EventKind::ModelDeploymentFailed;
+            sentence = format!("{} failed: {reason}", failed.name);
+            failed.failure = Some(why);
+            failed.deadline = None;
+        }
         let mut tx = self.parts.store.begin().await?;
         if tx.save_deployment(&mut failed).await? {
             tx.append(&Event {
                 id: EventId::ordered(now, 0, self.random_bytes()),
                 at: now,
-                kind: EventKind::ModelDeploymentFailed,
+                kind,
                 model: Some(failed.model.clone()),
                 deployment: Some(failed.id.clone()),
                 environment: failed.environment.clone(),
                 model_name: Some(state.model.name.to_string()),
                 deployment_name: Some(failed.name.to_string()),
                 actor: Actor::system(),
-                sentence: format!("{} failed: {reason}", failed.name),
+                sentence,
                 data: serde_json::json!({ "reason": reason }),
             })
             .await?;
@@ -278,7 +313,8 @@ impl Engine {
             deployments: &snapshot.deployments,
             replicas: replicas.iter().filter(until_now).collect(),
         };
-        self.meter(metered, at).await;
+        self.meter(metered, at);
+        self.write_usage().await;
     }
 
     async fn purge(&self, snapshot: &Snapshot, id: &domain::DeploymentId) -> Result<(), Error> {

@@ -14,6 +14,7 @@ mod schedule;
 mod secrets;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod turns;
 mod usage;
 mod wakes;
 

@@ -1,5 +1,7 @@
 //! From store, machine and gateway to one snapshot.
 
+use std::collections::BTreeMap;
+
 use domain::{ModelId, ModelRoutes, Seen, Snapshot};
 
 use crate::Error;
@@ -13,11 +15,12 @@ pub(crate) async fn observe(
 ) -> Result<Option<Snapshot>, Error> {
     let Some(state) = parts.store.load_model(model).await? else { return Ok(None) };
     let replicas = parts.runtime.observe(model);
-    let demand = state
-        .deployments
-        .iter()
-        .map(|deployment| (deployment.id.clone(), parts.traffic.deployment(&deployment.id).demand))
-        .collect();
+    let (mut demand, mut requests) = (BTreeMap::new(), BTreeMap::new());
+    for deployment in &state.deployments {
+        let traffic = parts.traffic.deployment(&deployment.id);
+        demand.insert(deployment.id.clone(), traffic.demand);
+        requests.insert(deployment.id.clone(), traffic.requests);
+    }
     let in_flight = match &replicas {
         Seen::Known(list) => {
             list.iter().map(|replica| (replica.id.clone(), parts.traffic.in_flight(&replica.id))).collect()
@@ -35,6 +38,7 @@ pub(crate) async fn observe(
         promotions: state.promotions,
         replicas,
         demand,
+        requests,
         in_flight,
         sides,
         published,

@@ -79,11 +79,12 @@ impl WaitingRoom {
 }
 
 impl Engine {
-    /// Leaves in the plan the starts there is room for now, and writes to the deployments what the others wait for.
-    pub(crate) fn admit(&mut self, snapshot: &Snapshot, plan: &mut Plan, at: Moment) {
+    /// Leaves in the plan the starts there is room for now, and writes to the deployments what the others wait for. True if a
+    /// promotion has to be looked at again once that is saved, because it says what its candidate waits for.
+    pub(crate) fn admit(&mut self, snapshot: &Snapshot, plan: &mut Plan, at: Moment) -> bool {
         let model = &snapshot.model.id;
         // Nothing is started, stopped or said on an unanswered question.
-        let Seen::Known(replicas) = &snapshot.replicas else { return };
+        let Seen::Known(replicas) = &snapshot.replicas else { return false };
         let own: Vec<PlaceRequest> = plan
             .start
             .iter()
@@ -119,10 +120,7 @@ impl Engine {
         plan.start.retain(|start| start.count > 0);
         let refused: Vec<&Refusal> =
             placement.refused.iter().filter(|refusal| mine(&refusal.deployment)).collect();
-        if tell(snapshot, plan, &refused) && !snapshot.promotions.is_empty() {
-            // A promotion says what its candidate waits for.
-            self.again(model);
-        }
+        let concerns_promotions = tell(snapshot, plan, &refused) && !snapshot.promotions.is_empty();
         for refusal in refused {
             if let Seen::Known(held) = &held {
                 self.make_room(snapshot, plan, at, refusal, held);
@@ -133,6 +131,7 @@ impl Engine {
         if self.room.settle(model, waiting) {
             self.wake_waiting(model);
         }
+        concerns_promotions
     }
 
     /// Where new code of a deployment has no room beside the former, the former leaves first: an update of the development
@@ -167,11 +166,18 @@ impl Engine {
         if former.is_empty() || place(&[request], &self.parts.host, &rest).admitted.is_empty() {
             return;
         }
+        let mut leave = false;
         for replica in former {
-            plan.memory.draining.entry(replica).or_insert((at.monotonic, StopReason::Replaced));
+            // One that is on its way out has been given its time already.
+            if !plan.memory.draining.contains_key(&replica) && !plan.memory.stopping.contains(&replica) {
+                plan.memory.draining.insert(replica, (at.monotonic, StopReason::Replaced));
+                leave = true;
+            }
         }
-        let soon = at.monotonic + 1;
-        plan.look_at = Some(plan.look_at.map_or(soon, |look| look.min(soon)));
+        if leave {
+            let soon = at.monotonic + 1;
+            plan.look_at = Some(plan.look_at.map_or(soon, |look| look.min(soon)));
+        }
     }
 
     /// Has every other model looked at again that waits for room.

@@ -12,6 +12,13 @@ impl Work<'_> {
         self.demand_at(&promotion.environment, sides.into_iter().flatten())
     }
 
+    /// Whether the environment of a promotion has requests: now, or had some since the last look, which may be over already.
+    pub(super) fn has_requests(&self, promotion: &Promotion) -> bool {
+        let sides = [Some(&promotion.candidate), promotion.previous.as_ref()];
+        self.environment_demand(promotion) > 0
+            || sides.into_iter().flatten().any(|side| self.arrivals(side) > 0)
+    }
+
     /// Concurrent requests of an environment as a whole: of whoever serves it now, and of these.
     pub(super) fn demand_at<'b>(
         &'b self,
@@ -102,7 +109,8 @@ impl Work<'_> {
                 None => 1,
             };
             // One that sleeps is not woken for a promotion that has not moved traffic yet.
-            let sleeps = promotion.gate_passed_at.is_none() && self.ready(previous) == 0;
+            let target = self.deployment(previous).map_or(0, |deployment| deployment.target);
+            let sleeps = promotion.gate_passed_at.is_none() && (self.ready(previous) == 0 || target == 0);
             self.floors.insert(previous.clone(), if sleeps { 0 } else { floor });
         }
     }

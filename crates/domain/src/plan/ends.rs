@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::Work;
 use crate::{
-    CleanupStrategy, DeploymentId, EventKind, Invalid, Lifecycle, Phase, Position, Promotion, STAGES, Signal,
-    Strategy, Weight,
+    CleanupStrategy, DeploymentId, EventKind, Invalid, Lifecycle, Phase, Position, Promotion, STAGES,
+    ScaleCause, Signal, Strategy, Weight,
 };
 
 impl Work<'_> {
@@ -88,11 +88,10 @@ impl Work<'_> {
     /// A previous deployment that a rolling promotion took replicas from has its part of them back.
     fn restore(&mut self, promotion: &Promotion) {
         let Strategy::Rolling { .. } = promotion.strategy else { return };
-        let Some(previous) = promotion.previous.as_ref().and_then(|id| self.deployment_mut(id)) else {
-            return;
-        };
-        if previous.target > 0 {
-            previous.target = previous.target.max(promotion.total);
+        let Some(previous) = &promotion.previous else { return };
+        let target = self.deployment(previous).map_or(0, |deployment| deployment.target);
+        if target > 0 {
+            self.retarget(previous, target.max(promotion.total), ScaleCause::Restored);
         }
     }
 
@@ -102,7 +101,7 @@ impl Work<'_> {
             deployment.environment = None;
             deployment.autoscaling.min_replica = 0;
             if deployment.active_since.is_some() {
-                deployment.target = 0;
+                self.retarget(candidate, 0, ScaleCause::NotPromoted);
             }
         }
     }
@@ -167,15 +166,10 @@ impl Work<'_> {
         deployment.autoscaling = settings;
         deployment.backpressure = backpressure;
         match promotion.cleanup {
-            CleanupStrategy::Keep => {}
-            CleanupStrategy::ScaleToZero => {
-                deployment.autoscaling.min_replica = 0;
-                deployment.target = 0;
-            }
-            CleanupStrategy::Deactivate => {
-                deployment.lifecycle = Lifecycle::Inactive;
-                deployment.target = 0;
-            }
+            CleanupStrategy::Keep => return,
+            CleanupStrategy::ScaleToZero => deployment.autoscaling.min_replica = 0,
+            CleanupStrategy::Deactivate => deployment.lifecycle = Lifecycle::Inactive,
         }
+        self.retarget(previous, 0, ScaleCause::Replaced);
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Work;
 use crate::{
     Build, DeploymentId, DeploymentKind, EnvironmentName, EventKind, Lifecycle, ObservedReplica, ReplicaId,
-    ReplicaState, SyncState,
+    ReplicaState, ScaleCause,
 };
 
 /// Starts that may fail in a row before a deployment that never served counts as failed.
@@ -47,11 +47,10 @@ impl Work<'_> {
         if deployment.deleted_at.is_some() || !deployment.may_run() || !replica.runs(&deployment.artifact) {
             return;
         }
-        let starts = deployment.live.as_ref().and_then(|live| live.sync.as_ref());
-        if matches!(starts, Some(SyncState::Starting { .. })) {
+        if deployment.starts_change() {
             // A change that fails to load is reported at once, not tried again: somebody waits for the answer.
             let id = deployment.id.clone();
-            return self.change_failed(&id, reason);
+            return self.change_failed(&id, Some(&replica.id), reason);
         }
         let proven = replica.ready_at.is_some_and(|at| now.since(at) >= PROVEN_AFTER);
         deployment.failed_starts = if proven { 1 } else { deployment.failed_starts + 1 };
@@ -71,6 +70,7 @@ impl Work<'_> {
             sentence = format!("replica {} of {} ended: {reason}", replica.id, deployment.name);
         }
         let id = deployment.id.clone();
+        self.note_tried(&id);
         self.record(kind, Some(&id), None, sentence, json!({ "replica": replica.id, "reason": reason }));
     }
 
@@ -92,7 +92,9 @@ impl Work<'_> {
                 DeploymentKind::Development => 1,
                 DeploymentKind::Published => minimum.max(1),
             };
+            let (id, before) = (deployment.id.clone(), deployment.target);
             deployment.begin_deploying(replicas, now);
+            self.explain(&id, before, ScaleCause::Started);
         }
     }
 

@@ -3,28 +3,35 @@
 use serde_json::json;
 
 use super::{Reload, Work};
-use crate::{ArtifactId, Deployment, DeploymentId, EventKind, ObservedReplica, SyncState};
+use crate::{ArtifactId, Deployment, DeploymentId, EventKind, ObservedReplica, ReplicaId, SyncState};
 
 impl Work<'_> {
     /// Notices that a change runs, or that it does not come up.
     pub(super) fn follow_changes(&mut self) {
         for index in 0..self.deployments.len() {
             let deployment = &self.deployments[index];
-            let Some(SyncState::Starting { since }) =
-                deployment.live.as_ref().and_then(|live| live.sync.clone())
-            else {
-                continue;
+            let Some(live) = &deployment.live else { continue };
+            let since = match &live.sync {
+                Some(SyncState::Starting { since }) => Some(*since),
+                // It goes on though a newer change is prepared, or failed: there is nothing else that runs.
+                _ if live.starts.is_some() => None,
+                _ => continue,
             };
             let (id, artifact) = (deployment.id.clone(), deployment.artifact.clone());
             let limit = i64::from(deployment.deploy_timeout_minutes) * 60_000;
             let runs = self.ready_replicas(&id).any(|replica| replica.artifact.as_ref() == Some(&artifact));
             if runs {
                 self.change_runs(index);
-            } else if let Some(reason) = self.refusal(&id, &artifact) {
-                self.change_failed(&id, &reason);
+                continue;
+            }
+            let Some(since) = since else { continue };
+            if let Some((replica, reason)) = self.refusal(&id, &artifact) {
+                self.change_failed(&id, Some(&replica), &reason);
             } else if self.at.now.since(since) >= limit {
                 let minutes = self.deployments[index].deploy_timeout_minutes;
-                self.change_failed(&id, &format!("it was not ready within {minutes} minutes"));
+                let reason = format!("it was not ready within {minutes} minutes");
+                let replica = self.starting_with(&id, &artifact);
+                self.change_failed(&id, replica.as_ref(), &reason);
             } else {
                 self.look_when(since.plus(limit));
             }
@@ -39,29 +46,42 @@ impl Work<'_> {
 
     fn change_runs(&mut self, index: usize) {
         let now = self.at.now;
-        self.deployments[index].staged_runs(now);
+        self.deployments[index].started_runs(now);
         let (id, name) = (self.deployments[index].id.clone(), self.deployments[index].name.clone());
         let sentence = format!("the change of {name} runs");
         self.record(EventKind::ModelDeploymentPatched, Some(&id), None, sentence, json!({}));
     }
 
-    /// What ran before does again; without anything before, the deployment has failed.
-    pub(super) fn change_failed(&mut self, id: &DeploymentId, reason: &str) {
+    /// What ran before does again; without anything before, the deployment has failed. `replica` is the one that did.
+    pub(super) fn change_failed(&mut self, id: &DeploymentId, replica: Option<&ReplicaId>, reason: &str) {
         let now = self.at.now;
         let Some(deployment) = self.deployment_mut(id) else { return };
-        deployment.staged_failed(reason.to_owned(), now);
+        deployment.staged_failed(reason.to_owned(), replica.cloned(), now);
         let sentence = format!("the change of {} did not come up: {reason}", deployment.name);
         let data = json!({ "reason": reason });
         self.record(EventKind::ModelDeploymentPatchFailed, Some(id), None, sentence, data);
     }
 
-    fn refusal(&self, id: &DeploymentId, artifact: &ArtifactId) -> Option<String> {
+    /// The replica that could not swap its class for this code, and why.
+    fn refusal(&self, id: &DeploymentId, artifact: &ArtifactId) -> Option<(ReplicaId, String)> {
         self.replicas
             .iter()
             .filter(|replica| &replica.deployment == id && replica.is_alive())
-            .filter_map(|replica| replica.refused.as_ref())
-            .find(|(refused, _)| refused == artifact)
-            .map(|(_, reason)| reason.clone())
+            .filter_map(|replica| Some((&replica.id, replica.refused.as_ref()?)))
+            .find(|(_, (refused, _))| refused == artifact)
+            .map(|(replica, (_, reason))| (replica.clone(), reason.clone()))
+    }
+
+    /// The replica that has been started from this code.
+    fn starting_with(&self, id: &DeploymentId, artifact: &ArtifactId) -> Option<ReplicaId> {
+        self.replicas
+            .iter()
+            .find(|replica| {
+                &replica.deployment == id
+                    && replica.is_starting()
+                    && replica.artifact.as_ref() == Some(artifact)
+            })
+            .map(|replica| replica.id.clone())
     }
 
     /// Replicas with code that is not wanted any more, and not on their way out.

@@ -14,13 +14,15 @@ mod replicas;
 mod rolling;
 mod routes;
 mod scale;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use crate::{
     ArtifactId, Demand, Deployment, DeploymentId, Environment, EnvironmentName, EventKind, Evidence, Model,
-    ModelRoutes, ObservedReplica, Position, Promotion, PromotionId, ReplicaId, Scaler, Seen, SideCounts,
-    StopReason, Timestamp,
+    ModelRoutes, ObservedReplica, Position, Promotion, PromotionId, ReplicaId, ScaleCause, ScaleChange,
+    Scaler, Seen, SideCounts, StopReason, Timestamp,
 };
 
 /// Wall time for records and monotonic milliseconds for measuring.
@@ -42,6 +44,8 @@ pub struct Snapshot {
     pub replicas: Seen<Vec<ObservedReplica>>,
     /// What was measured at the gateway; absent means nothing was.
     pub demand: BTreeMap<DeploymentId, Demand>,
+    /// Requests that each deployment has had, as the gateway counts them: they only grow, and may begin anew.
+    pub requests: BTreeMap<DeploymentId, u64>,
     pub in_flight: BTreeMap<ReplicaId, u32>,
     /// What each side of an environment answered, as the gateway has counted; for environments with a promotion.
     pub sides: BTreeMap<EnvironmentName, BTreeMap<DeploymentId, SideCounts>>,
@@ -53,6 +57,8 @@ pub struct Snapshot {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
     pub scalers: BTreeMap<DeploymentId, Scaler>,
+    /// Requests that each deployment had had at the last look.
+    pub requests: BTreeMap<DeploymentId, u64>,
     /// Replicas taken out of the routes, with the monotonic moment and the reason.
     pub draining: BTreeMap<ReplicaId, (i64, StopReason)>,
     /// Replicas that were told to stop; their exit is no crash.
@@ -63,6 +69,10 @@ pub struct Memory {
     pub counted_from: BTreeMap<PromotionId, (Evidence, Evidence)>,
     /// Replicas whose code is being swapped in place.
     pub reloading: BTreeMap<ReplicaId, ArtifactId>,
+    /// When the candidate of a promotion was ready, or a process of it failed, for the first time in this server's life.
+    pub tried: BTreeMap<PromotionId, Timestamp>,
+    /// Whether this server has seen the model's replicas before.
+    pub looked: bool,
 }
 
 /// The live position of a rollout between two saves.
@@ -152,6 +162,8 @@ struct Work<'a> {
     stop: Vec<Stop>,
     forget: Vec<ReplicaId>,
     reloads: Vec<Reload>,
+    /// Requests that came since the last look, ended ones included; of those that were known then.
+    arrived: BTreeMap<DeploymentId, u64>,
     /// Replicas each deployment must have for the sake of a promotion.
     floors: BTreeMap<DeploymentId, u32>,
     /// Replicas of the sides of a rolling promotion, which are scaled together.
@@ -163,22 +175,8 @@ pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
     let Seen::Known(replicas) = &seen.replicas else {
         return wait_and_see(seen, memory, at);
     };
-    let mut work = Work {
-        seen,
-        replicas,
-        at,
-        deployments: seen.deployments.clone(),
-        environments: seen.environments.clone(),
-        promotions: seen.promotions.clone(),
-        events: Vec::new(),
-        memory: memory.clone(),
-        look_at: None,
-        stop: Vec::new(),
-        forget: Vec::new(),
-        reloads: Vec::new(),
-        floors: BTreeMap::new(),
-        pinned: BTreeMap::new(),
-    };
+    let mut work = Work::begin(seen, replicas, memory, at);
+    work.count_arrivals();
     work.forget_the_gone();
     work.end_what_was_asked();
     work.follow_changes();
@@ -191,6 +189,7 @@ pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
     let routes = work.routes();
     let builds = work.builds();
     let purge = work.purgeable();
+    work.memory.looked = true;
     Plan {
         deployments: changed(&work.deployments, &seen.deployments),
         environments: changed(&work.environments, &seen.environments),
@@ -207,6 +206,18 @@ pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
         look_at: work.look_at,
         memory: work.memory,
     }
+}
+
+/// The table that follows from what is stored and what is ready, for as long as nothing can be written down: nothing moves, and
+/// whoever is ready answers. `None` if that is not known.
+pub fn routes_as_stored(seen: &Snapshot, memory: &Memory, at: Moment) -> Option<ModelRoutes> {
+    let Seen::Known(replicas) = &seen.replicas else { return None };
+    let mut work = Work::begin(seen, replicas, memory, at);
+    work.end_what_was_asked();
+    let routes = work.routes();
+    // What was asked for since is not done.
+    let generation = seen.published.as_ref().map_or(0, |routes| routes.generation);
+    Some(ModelRoutes { generation, ..routes })
 }
 
 /// The answer to not knowing: nothing changes, and nothing of the time until now counts for a rollout.
@@ -246,6 +257,28 @@ fn changed<T: PartialEq + Clone>(now: &[T], before: &[T]) -> Vec<T> {
     now.iter().zip(before).filter(|(now, before)| now != before).map(|(now, _)| now.clone()).collect()
 }
 
+impl<'a> Work<'a> {
+    fn begin(seen: &'a Snapshot, replicas: &'a [ObservedReplica], memory: &Memory, at: Moment) -> Self {
+        Self {
+            seen,
+            replicas,
+            at,
+            deployments: seen.deployments.clone(),
+            environments: seen.environments.clone(),
+            promotions: seen.promotions.clone(),
+            events: Vec::new(),
+            memory: memory.clone(),
+            look_at: None,
+            stop: Vec::new(),
+            forget: Vec::new(),
+            reloads: Vec::new(),
+            arrived: BTreeMap::new(),
+            floors: BTreeMap::new(),
+            pinned: BTreeMap::new(),
+        }
+    }
+}
+
 impl Work<'_> {
     fn look_by(&mut self, monotonic: i64) {
         self.look_at = Some(self.look_at.map_or(monotonic, |at| at.min(monotonic)));
@@ -263,6 +296,21 @@ impl Work<'_> {
 
     fn deployment_mut(&mut self, id: &DeploymentId) -> Option<&mut Deployment> {
         self.deployments.iter_mut().find(|deployment| &deployment.id == id)
+    }
+
+    /// Sets how many replicas a deployment should have, for another reason than its load.
+    fn retarget(&mut self, id: &DeploymentId, target: u32, cause: ScaleCause) {
+        let Some(deployment) = self.deployment_mut(id) else { return };
+        let before = std::mem::replace(&mut deployment.target, target);
+        self.explain(id, before, cause);
+    }
+
+    /// Records why a deployment should have another number of replicas than `before`; nothing if it should not.
+    fn explain(&mut self, id: &DeploymentId, before: u32, cause: ScaleCause) {
+        let Some(deployment) = self.deployment(id) else { return };
+        let Some(change) = ScaleChange::between(before, deployment.target, cause) else { return };
+        let sentence = change.sentence(&deployment.name);
+        self.record(EventKind::ScalingDecision, Some(id), None, sentence, change.data());
     }
 
     fn name_of(&self, id: &DeploymentId) -> String {

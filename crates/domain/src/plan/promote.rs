@@ -6,11 +6,11 @@ use super::errors::JUDGE_EVERY;
 use super::{Counting, Work};
 use crate::rollout::{stage_at, stage_end};
 use crate::{
-    Build, EventKind, Evidence, Hold, Lifecycle, Phase, Position, Promotion, Signal, Step, Strategy, Weight,
-    next_step,
+    Build, DeploymentId, EventKind, Evidence, Hold, Lifecycle, ObservedReplica, Phase, Position, Promotion,
+    Signal, Step, Strategy, Timestamp, Weight, next_step,
 };
 
-/// How long a candidate without a ready replica is waited for after traffic has moved, in milliseconds.
+/// How long a candidate that has lost its last ready replica is waited for after traffic has moved, in milliseconds.
 const CANDIDATE_GRACE: i64 = 60_000;
 /// A live position is saved at least this often, in milliseconds.
 pub(super) const SAVE_EVERY: i64 = 5_000;
@@ -19,19 +19,52 @@ impl Work<'_> {
     pub(super) fn move_promotions(&mut self) {
         for index in 0..self.promotions.len() {
             let mut promotion = self.promotions[index].clone();
+            if !self.memory.looked {
+                self.allow_another_start(&mut promotion);
+            }
             self.move_one(&mut promotion);
             if promotion.phase.is_over() {
                 self.memory.counting.remove(&promotion.id);
                 self.memory.counted_from.remove(&promotion.id);
+                self.memory.tried.remove(&promotion.id);
             }
             self.promotions[index] = promotion;
         }
         let running: Vec<_> = self.promotions.iter().map(|promotion| promotion.id.clone()).collect();
         self.memory.counting.retain(|id, _| running.contains(id));
         self.memory.counted_from.retain(|id, _| running.contains(id));
+        self.memory.tried.retain(|id, _| running.contains(id));
+    }
+
+    /// A deployment was ready, or a process of it has failed: what its promotions wait for is no first start any more.
+    pub(super) fn note_tried(&mut self, deployment: &DeploymentId) {
+        for promotion in self.promotions.iter().filter(|promotion| &promotion.candidate == deployment) {
+            self.memory.tried.entry(promotion.id.clone()).or_insert(self.at.now);
+        }
+    }
+
+    /// Where the candidate's processes ended with a former server, as when the machine was restarted, those that start in their
+    /// place have the time of a deployment again.
+    fn allow_another_start(&self, promotion: &mut Promotion) {
+        let Some(candidate) = self.deployment(&promotion.candidate) else { return };
+        let mine = |replica: &&ObservedReplica| replica.deployment == candidate.id;
+        if self.replicas.iter().filter(mine).any(ObservedReplica::is_alive) {
+            return;
+        }
+        let settles = match promotion.strategy {
+            Strategy::Rolling { config } => config.stabilization_ms(),
+            Strategy::Direct | Strategy::Canary { .. } => 0,
+        };
+        // A pause is added when it ends.
+        let paused = promotion.paused_at.map_or(0, |since| self.at.now.since(since).max(0));
+        let limit = i64::from(candidate.deploy_timeout_minutes) * 60_000 + settles - paused;
+        promotion.gate_deadline = promotion.gate_deadline.max(self.at.now.plus(limit));
     }
 
     fn move_one(&mut self, promotion: &mut Promotion) {
+        if self.ready(&promotion.candidate) > 0 {
+            self.note_tried(&promotion.candidate);
+        }
         match promotion.signal {
             Some(Signal::ForceCancel) => return self.cancel(promotion),
             Some(Signal::Cancel) => return self.go_back(promotion),
@@ -184,7 +217,7 @@ impl Work<'_> {
             self.fail(promotion, reason);
             return None;
         }
-        if promotion.stop_on_errors && self.environment_demand(promotion) > 0 {
+        if promotion.stop_on_errors && self.has_requests(promotion) {
             self.look_by(self.at.monotonic + JUDGE_EVERY);
         }
         Some(evidence)
@@ -222,20 +255,23 @@ impl Work<'_> {
     }
 
     pub(super) fn hold(&mut self, promotion: &mut Promotion, live: Position, hold: Hold) {
+        let is_first_look = !self.memory.counting.contains_key(&promotion.id);
         self.count(promotion, live, false);
         if hold == Hold::CandidateDown {
+            if is_first_look {
+                // The time without a server is not the candidate's fault.
+                promotion.candidate_down_since = None;
+            }
             let since = *promotion.candidate_down_since.get_or_insert(self.at.now);
-            if self.at.now.since(since) >= CANDIDATE_GRACE {
-                let seconds = CANDIDATE_GRACE / 1000;
+            let (until, limit) = self.waits_for_candidate(promotion, since);
+            if self.at.now >= until {
                 let exit =
                     self.deployment(&promotion.candidate).and_then(|candidate| candidate.last_exit.clone());
                 let cause = exit.map(|exit| format!(": {exit}")).unwrap_or_default();
-                return self.fail(
-                    promotion,
-                    format!("no replica of the candidate was ready for {seconds} s{cause}"),
-                );
+                let reason = format!("no replica of the candidate was ready for {limit}{cause}");
+                return self.fail(promotion, reason);
             }
-            self.look_when(since.plus(CANDIDATE_GRACE));
+            self.look_when(until);
         } else {
             promotion.candidate_down_since = None;
         }
@@ -259,6 +295,19 @@ impl Work<'_> {
             );
         }
         self.look_by(self.at.monotonic + 1_000);
+    }
+
+    /// Until when a candidate is waited for that has been down since some moment, and how long that is. One that this server has
+    /// seen neither ready nor fail starts as at the first time, because the machine was restarted: it has the time of a deployment.
+    fn waits_for_candidate(&self, promotion: &Promotion, since: Timestamp) -> (Timestamp, String) {
+        match self.memory.tried.get(&promotion.id) {
+            Some(tried) => (since.max(*tried).plus(CANDIDATE_GRACE), format!("{} s", CANDIDATE_GRACE / 1000)),
+            None => {
+                let candidate = self.deployment(&promotion.candidate);
+                let minutes = candidate.map_or(0, |candidate| candidate.deploy_timeout_minutes);
+                (since.plus(i64::from(minutes) * 60_000), format!("{minutes} minutes"))
+            }
+        }
     }
 
     pub(super) fn step_event(&mut self, promotion: &Promotion) {

@@ -1,11 +1,16 @@
 //! Which processes to start and stop. Capacity leaves after traffic does, never with it.
 
-use super::{Start, Stop, Tell, Work};
-use crate::{Deployment, Lifecycle, ObservedReplica, ReplicaId, ReplicaState, StopReason};
+use std::collections::BTreeMap;
 
-/// A replica out of the routes that still serves requests is stopped after this long, in milliseconds.
-const DRAIN_LIMIT: i64 = 30_000;
-/// How often a draining replica's last requests are looked at, in milliseconds.
+use super::scale::SAMPLE_EVERY;
+use super::{Start, Stop, Tell, Work};
+use crate::{Deployment, Lifecycle, ObservedReplica, PREDICT_TIMEOUT, ReplicaId, ReplicaState, StopReason};
+
+/// A replica out of the routes that nothing is wrong with has as long for its last requests as requests may take, in milliseconds.
+const DRAIN_LIMIT: i64 = PREDICT_TIMEOUT.as_millis() as i64;
+/// One that is to be gone, because a person said so, it hangs or newer code takes its place, has so long; milliseconds.
+const SHORT_DRAIN_LIMIT: i64 = 30_000;
+/// How soon a draining replica's last requests are looked at, in milliseconds; later, after a tenth of the time it has drained.
 const DRAIN_LOOK: i64 = 100;
 /// A replica that was ready and then fails its health check this long is replaced, in milliseconds.
 const UNREADY_LIMIT: i64 = 1_800_000;
@@ -23,8 +28,11 @@ impl Work<'_> {
             for id in &deployment.terminating {
                 let leaves = alive(id).is_some_and(|replica| replica.state == ReplicaState::Stopping);
                 if !leaves && !self.memory.stopping.contains(id) {
-                    let entry = (at.monotonic, StopReason::Asked);
-                    self.memory.draining.entry(id.clone()).or_insert(entry);
+                    let asked = (at.monotonic, StopReason::Asked);
+                    let entry = self.memory.draining.entry(id.clone()).or_insert(asked);
+                    if entry.1 != StopReason::Asked {
+                        *entry = asked;
+                    }
                 }
             }
         }
@@ -37,10 +45,11 @@ impl Work<'_> {
             self.replace_unready(&deployment);
             let wanted = if deployment.may_run() { deployment.target } else { 0 };
             self.retire_outdated(&deployment, wanted);
-            let have = self.serving(&deployment).len() as u32;
+            let mut have = self.serving(&deployment).len() as u32;
             if have < wanted && self.reload_in_place(&deployment) {
                 continue;
             }
+            have += self.take_back(&deployment, wanted.saturating_sub(have));
             let serving = self.serving(&deployment);
             if have < wanted {
                 match deployment.retry_at {
@@ -53,13 +62,32 @@ impl Work<'_> {
                 }
             } else if have > wanted {
                 let reason = why_fewer(&deployment);
-                for id in victims(serving, (have - wanted) as usize) {
+                for id in victims(serving, (have - wanted) as usize, &self.seen.in_flight) {
                     self.memory.draining.insert(id, (self.at.monotonic, reason));
                 }
             }
         }
         self.stop_drained();
         starts
+    }
+
+    /// Has up to `missing` replicas serve again that were to go because fewer were wanted, and says how many: they are ready, and
+    /// hold the room that others would wait for. Not those of a deployment that was deactivated: activating it starts anew.
+    fn take_back(&mut self, deployment: &Deployment, missing: u32) -> u32 {
+        let leaves = |id: &ReplicaId| {
+            self.memory.draining.get(id).is_some_and(|(_, reason)| *reason == StopReason::ScaleDown)
+        };
+        let mine = self.replicas.iter().filter(|replica| replica.deployment == deployment.id);
+        let able = mine.filter(|replica| replica.is_ready() && replica.runs(&deployment.artifact));
+        let back: Vec<ReplicaId> = able
+            .filter(|replica| leaves(&replica.id))
+            .map(|replica| replica.id.clone())
+            .take(missing as usize)
+            .collect();
+        for id in &back {
+            self.memory.draining.remove(id);
+        }
+        back.len() as u32
     }
 
     /// Former code serves until the present code is ready, and no longer.
@@ -137,15 +165,39 @@ impl Work<'_> {
             let busy = self.seen.in_flight.get(&id).copied().unwrap_or(0) > 0;
             // What was ready at the last look may still get requests until the table made by this one is published.
             let out_of_routes = since < self.at.monotonic || !replica.is_ready();
-            let over = self.at.monotonic - since >= DRAIN_LIMIT;
-            if out_of_routes && (!busy || over) {
+            let reason = self.why_by_now(replica, reason);
+            let (passed, limit) = (self.at.monotonic - since, drain_limit(reason));
+            if out_of_routes && (!busy || passed >= limit) {
                 self.stop.push(Stop { replica: id.clone(), deployment: replica.deployment.clone(), reason });
                 self.memory.stopping.insert(id);
             } else {
                 self.memory.draining.insert(id, (since, reason));
-                self.look_by(self.at.monotonic + DRAIN_LOOK);
+                let soon = (passed / 10).clamp(DRAIN_LOOK, SAMPLE_EVERY).min((limit - passed).max(1));
+                self.look_by(self.at.monotonic + soon);
             }
         }
+    }
+
+    /// Why a replica is to end that drains: its deployment may have been deactivated, deleted or pushed again since.
+    fn why_by_now(&self, replica: &ObservedReplica, reason: StopReason) -> StopReason {
+        let deployment = self.deployment(&replica.deployment);
+        let now = deployment.map_or(StopReason::Deleted, why_fewer);
+        let is_former = deployment.is_some_and(|deployment| !replica.runs(&deployment.artifact));
+        match (reason, now) {
+            (StopReason::ScaleDown | StopReason::Deactivated, StopReason::Deleted) => StopReason::Deleted,
+            // It may hold the room that the newer code waits for.
+            (StopReason::ScaleDown | StopReason::Deactivated, _) if is_former => StopReason::Replaced,
+            (StopReason::ScaleDown, now) => now,
+            (reason, _) => reason,
+        }
+    }
+}
+
+/// How long a replica's last requests may take once it is out of the routes, in milliseconds (semantics: Replicas).
+fn drain_limit(reason: StopReason) -> i64 {
+    match reason {
+        StopReason::ScaleDown | StopReason::Deactivated => DRAIN_LIMIT,
+        _ => SHORT_DRAIN_LIMIT,
     }
 }
 
@@ -159,10 +211,58 @@ fn why_fewer(deployment: &Deployment) -> StopReason {
     }
 }
 
-/// Chooses whom to stop: those that serve nothing yet, then the youngest.
-fn victims(mut replicas: Vec<&ObservedReplica>, count: usize) -> Vec<ReplicaId> {
+/// Chooses whom to stop: those that serve nothing yet, then those with the fewest requests, then the youngest.
+fn victims(
+    mut replicas: Vec<&ObservedReplica>,
+    count: usize,
+    in_flight: &BTreeMap<ReplicaId, u32>,
+) -> Vec<ReplicaId> {
     replicas.sort_by_key(|replica| {
-        (replica.is_ready(), std::cmp::Reverse(replica.started_at), replica.id.clone())
+        let busy = in_flight.get(&replica.id).copied().unwrap_or(0);
+        (replica.is_ready(), busy, std::cmp::Reverse(replica.started_at), replica.id.clone())
     });
     replicas.into_iter().take(count).map(|replica| replica.id.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DeploymentId, ModelId, Timestamp};
+
+    fn replica(id: &str, state: ReplicaState, started: i64) -> ObservedReplica {
+        ObservedReplica {
+            id: ReplicaId::new(id),
+            model: ModelId::new("m"),
+            deployment: DeploymentId::new("d"),
+            state,
+            port: 1,
+            pid: None,
+            started_at: Timestamp::from_millis(started),
+            spawned_at: None,
+            loaded_at: None,
+            ready_at: None,
+            unready_since: None,
+            artifact: None,
+            refused: None,
+            environment: None,
+        }
+    }
+
+    #[test]
+    fn whoever_has_the_least_to_finish_goes_first() {
+        let all = [
+            replica("old-and-busy", ReplicaState::Ready, 1),
+            replica("old", ReplicaState::Ready, 2),
+            replica("young", ReplicaState::Ready, 3),
+            replica("young-and-busy", ReplicaState::Ready, 4),
+            replica("loading", ReplicaState::Loading, 0),
+        ];
+        let in_flight = [("old-and-busy", 2), ("young-and-busy", 1), ("young", 0)];
+        let in_flight: BTreeMap<ReplicaId, u32> =
+            in_flight.into_iter().map(|(id, count)| (ReplicaId::new(id), count)).collect();
+        let order = ["loading", "young", "old", "young-and-busy", "old-and-busy"].map(ReplicaId::new);
+        for count in 0..=all.len() {
+            assert_eq!(victims(all.iter().collect(), count, &in_flight), order[..count]);
+        }
+    }
 }

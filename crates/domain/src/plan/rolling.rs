@@ -183,7 +183,7 @@ impl Work<'_> {
     fn awake(&self, promotion: &Promotion) -> Option<DeploymentId> {
         let previous = promotion.previous.as_ref()?;
         let deployment = self.deployment(previous)?;
-        let serves = deployment.may_run() && (deployment.target > 0 || self.ready(previous) > 0);
+        let serves = deployment.may_run() && deployment.target > 0;
         serves.then(|| previous.clone())
     }
 

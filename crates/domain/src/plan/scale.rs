@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Work;
 use crate::status::count;
-use crate::{AutoscalingSettings, DeploymentKind, EventKind, Limit, decide};
+use crate::{AutoscalingSettings, DeploymentId, DeploymentKind, EventKind, Limit, ScaleCause, decide};
 
 /// A fresh deployment is not put to sleep before a client that waits for it can have seen it active, in milliseconds.
 const SEEN_AFTER: i64 = 60_000;
@@ -12,6 +12,25 @@ const SEEN_AFTER: i64 = 60_000;
 pub(super) const SAMPLE_EVERY: i64 = 2_000;
 
 impl Work<'_> {
+    /// Finds out which requests came since the last look. Of a deployment that is looked at for the first time none are known to
+    /// have come.
+    pub(super) fn count_arrivals(&mut self) {
+        let seen = self.seen;
+        for (id, total) in &seen.requests {
+            if let Some(before) = self.memory.requests.get(id) {
+                // Fewer than before: the gateway has begun to count anew.
+                let came = total.checked_sub(*before).unwrap_or(*total);
+                self.arrived.insert(id.clone(), came);
+            }
+        }
+        self.memory.requests = seen.requests.clone();
+    }
+
+    /// Requests that came since the last look, ended ones included.
+    pub(super) fn arrivals(&self, id: &DeploymentId) -> u64 {
+        self.arrived.get(id).copied().unwrap_or(0)
+    }
+
     pub(super) fn autoscale(&mut self) {
         let live: Vec<_> = self.deployments.iter().map(|deployment| deployment.id.clone()).collect();
         self.memory.scalers.retain(|id, _| live.contains(id));
@@ -29,14 +48,13 @@ impl Work<'_> {
             self.memory.scalers.remove(&id);
             return;
         }
-        if let Some(pinned) = self.pinned.get(&id) {
-            self.deployments[index].target = *pinned;
-            return;
+        if let Some(pinned) = self.pinned.get(&id).copied() {
+            return self.retarget(&id, pinned, ScaleCause::Rolling);
         }
         let Some(active_since) = deployment.active_since else {
             // Until it has served for the first time only a floor may raise it.
             if floor > deployment.target {
-                self.deployments[index].target = floor;
+                self.retarget(&id, floor, ScaleCause::Promotion);
             }
             return;
         };
@@ -49,12 +67,16 @@ impl Work<'_> {
         let demand = self.seen.demand.get(&id).copied().unwrap_or_default();
         let current = deployment.target;
         // What one that goes to sleep still finishes does not keep it awake; a request that waits wakes it.
-        let load = if current == 0 { demand.held } else { demand.total() };
+        let (load, arrived) = match current {
+            0 => (demand.held, 0),
+            _ => (demand.total(), self.arrivals(&id)),
+        };
         if current == 0 && load == 0 {
             self.memory.scalers.remove(&id);
         }
         let scaler = self.memory.scalers.entry(id.clone()).or_default();
         scaler.sample(at.monotonic, load, settings.autoscaling_window);
+        scaler.note_arrivals(arrived);
         let mut decision = decide(scaler, &settings, current, floor, at.now, at.monotonic);
         decision.young = at.now.since(active_since) < SEEN_AFTER;
         if decision.applied == 0 && current > 0 && decision.young {
@@ -65,7 +87,7 @@ impl Work<'_> {
         if let Some(again) = decision.look_again {
             self.look_by(again);
         }
-        if current > 0 || load > 0 {
+        if current.max(decision.applied) > 0 || load > 0 {
             self.look_by(at.monotonic + SAMPLE_EVERY);
         }
         if decision.applied == current {

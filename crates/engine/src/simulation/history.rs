@@ -82,7 +82,8 @@ pub async fn play(seed: u64) -> Result<Outcome, store::Error> {
                 };
                 let _ = world.rescale("production", patch).await?;
             }
-            82..87 => world.restart(),
+            82..85 => world.restart(),
+            85..87 => world.reboot(),
             87..90 => {
                 world.machine.blind(true);
                 world.run(chance.random_range(100..5_000)).await?;

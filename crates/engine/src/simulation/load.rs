@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{
     Demand, DeploymentId, DeploymentTraffic, EnvironmentName, ModelId, ModelRoutes, ReplicaId, SideCounts,
@@ -14,6 +14,29 @@ pub struct Load {
     model: ModelId,
     wanted: Mutex<BTreeMap<EnvironmentName, u32>>,
     served: Mutex<BTreeMap<DeploymentId, Served>>,
+    short: Mutex<Option<Short>>,
+    long: Mutex<Long>,
+}
+
+/// Requests at production's address that are over as soon as a replica has them, one at a time.
+#[derive(Debug)]
+struct Short {
+    every: i64,
+    /// Milliseconds until the next one comes.
+    next: i64,
+    /// Those that came while no replica was ready.
+    waiting: u32,
+}
+
+/// The last request of each replica: one of those that clients keep up, which ends some time after the replica left the table.
+#[derive(Debug, Default)]
+struct Long {
+    /// How long after, in milliseconds; 0 for at once.
+    takes: i64,
+    /// Milliseconds that have passed.
+    now: i64,
+    /// When each replica was in the table for the last time.
+    routed: BTreeMap<ReplicaId, i64>,
 }
 
 /// What a deployment served, and how often it fails.
@@ -21,6 +44,8 @@ pub struct Load {
 struct Served {
     /// Milliseconds of requests in flight.
     busy: i64,
+    /// Short requests.
+    short: u64,
     /// Each so many answers one is an error.
     fails_every: Option<u64>,
 }
@@ -28,9 +53,78 @@ struct Served {
 /// What a request takes, in milliseconds.
 const TAKES: i64 = 100;
 
+impl Served {
+    fn answered(self) -> u64 {
+        u64::try_from(self.busy / TAKES).unwrap_or(0)
+    }
+}
+
 impl Load {
     pub fn new(table: Arc<Table>, model: ModelId) -> Self {
-        Self { table, model, wanted: Mutex::default(), served: Mutex::default() }
+        Self {
+            table,
+            model,
+            wanted: Mutex::default(),
+            served: Mutex::default(),
+            short: Mutex::default(),
+            long: Mutex::default(),
+        }
+    }
+
+    fn long_ones(&self) -> MutexGuard<'_, Long> {
+        self.long.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the last request of a replica ends so many milliseconds after it left the table; 0 for at once.
+    pub fn send_long(&self, takes: i64) {
+        self.long_ones().takes = takes;
+    }
+
+    fn advance_long(&self, routes: &ModelRoutes, millis: i64) {
+        let mut long = self.long_ones();
+        long.now += millis;
+        let now = long.now;
+        for address in routes.deployments.iter().flat_map(|route| &route.replicas) {
+            long.routed.insert(address.id.clone(), now);
+        }
+    }
+
+    fn short_ones(&self) -> MutexGuard<'_, Option<Short>> {
+        self.short.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on a short request comes each so many milliseconds, at least 1; or none any more.
+    pub fn send_short(&self, every: Option<i64>) {
+        *self.short_ones() = every.map(|every| Short { every, next: every, waiting: 0 });
+    }
+
+    /// Milliseconds until the next short request.
+    pub fn due_in(&self) -> Option<i64> {
+        self.short_ones().as_ref().map(|short| short.next)
+    }
+
+    /// Short requests come to whoever has the last share of production.
+    fn receives_short(&self, routes: &ModelRoutes) -> Option<DeploymentId> {
+        let production = routes.environments.iter().find(|environment| environment.name.is_production())?;
+        let last = production.shares.iter().rfind(|share| share.weight.basis_points() > 0);
+        last.map(|share| share.deployment.clone())
+    }
+
+    fn advance_short(&self, routes: &ModelRoutes, millis: i64) {
+        let Some(deployment) = self.receives_short(routes) else { return };
+        let mut short = self.short_ones();
+        let Some(short) = short.as_mut() else { return };
+        let mut came = 0;
+        short.next -= millis;
+        while short.next <= 0 {
+            short.next += short.every;
+            came += 1;
+        }
+        let route = routes.deployments.iter().find(|route| route.id == deployment);
+        let ready = route.is_some_and(|route| !route.replicas.is_empty());
+        short.waiting = if ready { 0 } else { short.waiting + came };
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        served.entry(deployment).or_default().short += u64::from(came);
     }
 
     /// Each `every`th answer of a deployment is an error from now on; 0 for none.
@@ -42,6 +136,8 @@ impl Load {
     /// Time passes, and requests are answered meanwhile.
     pub fn advance(&self, millis: i64) {
         let Some(routes) = self.table.of(&self.model) else { return };
+        self.advance_short(&routes, millis);
+        self.advance_long(&routes, millis);
         for (id, _) in self.split(&routes) {
             let in_flight = self.deployment(&id).demand.in_flight;
             let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,10 +145,11 @@ impl Load {
         }
     }
 
-    /// The counters of a server that starts are empty.
+    /// The counters of a server that starts are empty, and the requests of the former one have ended with it.
     pub fn forget(&self) {
+        self.long_ones().routed.clear();
         let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-        served.values_mut().for_each(|served| served.busy = 0);
+        served.values_mut().for_each(|served| (served.busy, served.short) = (0, 0));
     }
 
     /// From now on so many requests are under way at an environment's address.
@@ -82,7 +179,13 @@ impl Load {
 impl Traffic for Load {
     fn deployment(&self, deployment: &DeploymentId) -> DeploymentTraffic {
         let Some(routes) = self.table.of(&self.model) else { return DeploymentTraffic::default() };
-        let total = self.split(&routes).get(deployment).copied().unwrap_or(0);
+        let waiting = match self.receives_short(&routes) {
+            Some(id) if &id == deployment => self.short_ones().as_ref().map_or(0, |short| short.waiting),
+            _ => 0,
+        };
+        let total = self.split(&routes).get(deployment).copied().unwrap_or(0) + waiting;
+        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let served = served.get(deployment).copied().unwrap_or_default();
         let route = routes.deployments.iter().find(|route| &route.id == deployment);
         let capacity = route.map_or(0, |route| {
             (route.replicas.len() as u32).saturating_mul(route.concurrency_target.unwrap_or(u32::MAX))
@@ -90,6 +193,7 @@ impl Traffic for Load {
         let in_flight = total.min(capacity);
         DeploymentTraffic {
             demand: Demand { in_flight, held: total - in_flight },
+            requests: served.answered() + served.short,
             ..DeploymentTraffic::default()
         }
     }
@@ -103,21 +207,18 @@ impl Traffic for Load {
         let shares = routes.into_iter().filter(|route| &route.name == environment).flat_map(|r| r.shares);
         let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = |id: &DeploymentId| {
-            let Served { busy, fails_every } = served.get(id).copied().unwrap_or_default();
-            let answered = u64::try_from(busy / TAKES).unwrap_or(0);
-            SideCounts { answered, errors: fails_every.map_or(0, |every| answered / every) }
+            let of_it = served.get(id).copied().unwrap_or_default();
+            let answered = of_it.answered();
+            SideCounts { answered, errors: of_it.fails_every.map_or(0, |every| answered / every) }
         };
         shares.map(|share| (share.deployment.clone(), counts(&share.deployment))).collect()
     }
 
-    /// A replica's last requests end as soon as it leaves the table.
     fn in_flight(&self, replica: &ReplicaId) -> u32 {
         let Some(routes) = self.table.of(&self.model) else { return 0 };
-        u32::from(
-            routes
-                .deployments
-                .iter()
-                .any(|route| route.replicas.iter().any(|address| &address.id == replica)),
-        )
+        let mut routed = routes.deployments.iter().flat_map(|route| &route.replicas);
+        let long = self.long_ones();
+        let finishes = long.routed.get(replica).is_some_and(|last| long.now - last < long.takes);
+        u32::from(finishes || routed.any(|address| &address.id == replica))
     }
 }

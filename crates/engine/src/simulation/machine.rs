@@ -10,6 +10,7 @@ use domain::{
     LogNews, LogQuery, ManualClock, ModelId, ObservedReplica, ReplicaId, ReplicaSpec, ReplicaState, Reserved,
     Runtime, RuntimeError, Seen, StopReason, StorageUse, Timestamp, Wake,
 };
+use tokio::sync::Notify;
 
 use crate::Wakes;
 
@@ -17,6 +18,8 @@ use crate::Wakes;
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     pub build_fails: Option<String>,
+    /// Its build takes until it is let go.
+    pub build_is_held: bool,
     /// From start to ready; half of it the process does not listen yet.
     pub ready_after_ms: i64,
     /// Each process ends with this reason instead of becoming ready.
@@ -48,7 +51,11 @@ struct State {
     down: BTreeMap<DeploymentId, bool>,
     /// Code that does not load, and why.
     broken: BTreeMap<ArtifactId, String>,
+    /// Code that can't even be started, and why.
+    refused: BTreeMap<ArtifactId, String>,
     processes: BTreeMap<ReplicaId, Process>,
+    /// What is being built, in the order in which that began.
+    building: Vec<DeploymentId>,
     blind: bool,
     next_port: u16,
 }
@@ -58,11 +65,13 @@ pub struct Machine {
     clock: Arc<ManualClock>,
     wakes: Arc<Wakes>,
     state: Mutex<State>,
+    /// A build that was held is let go.
+    goes: Notify,
 }
 
 impl Machine {
     pub fn new(clock: Arc<ManualClock>, wakes: Arc<Wakes>) -> Self {
-        Self { clock, wakes, state: Mutex::default() }
+        Self { clock, wakes, state: Mutex::default(), goes: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -78,9 +87,27 @@ impl Machine {
         self.state().processes.get(replica)?.seen.artifact.clone()
     }
 
+    /// Deployments that are being built, in the order in which that began.
+    pub fn building(&self) -> Vec<DeploymentId> {
+        self.state().building.clone()
+    }
+
+    /// Lets a build come to its end that was held.
+    pub fn let_go(&self, deployment: &DeploymentId) {
+        if let Some(script) = self.state().scripts.get_mut(deployment) {
+            script.build_is_held = false;
+        }
+        self.goes.notify_waiters();
+    }
+
     /// Code that fails to load wherever it is started.
     pub fn breaks(&self, artifact: &ArtifactId, reason: &str) {
         self.state().broken.insert(artifact.clone(), reason.to_owned());
+    }
+
+    /// Code that no process can be started from.
+    pub fn refuses(&self, artifact: &ArtifactId, reason: &str) {
+        self.state().refused.insert(artifact.clone(), reason.to_owned());
     }
 
     /// While blind, nothing can be said about replicas.
@@ -125,6 +152,11 @@ impl Machine {
                 self.wakes.wake(&process.seen.model);
             }
         }
+    }
+
+    /// Every process ends, and nobody hears of it.
+    pub fn reboot(&self) {
+        self.state().processes.clear();
     }
 
     /// When something changes by itself next.
@@ -199,6 +231,28 @@ impl Process {
     }
 }
 
+/// Names what is being built, as long as it is.
+struct Building<'a> {
+    machine: &'a Machine,
+    deployment: DeploymentId,
+}
+
+impl<'a> Building<'a> {
+    fn begin(machine: &'a Machine, deployment: &DeploymentId) -> Self {
+        machine.state().building.push(deployment.clone());
+        Self { machine, deployment: deployment.clone() }
+    }
+}
+
+impl Drop for Building<'_> {
+    fn drop(&mut self) {
+        let mut state = self.machine.state();
+        if let Some(index) = state.building.iter().position(|id| id == &self.deployment) {
+            state.building.remove(index);
+        }
+    }
+}
+
 #[async_trait]
 impl Runtime for Machine {
     async fn build(
@@ -206,14 +260,24 @@ impl Runtime for Machine {
         spec: &BuildSpec,
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<(), BuildFailure> {
+        let _building = Building::begin(self, &spec.deployment);
         progress("installing requirements".into());
-        let reason = self.state().scripts.get(&spec.deployment).and_then(|script| script.build_fails.clone());
-        reason.map_or(Ok(()), |reason| Err(BuildFailure { reason }))
+        loop {
+            let goes = self.goes.notified();
+            let script = self.state().scripts.get(&spec.deployment).cloned().unwrap_or_default();
+            if !script.build_is_held {
+                return script.build_fails.map_or(Ok(()), |reason| Err(BuildFailure { reason }));
+            }
+            goes.await;
+        }
     }
 
     async fn start(&self, spec: &ReplicaSpec) -> Result<(), RuntimeError> {
         let now = self.clock.now();
         let mut state = self.state();
+        if let Some(reason) = state.refused.get(&spec.artifact) {
+            return Err(RuntimeError::Refused(reason.clone()));
+        }
         state.next_port = state.next_port.wrapping_add(1);
         let port = 20_000 + state.next_port % 10_000;
         let seen = ObservedReplica {

@@ -5,7 +5,8 @@
 //! deploy v1 ready-after 3s          a push arrives (also: build-fails, load-fails, never-ready, crash-after 20s,
 //!                                   fails-every 10: each tenth answer is an error)
 //! deploy dev development            the development deployment
-//! change dev                        its code changes (also: hot, fails)
+//! change dev                        its code changes (also: hot, fails, refused: no process can be started from it)
+//! receive dev                       the same, but it is only received; `sync dev` puts the newest into service
 //! promote v2 canary 120s            or: direct
 //! promote v2 rolling surge 25       replica by replica; also: unavailable 25, settle 10, extra 50
 //! cancel                            the running promotion; also: force-cancel, pause, resume, roll-forward
@@ -13,25 +14,31 @@
 //! stop-on-errors off                for promotions to production that begin from now on; or: on
 //! fail v2 every 10                  each tenth answer of it is an error from now on; 0 for none
 //! traffic 5                         concurrent requests at production's address
-//! update v1                         its code is replaced in place, as a push to the development slot does
+//! requests every 1s                 one after the other, each over at once; `requests stop` for none any more
+//! long-requests 5m                  from now on each replica finishes a request for so long after it left the routes; 0s for none
+//! update v1                         its code is replaced in place, as by a push to the development slot that is built at once
+//! push dev                          the development deployment is pushed again
 //! crash v2                          one of its replicas dies
 //! terminate v2                      a person ends one of its replicas
 //! down v2                           all of them, and they stay down; `up v2` lets them start again
 //! deactivate v1 / activate v1 / delete v1
 //! restart                           the server dies and starts
+//! reboot                            the server ends with all replicas, and starts
 //! blind / see                       the machine stops, starts answering
 //! run 30s
 //! show routes / promotion / status / events
+//! show changes                      which change is known to run, which serve, and what one that starts goes back to
 //! show told                         which environment the code of each replica was told it serves
 //! show demand                       requests in flight and held
 //! show scaling v1                   its counts of replicas, and how long each start took
+//! show decisions v1                 why it should have another number of replicas, each time
 //! ```
 
 use std::fmt::Write;
 
 use domain::{
-    AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, RollingConfig, RollingPatch, Runtime, STAGES, Seen,
-    Signal, StartOutcome, Strategy, Traffic,
+    ArtifactId, AutoscalingPatch, EventKind, Lifecycle, ReplicaCount, RollingConfig, RollingPatch, Runtime,
+    STAGES, Seen, Signal, StartOutcome, Strategy, Traffic,
 };
 
 use super::{Script, World};
@@ -145,6 +152,10 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
             let count = count.parse().map_err(|_| format!("{count} is no number"))?;
             world.traffic(count);
         }
+        ["requests", "every", time] => world.short_requests(Some(duration(time)?.max(1))),
+        ["requests", "stop"] => world.short_requests(None),
+        ["long-requests", time] => world.load.send_long(duration(time)?),
+        ["push", name] => world.push_again(name).await.map_err(store)?,
         ["update", name] => {
             let artifact = world.fresh_artifact();
             world.change(name, |deployment| deployment.artifact = artifact.clone()).await.map_err(store)?;
@@ -159,10 +170,13 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
         ["down", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, true))?,
         ["up", name] => with_id(world, name).await.map(|id| world.machine.set_down(&id, false))?,
         ["change", name, rest @ ..] => {
-            let (hot, fails) = (rest.contains(&"hot"), rest.contains(&"fails"));
-            world.change_code(name, hot, fails).await.map_err(store)?;
+            receive(world, name, rest).await.map_err(store)?;
+            world.sync_code(name).await.map_err(store)?;
         }
+        ["receive", name, rest @ ..] => receive(world, name, rest).await.map_err(store)?,
+        ["sync", name] => world.sync_code(name).await.map_err(store)?,
         ["show", "code"] => show_code(world, out).await.map_err(store)?,
+        ["show", "changes"] => show_changes(world, out).await.map_err(store)?,
         ["deactivate", name] => world
             .change(name, |deployment| {
                 deployment.lifecycle = Lifecycle::Inactive;
@@ -185,6 +199,7 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
                 .map_err(store)?;
         }
         ["restart"] => world.restart(),
+        ["reboot"] => world.reboot(),
         ["blind"] => world.machine.blind(true),
         ["see"] => world.machine.blind(false),
         ["run", time] => world.run(duration(time)?).await.map_err(store)?,
@@ -206,6 +221,14 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
         ["show", "told"] => show_told(world, out).await.map_err(store)?,
         ["show", "demand"] => show_demand(world, out).await.map_err(store)?,
         ["show", "scaling", name] => show_scaling(world, name, out).await?,
+        ["show", "decisions", name] => {
+            let id = with_id(world, name).await?;
+            let all = world.decisions().await.map_err(store)?;
+            for event in all.into_iter().filter(|event| event.deployment.as_ref() == Some(&id)) {
+                let at = event.at.millis() % 86_400_000;
+                let _ = writeln!(out, "  {:>7.1} s  {}", at as f64 / 1000.0, event.sentence);
+            }
+        }
         _ => return Err("no such command".into()),
     }
     Ok(())
@@ -214,6 +237,17 @@ async fn step(world: &mut World, line: &str, out: &mut String, shown: &mut usize
 async fn with_id(world: &World, name: &str) -> Result<domain::DeploymentId, String> {
     let found = world.by_name(name).await.map_err(|error| error.to_string())?;
     found.map(|deployment| deployment.id).ok_or_else(|| format!("no deployment {name}"))
+}
+
+async fn receive(world: &mut World, name: &str, words: &[&str]) -> Result<(), store::Error> {
+    let artifact = world.receive_code(name, words.contains(&"hot")).await?;
+    if words.contains(&"fails") {
+        world.machine.breaks(&artifact, "its model failed to load: NameError: name 'x' is not defined");
+    }
+    if words.contains(&"refused") {
+        world.machine.refuses(&artifact, "the model's folder could not be laid out");
+    }
+    Ok(())
 }
 
 fn tell(out: &mut String, answer: Result<(), String>) {
@@ -327,6 +361,31 @@ async fn show_code(world: &World, out: &mut String) -> Result<(), store::Error> 
         })
         .collect();
     let _ = writeln!(out, "  {}; serving: {}", live.sentence(), serving.join(", "));
+    Ok(())
+}
+
+/// Which change is known to run, which ones the routed replicas run, and what one that starts goes back to.
+async fn show_changes(world: &World, out: &mut String) -> Result<(), store::Error> {
+    let state = world.state().await?;
+    let Some(draft) = state.deployments.iter().find(|deployment| deployment.is_development()) else {
+        return Ok(());
+    };
+    let Some(live) = &draft.live else { return Ok(()) };
+    let routes = world.table.of(&world.model);
+    let route = routes.and_then(|routes| routes.deployments.into_iter().find(|route| route.id == draft.id));
+    let named = |code: Option<ArtifactId>| {
+        let place = world.changes.iter().position(|change| Some(change) == code.as_ref());
+        place.map_or("pushed".to_owned(), |place| format!("change {}", place + 1))
+    };
+    let serving = route.into_iter().flat_map(|route| route.replicas);
+    let serving: Vec<String> = serving.map(|address| named(world.machine.code_of(&address.id))).collect();
+    let before = live.fallback.as_ref().map_or("nothing", |before| before.point.hash.as_str());
+    let _ = writeln!(
+        out,
+        "  runs: {}; serving: {}; goes back to: {before}",
+        live.running.hash,
+        serving.join(", ")
+    );
     Ok(())
 }
 

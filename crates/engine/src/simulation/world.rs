@@ -3,11 +3,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{
-    Actor, ArtifactId, Asked, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Compute,
+    Actor, ArtifactId, Asked, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Compute, Decided,
     Deployment, DeploymentId, DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId,
     EventKind, GIB, Host, Lifecycle, LiveReload, ManualClock, Model, ModelId, ModelName, ModelRoutes,
     ObservedReplica, PatchPoint, Phase, Position, Promotion, PromotionId, PromotionRequest, Revision,
-    Runtime, ScaleDecision, ScalingHistory, Seen, Signal, Source, Staged, Strategy, SyncState, Timestamp,
+    Runtime, ScaleCause, ScaleChange, ScalingHistory, Seen, Signal, Source, Staged, Strategy, Timestamp,
     Traffic, Wake, ask, begin, check_decision, check_invariant, standing,
 };
 
@@ -27,24 +27,18 @@ pub struct World {
     pub timeout_minutes: u32,
     /// Broken promises, each with the moment.
     pub violations: Vec<String>,
+    /// The code of each change of the development deployment, in the order in which they came.
+    pub changes: Vec<ArtifactId>,
     /// What was checked last, so that nothing is checked twice.
     checked: Option<(ModelRoutes, Vec<ObservedReplica>, BTreeMap<EnvironmentName, u32>)>,
     /// Requests that waited at the last look.
     holding: u32,
     store: Store,
     wakes: Arc<Wakes>,
-    engine: Engine,
+    pub(crate) engine: Engine,
     started: Timestamp,
     random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
     _folder: tempfile::TempDir,
-}
-
-/// A decision as its event keeps it.
-#[derive(Debug, serde::Deserialize)]
-pub struct Decided {
-    pub decision: ScaleDecision,
-    pub floor: u32,
-    pub settings: AutoscalingSettings,
 }
 
 /// The moment every simulation begins at.
@@ -88,6 +82,7 @@ impl World {
             model,
             timeout_minutes: 30,
             violations: Vec::new(),
+            changes: Vec::new(),
             checked: None,
             holding: 0,
             store,
@@ -171,32 +166,80 @@ impl World {
     /// Changes a deployment's row as a use case would.
     pub async fn change(&mut self, name: &str, change: impl Fn(&mut Deployment)) -> Result<(), store::Error> {
         let Some(mut deployment) = self.by_name(name).await? else { return Ok(()) };
+        let before = deployment.target;
         change(&mut deployment);
+        let cause = match deployment.lifecycle {
+            Lifecycle::Active if !deployment.is_built() => ScaleCause::Pushed,
+            Lifecycle::Active => ScaleCause::Activated,
+            Lifecycle::Inactive => ScaleCause::Deactivated,
+        };
         let mut tx = self.store.begin().await?;
         tx.save_deployment(&mut deployment).await?;
+        if let Some(event) = self.explained(&deployment, before, cause) {
+            tx.append(&event).await?;
+        }
         tx.raise_generation(&self.model, self.clock.now()).await?;
         tx.commit().await?;
         self.wakes.wake(&self.model);
         Ok(())
     }
 
-    /// A change of the development deployment's code arrives and is to be put into service.
-    pub async fn change_code(&mut self, name: &str, hot: bool, fails: bool) -> Result<(), store::Error> {
-        let artifact = ArtifactId::from_random(bytes(&self.random));
-        if fails {
-            self.machine.breaks(&artifact, "its model failed to load: NameError: name 'x' is not defined");
-        }
+    /// What is recorded of a deployment that should have another number of replicas than before.
+    fn explained(&self, deployment: &Deployment, before: u32, cause: ScaleCause) -> Option<Event> {
+        let change = ScaleChange::between(before, deployment.target, cause)?;
         let now = self.clock.now();
-        let hash = artifact.to_string();
+        Some(Event {
+            id: EventId::ordered(now, 0, bytes(&self.random)),
+            at: now,
+            kind: EventKind::ScalingDecision,
+            model: Some(self.model.clone()),
+            deployment: Some(deployment.id.clone()),
+            environment: None,
+            model_name: None,
+            deployment_name: Some(deployment.name.to_string()),
+            actor: Actor::system(),
+            sentence: change.sentence(&deployment.name),
+            data: change.data(),
+        })
+    }
+
+    /// The development deployment is pushed again.
+    pub async fn push_again(&mut self, name: &str) -> Result<(), store::Error> {
+        let artifact = self.fresh_artifact();
+        self.change(name, |deployment| {
+            let pushed = PatchPoint { hash: "pushed".into(), signature: "{}".into() };
+            deployment.artifact = artifact.clone();
+            deployment.build = Build::Queued;
+            deployment.target = 0;
+            deployment.active_since = None;
+            deployment.deadline = None;
+            deployment.failure = None;
+            deployment.waiting = None;
+            deployment.live = Some(LiveReload::as_pushed(pushed));
+        })
+        .await
+    }
+
+    /// A change of the development deployment's code arrives; answers its code. Its state is called `change 1`, `change 2`.
+    pub async fn receive_code(&mut self, name: &str, hot: bool) -> Result<ArtifactId, store::Error> {
+        let artifact = ArtifactId::from_random(bytes(&self.random));
+        self.changes.push(artifact.clone());
+        let now = self.clock.now();
+        let hash = format!("change {}", self.changes.len());
         self.change(name, |deployment| {
             let Some(live) = &mut deployment.live else { return };
             let point = PatchPoint { hash: hash.clone(), signature: "{}".into() };
             let config = deployment.config.clone();
             let revision = Revision { point, artifact: artifact.clone(), config, raw_config: None };
-            live.staged = Some(Staged { revision, hot, at: now, by: "someone".into() });
-            live.sync = Some(SyncState::Preparing { step: "preparing".into() });
+            live.stage(Staged { revision, hot, at: now, by: "someone".into() });
         })
-        .await
+        .await?;
+        Ok(artifact)
+    }
+
+    /// The newest change is to be put into service.
+    pub async fn sync_code(&mut self, name: &str) -> Result<(), store::Error> {
+        self.change(name, |deployment| deployment.prepare_staged("preparing".into())).await
     }
 
     /// Changes an environment's scaling; a refusal is returned as its sentence.
@@ -242,6 +285,11 @@ impl World {
         self.wakes.wake(&self.model);
     }
 
+    /// From now on a request comes to production's address each so many milliseconds, which is over at once; or none any more.
+    pub fn short_requests(&mut self, every: Option<i64>) {
+        self.load.send_short(every);
+    }
+
     /// Begins a promotion to production, or says why not.
     pub async fn promote(
         &mut self,
@@ -267,6 +315,7 @@ impl World {
         if source != Source::Itself {
             return Ok(Err("scenarios promote deployments themselves".into()));
         }
+        let before = candidate.target;
         if candidate.lifecycle == Lifecycle::Inactive {
             candidate.begin_deploying(environment.autoscaling.min_replica, now);
         }
@@ -309,6 +358,9 @@ impl World {
             return Ok(Err("somebody else changed it meanwhile".into()));
         }
         tx.insert_promotion(&promotion).await?;
+        if let Some(event) = self.explained(&candidate, before, ScaleCause::Promotion) {
+            tx.append(&event).await?;
+        }
         tx.append(&Event {
             id: EventId::ordered(now, 0, bytes(&self.random)),
             at: now,
@@ -365,6 +417,12 @@ impl World {
         self.engine = Engine::new(parts);
     }
 
+    /// The server stops its replicas and ends, the machine with it; and both start.
+    pub fn reboot(&mut self) {
+        self.machine.reboot();
+        self.restart();
+    }
+
     /// Adds models without deployments: they are known, and need nothing.
     pub async fn add_idle_models(&mut self, count: u32) -> Result<(), store::Error> {
         let mut tx = self.store.begin().await?;
@@ -402,7 +460,8 @@ impl World {
             if now >= end {
                 return Ok(());
             }
-            let next = [Some(look), self.machine.due()].into_iter().flatten().min();
+            let comes = self.load.due_in().map(|wait| now.millis() + wait);
+            let next = [Some(look), self.machine.due(), comes].into_iter().flatten().min();
             let next = next.unwrap_or(i64::MAX).clamp(now.millis() + 1, end.millis());
             self.load.advance(next - now.millis());
             self.clock.set(Timestamp::from_millis(next));
@@ -506,24 +565,40 @@ impl World {
         self.store.events_of_model(&self.model, 10_000).await
     }
 
-    /// Every recorded change of how many replicas a deployment should have, with its inputs, oldest first.
-    pub async fn decisions(&self) -> Result<Vec<Decided>, store::Error> {
+    /// Every recorded change of how many replicas a deployment should have, oldest first.
+    pub async fn decisions(&self) -> Result<Vec<Event>, store::Error> {
         let events = self.events().await?;
-        let decided = events.into_iter().filter(|event| event.kind == EventKind::ScalingDecision);
-        decided
-            .map(|event| {
-                let broken = |error: serde_json::Error| store::Error::Io(error.to_string());
-                serde_json::from_value::<Decided>(event.data).map_err(broken)
-            })
-            .collect()
+        Ok(events.into_iter().filter(|event| event.kind == EventKind::ScalingDecision).collect())
     }
 
-    /// Recomputes every recorded decision from its inputs; what does not follow is a broken promise.
+    /// Recomputes every recorded decision from its inputs, and looks whether each deployment came by recorded changes to the
+    /// number it should have; what does not follow is a broken promise.
     pub async fn check_decisions(&mut self) -> Result<(), store::Error> {
-        for Decided { decision, floor, settings } in self.decisions().await? {
-            let at = decision.at.since(self.started);
-            let wrong = check_decision(&decision, floor, &settings).into_iter();
-            self.violations.extend(wrong.map(|sentence| format!("{at} ms: {sentence}")));
+        // How often each number was come to, less how often it was left.
+        let mut visits: BTreeMap<DeploymentId, BTreeMap<u32, i64>> = BTreeMap::new();
+        for event in self.decisions().await? {
+            let at = event.at.since(self.started);
+            let broken = |error: serde_json::Error| store::Error::Io(error.to_string());
+            let decided = serde_json::from_value::<Decided>(event.data).map_err(broken)?;
+            if let Some(deployment) = event.deployment {
+                let (from, to) = decided.numbers();
+                let visits = visits.entry(deployment).or_default();
+                *visits.entry(from).or_default() -= 1;
+                *visits.entry(to).or_default() += 1;
+            }
+            if let Decided::Computed { decision, floor, settings } = decided {
+                let wrong = check_decision(&decision, floor, &settings).into_iter();
+                self.violations.extend(wrong.map(|sentence| format!("{at} ms: {sentence}")));
+            }
+        }
+        for deployment in self.state().await?.deployments {
+            let mut visits = visits.remove(&deployment.id).unwrap_or_default();
+            *visits.entry(0).or_default() += 1;
+            *visits.entry(deployment.target).or_default() -= 1;
+            if visits.values().any(|count| *count != 0) {
+                let name = &deployment.name;
+                self.violations.push(format!("changes of {name}'s replicas are not recorded: {visits:?}"));
+            }
         }
         Ok(())
     }
@@ -561,6 +636,7 @@ fn parts(
         store: store.clone(),
         runtime: runtime.clone(),
         host: Arc::new(host()),
+        builds_at_once: 2,
         traffic: load.clone(),
         publisher: table.clone(),
         clock: clock.clone(),
