@@ -9,14 +9,16 @@ use domain::{LogLevel, ReplicaState};
 use tokio::task::JoinSet;
 
 use crate::LocalRuntime;
-use crate::cgroup::Groups;
 use crate::files::remove_tree;
 use crate::manifest::Manifest;
 use crate::probe::{Health, probe};
 use crate::strays::stop_strays;
 
+/// How long a replica that was ready may take to say so: the server that starts answers nobody meanwhile.
+const ANSWER: Duration = Duration::from_millis(300);
+
 impl LocalRuntime {
-    /// Adopts what lives, and removes what the others left.
+    /// Adopts what lives, and removes what the others left. Builds of a former server end.
     pub(crate) async fn adopt_all(self: &Arc<Self>) {
         let Ok(folders) = std::fs::read_dir(self.files.replicas()) else { return };
         let (mut kept, mut tokens, mut gone) = (JoinSet::new(), BTreeSet::new(), Vec::new());
@@ -30,7 +32,7 @@ impl LocalRuntime {
                 _ => gone.push(folder),
             }
         }
-        let strays = stop_strays(&self.files.replicas(), &tokens).await;
+        let strays = stop_strays(&self.files, &tokens).await;
         if strays > 0 {
             tracing::warn!(strays, "stopped processes that a former server had left");
         }
@@ -53,7 +55,7 @@ impl LocalRuntime {
         let group = match (written, folder.file_name().and_then(|name| name.to_str())) {
             (Ok(group), _) => group,
             // It was never written down.
-            (Err(_), Some(name)) => Groups::find().ok().map(|groups| groups.left_by(name)),
+            (Err(_), Some(name)) => Some(self.groups().left_by(&self.files.name_on_machine(name))),
             (Err(_), None) => None,
         };
         if let Some(group) = group {
@@ -61,7 +63,8 @@ impl LocalRuntime {
         }
     }
 
-    /// One that was ready and does not answer now may only be busy: it is watched like any other that is unready.
+    /// One that was ready and does not answer now may only be busy: it is watched like any other that is unready, so it is asked
+    /// again at once, and then has the time that a ready one has.
     fn adopt(&self, manifest: Manifest, folder: PathBuf, health: Health) {
         let state = match (health, manifest.ready_at) {
             (Health::Ready, Some(_)) => ReplicaState::Ready,
@@ -86,7 +89,7 @@ impl LocalRuntime {
 /// Asks one that was ready how it is.
 async fn asked(manifest: Manifest, folder: PathBuf) -> (Manifest, PathBuf, Health) {
     let health = match manifest.ready_at {
-        Some(_) => probe(manifest.port, &manifest.endpoints, Duration::from_secs(2)).await,
+        Some(_) => probe(manifest.port, &manifest.endpoints, ANSWER).await,
         None => Health::NotReady,
     };
     (manifest, folder, health)

@@ -1,153 +1,169 @@
-//! Holds a replica to the memory it was given, where the host permits: a control group for each, of version 2 or 1.
+//! Holds a replica to what it was given, where the host permits: control groups, of version 2 or 1, limit its memory and its
+//! processes, and weigh it where processors are short.
+
+mod place;
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use domain::ReplicaId;
 use rustix::process::{Pid, Signal, kill_process};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Version {
-    One,
-    Two,
-}
+pub(crate) use place::{Controller, Given};
+use place::{Place, Version, candidates, first, make, remove};
 
-/// Where groups can be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Groups {
-    parent: PathBuf,
-    version: Version,
-}
+/// Where groups of replicas are made, for each controller; or why they can't be.
+#[derive(Debug)]
+pub(crate) struct Groups([(Controller, Result<Place, String>); 3]);
 
 /// The group of one replica; written down with it, because it outlives the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Group {
-    path: PathBuf,
-    version: Version,
-    /// Bytes its processes may use together.
+    /// One with version 2; one for each controller with version 1. A former version wrote down one as `path`.
+    #[serde(alias = "path", deserialize_with = "one_or_more")]
+    folders: Vec<PathBuf>,
+    /// Bytes its processes may use together; 0 for as many as there are.
     pub limit: u64,
 }
 
-/// Names the groups of replicas, so that what a crash left is known.
-const PREFIX: &str = "slipway-";
+fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(PathBuf),
+        More(Vec<PathBuf>),
+    }
+    Ok(match Written::deserialize(from)? {
+        Written::One(folder) => vec![folder],
+        Written::More(folders) => folders,
+    })
+}
 
 impl Groups {
-    /// Looks for a place below which this process may make groups with a limit of memory; `Err` says why there is none.
-    pub fn find() -> Result<Self, String> {
+    /// Looks for the places below which this process may make groups.
+    pub fn find() -> Self {
         let read =
             |path: &str| fs::read_to_string(path).map_err(|error| format!("{path} can't be read: {error}"));
-        let candidates = candidates(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
-        if candidates.is_empty() {
-            return Err("this host has no control groups for memory".into());
+        match read("/proc/self/mountinfo").and_then(|mounts| Ok((mounts, read("/proc/self/cgroup")?))) {
+            Ok((mounts, own)) => Self::among(&mounts, &own),
+            Err(why) => Self(Controller::ALL.map(|controller| (controller, Err(why.clone())))),
         }
-        let mut why = String::new();
-        for groups in candidates {
-            match groups.try_out() {
-                Ok(()) => return Ok(groups),
-                Err(error) => why = format!("{}: {error}", groups.parent.display()),
-            }
-        }
-        Err(format!("no control group may be made ({why})"))
     }
 
-    /// Makes a group with a limit, and removes it.
-    fn try_out(&self) -> io::Result<()> {
-        if self.version == Version::Two && !lists_memory(&self.parent.join("cgroup.subtree_control")) {
-            // Permitted where the group was delegated to us and has no processes of its own.
-            fs::write(self.parent.join("cgroup.subtree_control"), "+memory")?;
-        }
-        let path = self.parent.join(format!("{PREFIX}probe-{}", std::process::id()));
-        let group = Group { path, version: self.version, limit: 1 << 30 };
-        let made = group.make();
-        group.remove();
-        made
+    fn among(mounts: &str, own: &str) -> Self {
+        let memory = first(Controller::Memory, candidates(mounts, own, Controller::Memory));
+        let beside = |controller: Controller| {
+            let mut places = candidates(mounts, own, controller);
+            // With version 2 a process is in one group for everything, and where that can be is settled by its memory.
+            places.retain(|place| place.version == Version::One || memory.as_ref() == Ok(place));
+            match &memory {
+                Err(why) if places.is_empty() => Err(why.clone()),
+                _ => first(controller, places),
+            }
+        };
+        let (processes, processor) = (beside(Controller::Processes), beside(Controller::Processor));
+        Self([
+            (Controller::Memory, memory),
+            (Controller::Processes, processes),
+            (Controller::Processor, processor),
+        ])
+    }
+
+    /// Whether groups can be made with this; `Err` says why not.
+    pub fn can(&self, wanted: Controller) -> Result<(), String> {
+        let found = self.0.iter().find(|(controller, _)| *controller == wanted);
+        found.map_or(Ok(()), |(_, place)| place.as_ref().map(drop).map_err(String::clone))
+    }
+
+    fn places(&self) -> impl Iterator<Item = (Controller, &Place)> {
+        self.0.iter().filter_map(|(controller, place)| Some((*controller, place.as_ref().ok()?)))
     }
 
     /// The group that a replica of a former server may have left.
-    pub fn left_by(&self, replica: &str) -> Group {
-        Group { path: self.parent.join(format!("{PREFIX}{replica}")), version: self.version, limit: 0 }
+    pub fn left_by(&self, name: &str) -> Group {
+        let mut folders: Vec<PathBuf> = self.places().map(|(_, place)| place.folder(name)).collect();
+        // With version 2 they are the same.
+        folders.dedup();
+        Group { folders, limit: 0 }
     }
 
-    /// Makes a replica's group with a limit in bytes.
-    pub fn make(&self, replica: &ReplicaId, limit: u64) -> io::Result<Group> {
-        let path = self.parent.join(format!("{PREFIX}{replica}"));
-        let group = Group { path, version: self.version, limit };
-        group.make().inspect_err(|_| group.remove())?;
-        Ok(group)
+    /// Makes a replica's group as far as the host permits, and logs what fails; `None` if nothing of it could be made.
+    pub fn make(&self, name: &str, given: &Given) -> Option<Group> {
+        let mut group = Group { folders: Vec::new(), limit: 0 };
+        for (controller, place) in self.places() {
+            if controller == Controller::Memory && given.memory == 0 {
+                continue;
+            }
+            let folder = place.folder(name);
+            let is_made = group.folders.contains(&folder);
+            match make(&folder).and_then(|()| place.hold(&folder, controller, given)) {
+                Ok(()) if controller == Controller::Memory => group.limit = given.memory,
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(group = %folder.display(), %error, "a replica's {} can't be limited", controller.what());
+                    if !is_made {
+                        remove(&folder);
+                    }
+                    continue;
+                }
+            }
+            if !is_made {
+                group.folders.push(folder);
+            }
+        }
+        (!group.folders.is_empty()).then_some(group)
     }
 }
 
 impl Group {
-    fn make(&self) -> io::Result<()> {
-        match fs::create_dir(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        let limit = self.limit.to_string();
-        // What it may not keep in memory it may not move to the disk either; not every kernel counts that.
-        match self.version {
-            Version::One => {
-                fs::write(self.path.join("memory.limit_in_bytes"), &limit)?;
-                let _ = fs::write(self.path.join("memory.memsw.limit_in_bytes"), &limit);
-            }
-            Version::Two => {
-                fs::write(self.path.join("memory.max"), &limit)?;
-                let _ = fs::write(self.path.join("memory.swap.max"), "0");
-                let _ = fs::write(self.path.join("memory.oom.group"), "1");
-            }
-        }
-        Ok(())
-    }
-
-    /// Opened before a process is forked: whoever writes `0` to it enters the group.
-    pub fn door(&self) -> io::Result<fs::File> {
-        fs::OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))
-    }
-
-    pub fn has(&self, pid: u32) -> bool {
-        self.members().contains(&pid)
-    }
-
-    fn members(&self) -> Vec<u32> {
-        let text = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
-        text.lines().filter_map(|line| line.trim().parse().ok()).collect()
-    }
-
-    /// Whether the kernel killed anything in it for using more than the limit.
-    pub fn overran(&self) -> bool {
-        let name = match self.version {
-            Version::One => "memory.oom_control",
-            Version::Two => "memory.events",
+    /// Opened before a process is forked, which then enters by [`enter`].
+    pub fn doors(&self) -> io::Result<Vec<fs::File>> {
+        let open = |folder: &PathBuf| {
+            let door = |name: &str| fs::OpenOptions::new().write(true).open(folder.join(name));
+            // Of version 1: by it one thread enters, which is all that a forked process has, and nobody else waits meanwhile.
+            door("tasks").or_else(|_| door("cgroup.procs"))
         };
-        let text = fs::read_to_string(self.path.join(name)).unwrap_or_default();
-        let kills = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        kills.and_then(|count| count.trim().parse::<u64>().ok()).is_some_and(|count| count > 0)
+        self.folders.iter().map(open).collect()
+    }
+
+    /// What of it a process is in; the rest is removed. `None` if it is in nothing of it.
+    pub fn entered_by(self, pid: u32) -> Option<Self> {
+        let Self { folders, limit } = self;
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            folders.into_iter().partition(|folder| members(folder).contains(&pid));
+        Self { folders: outside, limit: 0 }.end();
+        (!inside.is_empty()).then_some(Self { folders: inside, limit })
+    }
+
+    /// Whether the kernel killed anything in it for using more memory than the limit.
+    pub fn overran(&self) -> bool {
+        let files = ["memory.oom_control", "memory.events"];
+        self.limit > 0 && self.counted(&files, "oom_kill ")
+    }
+
+    /// Whether the kernel refused it a process because it had as many as it may.
+    pub fn lacked_processes(&self) -> bool {
+        self.counted(&["pids.events"], "max ")
+    }
+
+    /// Whether one of these files of the kernel's has a number behind this word that is not 0.
+    fn counted(&self, files: &[&str], word: &str) -> bool {
+        let paths = self.folders.iter().flat_map(|folder| files.iter().map(move |name| folder.join(name)));
+        paths.filter_map(|path| fs::read_to_string(path).ok()).any(|text| {
+            let number = text.lines().find_map(|line| line.strip_prefix(word));
+            number.and_then(|number| number.trim().parse::<u64>().ok()).is_some_and(|number| number > 0)
+        })
     }
 
     /// Ends what still lives in it, whatever group of processes it went to, and removes it.
     pub fn end(&self) {
-        for pid in self.members() {
+        for pid in self.folders.iter().flat_map(|folder| members(folder)) {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
-        self.remove();
-    }
-
-    fn remove(&self) {
-        for _ in 0..20 {
-            match fs::remove_dir(&self.path) {
-                // The kernel lets go of the last process a moment after its end.
-                Err(error) if error.raw_os_error() == Some(16) => {
-                    std::thread::sleep(std::time::Duration::from_millis(5));
-                }
-                _ => return,
-            }
-        }
-        tracing::debug!(group = %self.path.display(), "a control group is in use and stays");
+        self.folders.iter().for_each(|folder| remove(folder));
     }
 }
 
@@ -156,61 +172,23 @@ pub(crate) fn enter(mut door: &fs::File) -> io::Result<()> {
     door.write_all(b"0")
 }
 
-/// Places to try, the nearest first: of version 1 this process's own group, of version 2 that and those above it.
-fn candidates(mounts: &str, own: &str) -> Vec<Groups> {
-    let mut found = Vec::new();
-    for line in mounts.lines() {
-        let Some((before, after)) = line.split_once(" - ") else { continue };
-        let before: Vec<&str> = before.split(' ').collect();
-        let after: Vec<&str> = after.split(' ').collect();
-        let (Some(root), Some(mount), Some(kind)) = (before.get(3), before.get(4), after.first()) else {
-            continue;
-        };
-        let options = after.get(2).copied().unwrap_or_default();
-        let (version, wanted) = match *kind {
-            "cgroup2" => (Version::Two, ""),
-            "cgroup" if options.split(',').any(|option| option == "memory") => (Version::One, "memory"),
-            _ => continue,
-        };
-        let Some(path) = own.lines().find_map(|line| own_path(line, wanted)) else { continue };
-        let mount = Path::new(mount);
-        let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
-        let below = below.strip_prefix("/").unwrap_or(below);
-        match version {
-            Version::One => found.push(Groups { parent: mount.join(below), version }),
-            Version::Two => {
-                let own = mount.join(below);
-                let places = own.ancestors().take_while(|place| place.starts_with(mount));
-                let usable = places.filter(|place| lists_memory(&place.join("cgroup.controllers")));
-                found.extend(usable.map(|place| Groups { parent: place.to_owned(), version }));
-            }
-        }
-    }
-    found
-}
-
-/// The path of a line like `4:memory:/a/b`, or `0::/a/b` for version 2.
-fn own_path<'a>(line: &'a str, controller: &str) -> Option<&'a str> {
-    let mut fields = line.splitn(3, ':').skip(1);
-    let (controllers, path) = (fields.next()?, fields.next()?);
-    controllers.split(',').any(|known| known == controller).then_some(path)
-}
-
-fn lists_memory(path: &Path) -> bool {
-    fs::read_to_string(path).is_ok_and(|text| text.split_whitespace().any(|name| name == "memory"))
+fn members(folder: &Path) -> Vec<u32> {
+    let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.trim().parse().ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn version_one_uses_the_own_group_below_what_is_mounted() {
-        let mounts = "30 25 0:26 /docker/x /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
-                      31 25 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
-        let own = "4:memory:/docker/x/y\n1:cpu:/docker/x\n0::/\n";
-        let parent = PathBuf::from("/sys/fs/cgroup/memory/y");
-        assert_eq!(candidates(mounts, own), [Groups { parent, version: Version::One }]);
+    const GIVEN: Given = Given { memory: 2 << 30, processes: 200, milli_cpu: 1500 };
+
+    fn one(parent: PathBuf) -> Place {
+        Place { parent, version: Version::One }
+    }
+
+    fn read(path: PathBuf) -> Option<String> {
+        fs::read_to_string(path).ok()
     }
 
     #[test]
@@ -218,18 +196,74 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let unit = temp.path().join("system.slice/slipway.service");
         fs::create_dir_all(unit.join("server")).unwrap();
-        for (place, text) in [("system.slice", "cpu memory\n"), ("system.slice/slipway.service", "memory\n")]
+        for (place, text) in
+            [("system.slice", "cpu memory pids\n"), ("system.slice/slipway.service", "memory\n")]
         {
             fs::write(temp.path().join(place).join("cgroup.controllers"), text).unwrap();
         }
         let mounts = format!("30 25 0:26 / {} rw,nosuid - cgroup2 cgroup2 rw\n", temp.path().display());
-        let found = candidates(&mounts, "0::/system.slice/slipway.service/server\n");
-        let parents: Vec<PathBuf> = found.into_iter().map(|groups| groups.parent).collect();
+        let own = "0::/system.slice/slipway.service/server\n";
+        let found = candidates(&mounts, own, Controller::Memory);
+        let parents: Vec<PathBuf> = found.into_iter().map(|place| place.parent).collect();
         assert_eq!(parents, [unit, temp.path().join("system.slice")]);
+        // Its one group is where its memory is counted, and that does not count processes.
+        let groups = Groups::among(&mounts, own);
+        assert!(groups.can(Controller::Memory).is_ok());
+        let why = groups.can(Controller::Processes).unwrap_err();
+        assert_eq!(why, "this host has no control groups for processes");
     }
 
     #[test]
     fn a_host_without_them_has_no_place() {
-        assert!(candidates("22 1 0:20 / / rw - ext4 /dev/sda rw\n", "0::/\n").is_empty());
+        let groups = Groups::among("22 1 0:20 / / rw - ext4 /dev/sda rw\n", "0::/\n");
+        for controller in Controller::ALL {
+            assert!(groups.can(controller).unwrap_err().contains("no control groups for memory"));
+        }
+        assert_eq!(groups.make("r1", &GIVEN), None);
+    }
+
+    #[test]
+    fn version_two_has_one_group_for_everything() {
+        let temp = tempfile::tempdir().unwrap();
+        let place = Place { parent: temp.path().to_owned(), version: Version::Two };
+        let groups = Groups(Controller::ALL.map(|controller| (controller, Ok(place.clone()))));
+        let group = groups.make("r1", &GIVEN).unwrap();
+        let folder = temp.path().join("slipway-r1");
+        assert_eq!(group, Group { folders: vec![folder.clone()], limit: 2 << 30 });
+        for (name, value) in [("memory.max", "2147483648"), ("pids.max", "200"), ("cpu.weight", "15")] {
+            assert_eq!(read(folder.join(name)).as_deref(), Some(value), "{name}");
+        }
+        assert_eq!(groups.left_by("r1").folders, [folder]);
+    }
+
+    #[test]
+    fn version_one_has_a_group_for_each_and_none_for_what_is_not_limited() {
+        let temp = tempfile::tempdir().unwrap();
+        for controller in Controller::ALL {
+            fs::create_dir(temp.path().join(controller.name())).unwrap();
+        }
+        let groups = Groups(
+            Controller::ALL.map(|controller| (controller, Ok(one(temp.path().join(controller.name()))))),
+        );
+        let group = groups.make("r1", &Given { memory: 0, ..GIVEN }).unwrap();
+        let at = |name: &str| temp.path().join(name);
+        assert_eq!(group, Group { folders: vec![at("pids/slipway-r1"), at("cpu/slipway-r1")], limit: 0 });
+        assert_eq!(read(at("pids/slipway-r1/pids.max")).as_deref(), Some("200"));
+        assert_eq!(read(at("cpu/slipway-r1/cpu.shares")).as_deref(), Some("1536"));
+
+        fs::write(at("pids/slipway-r1/pids.events"), "max 3\n").unwrap();
+        fs::write(at("cpu/slipway-r1/memory.events"), "oom_kill 1\n").unwrap();
+        assert!(group.lacked_processes() && !group.overran(), "it had no limit of memory");
+        // Nobody is in it, so nothing of it is kept.
+        assert_eq!(group.entered_by(1), None);
+    }
+
+    #[test]
+    fn what_a_former_version_wrote_down_is_read() {
+        let text = r#"{"path":"/sys/fs/cgroup/slipway-r1","version":"two","limit":5}"#;
+        let group: Group = serde_json::from_str(text).unwrap();
+        assert_eq!(group, Group { folders: vec!["/sys/fs/cgroup/slipway-r1".into()], limit: 5 });
+        let again = serde_json::to_string(&group).unwrap();
+        assert_eq!(serde_json::from_str::<Group>(&again).unwrap(), group);
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use domain::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::build::COMPLETE;
+use crate::build::{COMPLETE, WORK};
 use crate::files::Files;
 use crate::interpreter::NOTE;
 
@@ -77,6 +77,11 @@ pub(crate) fn remove_unused(env: &Path, before: Timestamp, now: Timestamp) -> io
         Some(last) if last >= before => return Ok(false),
         Some(_) => {}
     }
+    // Left by a build that was ended, or whose server was.
+    match fs::rename(env.with_extension(WORK), env.with_extension(format!("{WORK}.{GONE}"))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     fs::rename(env, env.with_extension(GONE))?;
     let _ = fs::remove_file(used_file(env));
     let _ = fs::remove_file(env.with_extension(NOTE));
@@ -113,6 +118,7 @@ mod tests {
         assert!(!claim(&env, at(0)).unwrap(), "it is not made yet");
         fs::create_dir(&env).unwrap();
         fs::write(env.join(COMPLETE), "k1").unwrap();
+        fs::create_dir_all(env.with_extension(WORK).join("tmp")).unwrap();
         assert!(claim(&env, at(10)).unwrap());
         assert!(!remove_unused(&env, at(10), at(34)).unwrap());
         assert_eq!(keys(&files), ["k1"]);

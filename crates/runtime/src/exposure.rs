@@ -25,13 +25,17 @@ pub(crate) enum Listening {
     Exposed,
 }
 
-/// How the group of `leader` listens on `port`, and other ports of it that other machines can reach.
-pub(crate) fn look(leader: u32, port: u16) -> (Listening, Vec<u16>) {
-    let listeners: Vec<Listener> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .into_iter()
-        .filter_map(|path| listeners(path).ok())
-        .flatten()
-        .collect();
+/// How the group of `leader` listens on `port`, and other ports of it that other machines can reach. If somebody `answers` there,
+/// who listens is found even where the kernel lists connections before it.
+pub(crate) fn look(leader: u32, port: u16, answers: bool) -> (Listening, Vec<u16>) {
+    let read = |extent: Extent| -> Vec<Listener> {
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter();
+        tables.filter_map(|path| open(path, extent).ok()).flat_map(|table| listeners(table, extent)).collect()
+    };
+    let mut listeners = read(Extent::First);
+    if answers && !listeners.iter().any(|listener| listener.port == port) {
+        listeners = read(Extent::All);
+    }
     if !listeners.iter().any(|listener| listener.port == port || !listener.loopback) {
         return (Listening::Elsewhere, Vec::new());
     }
@@ -52,19 +56,36 @@ pub(crate) fn look(leader: u32, port: u16) -> (Listening, Vec<u16>) {
 /// Whether the leader itself listens on `port` of 127.0.0.1: the usual case, found without looking at every process and
 /// every connection of the machine. `false` says nothing, and whether it also listens elsewhere is for [`look`] to find.
 pub(crate) fn is_plainly_private(leader: u32, port: u16) -> bool {
-    let found =
-        listeners("/proc/net/tcp").ok().and_then(|mut all| all.find(|listener| listener.port == port));
+    let Ok(table) = open("/proc/net/tcp", Extent::First) else { return false };
+    let found = listeners(table, Extent::First).find(|listener| listener.port == port);
     found.is_some_and(|listener| listener.loopback && sockets_of(leader).contains(&listener.inode))
+}
+
+/// How far a table is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Up to the first connection. Linux lists who listens before all connections, and makes of the table what is asked for: read by
+    /// the line, it need not go through the connections, which takes it milliseconds, and tens of them where there are thousands.
+    First,
+    /// To its end: other kernels, such as gVisor's, have no such order.
+    All,
 }
 
 /// The length of a line of the kernel's table.
 const LINE: usize = 150;
 
-/// Who listens. The kernel lists them before all connections, and makes of the table what is asked for: read by the line, it need
-/// not go through the connections, which takes it milliseconds, and tens of them where there are thousands.
-fn listeners(path: &str) -> std::io::Result<impl Iterator<Item = Listener>> {
-    let lines = BufReader::with_capacity(LINE, File::open(path)?).lines().skip(1);
-    Ok(lines.map_while(|line| listener(&line.ok()?)))
+fn open(path: &str, extent: Extent) -> std::io::Result<impl BufRead> {
+    let capacity = if extent == Extent::First { LINE } else { 64 << 10 };
+    Ok(BufReader::with_capacity(capacity, File::open(path)?))
+}
+
+/// Who listens, by one of the kernel's tables.
+fn listeners(table: impl BufRead, extent: Extent) -> impl Iterator<Item = Listener> {
+    let lines = table.lines().skip(1).map_while(Result::ok);
+    lines
+        .map(|line| listener(&line))
+        .take_while(move |listener| extent == Extent::All || listener.is_some())
+        .flatten()
 }
 
 fn listener(line: &str) -> Option<Listener> {
@@ -122,21 +143,44 @@ mod tests {
     fn listening_everywhere_is_told_from_loopback() {
         let private = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
-        assert_eq!(look(own_group(), port(&private)).0, Listening::Private);
+        assert_eq!(look(own_group(), port(&private), true).0, Listening::Private);
         assert!(is_plainly_private(std::process::id(), port(&private)));
         assert!(!is_plainly_private(1, port(&private)), "somebody else's");
         let public = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
-        assert_eq!(look(own_group(), port(&public)).0, Listening::Exposed);
+        assert_eq!(look(own_group(), port(&public), true).0, Listening::Exposed);
         assert!(!is_plainly_private(std::process::id(), port(&public)));
-        assert!(look(own_group(), port(&private)).1.contains(&port(&public)));
+        assert!(look(own_group(), port(&private), true).1.contains(&port(&public)));
         if let Ok(six) = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {
-            assert_eq!(look(own_group(), port(&six)).0, Listening::Exposed);
+            assert_eq!(look(own_group(), port(&six), false).0, Listening::Exposed);
         }
     }
 
     #[test]
     fn what_another_process_listens_on_is_not_ours() {
         let ours = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        assert_eq!(look(1, ours.local_addr().unwrap().port()).0, Listening::Elsewhere);
+        for answers in [true, false] {
+            let (here, _) = look(1, ours.local_addr().unwrap().port(), answers);
+            assert_eq!(here, Listening::Elsewhere);
+        }
+    }
+
+    #[test]
+    fn who_listens_is_found_in_any_order() {
+        let line = |port: u16, state: &str, inode: u64| {
+            format!("   0: 0100007F:{port:04X} 00000000:0000 {state} 0:0 00:0 0     0        0 {inode} 1")
+        };
+        let table = [
+            "  sl  local_address rem_address   st tx_queue rx_queue".to_owned(),
+            line(20_000, "0A", 7),
+            line(20_000, "01", 8),
+            line(20_001, "06", 0),
+            line(20_001, "0A", 9),
+        ]
+        .join("\n");
+        let found = |extent| -> Vec<(u16, u64)> {
+            listeners(table.as_bytes(), extent).map(|found| (found.port, found.inode)).collect()
+        };
+        assert_eq!(found(Extent::First), [(20_000, 7)]);
+        assert_eq!(found(Extent::All), [(20_000, 7), (20_001, 9)]);
     }
 }

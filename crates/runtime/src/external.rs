@@ -14,6 +14,7 @@ use truss::Config;
 use truss::layout::{APP, DATA};
 
 use crate::files::{Files, make_private};
+use crate::hold;
 use crate::tools::{Lines, Told, run};
 
 /// Fetches what is not here yet, with the Python of the model's environment.
@@ -30,8 +31,6 @@ pub(crate) async fn fetch(
     let folder = files.external();
     let disk = |error: io::Error| format!("external data can't be written to the data folder: {error}");
     make_private(&folder).map_err(disk)?;
-    let script = folder.join("fetch.py");
-    fs::write(&script, include_str!("fetch.py")).map_err(disk)?;
     let count = config.external_data.len();
     for (index, item) in config.external_data.iter().enumerate() {
         let target = folder.join(key(&item.url));
@@ -39,10 +38,15 @@ pub(crate) async fn fetch(
             continue;
         }
         step(&format!("fetching external data ({} of {count}): {}", index + 1, item.local_data_path));
+        // Two that fetch the same would write into each other's file, and one would find it whole while the other still writes.
+        let _alone = hold::alone(&target.with_extension("lock")).await.map_err(disk)?;
+        if target.is_file() {
+            continue;
+        }
         // Without what packages want to be run at each start of Python.
-        let arguments: [&OsStr; 5] =
-            ["-I".as_ref(), "-S".as_ref(), script.as_ref(), item.url.as_ref(), target.as_ref()];
-        run(python, arguments, None, lines)
+        let script = ["-I", "-S", "-c", include_str!("fetch.py"), item.url.as_str()].map(OsStr::new);
+        let arguments = script.into_iter().chain([target.as_os_str()]);
+        run(python, arguments, None, files.builds(), lines)
             .await
             .map_err(|error| format!("`external_data.url: {}` could not be fetched: {error}", item.url))?;
     }
@@ -88,7 +92,7 @@ pub(crate) fn remove_unused<'a>(
         let fetched = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let old = fetched.is_some_and(|at| (at.as_millis() as i64) < before.millis());
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !old || named.contains(&name) || name.ends_with(".py") {
+        if !old || named.contains(&name) {
             continue;
         }
         match fs::remove_file(entry.path()) {

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use crate::cgroup::Groups;
+use crate::cgroup::{Controller, Groups};
 use crate::files::Files;
 use crate::tools::{find_uv, pythons};
 
@@ -28,5 +28,15 @@ pub async fn host_facts(data_dir: &Path) -> HostFacts {
 
 /// Whether replicas can be held to the memory they were given on this host; `Err` says why not.
 pub fn memory_limits() -> Result<(), String> {
-    Groups::find().map(drop)
+    Groups::find().can(Controller::Memory)
+}
+
+/// Whether the number of a replica's processes can be limited on this host; `Err` says why not.
+pub fn process_limits() -> Result<(), String> {
+    Groups::find().can(Controller::Processes)
+}
+
+/// Whether replicas share processors that are short by their instance types on this host; `Err` says why not.
+pub fn processor_weights() -> Result<(), String> {
+    Groups::find().can(Controller::Processor)
 }

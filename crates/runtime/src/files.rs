@@ -8,6 +8,8 @@ use std::process::Stdio;
 
 use domain::{ArtifactId, DeploymentId, ReplicaId};
 
+use crate::tools::Builds;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
     root: PathBuf,
@@ -20,6 +22,16 @@ impl Files {
             make_private(&root.join(folder))?;
         }
         Ok(files)
+    }
+
+    /// The data folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// For a command that builds something here.
+    pub fn builds(&self) -> Builds<'_> {
+        Some(&self.root)
     }
 
     pub fn artifact(&self, id: &ArtifactId) -> PathBuf {
@@ -46,6 +58,12 @@ impl Files {
 
     pub fn replica(&self, id: &ReplicaId) -> PathBuf {
         self.replicas().join(id.as_str())
+    }
+
+    /// What a replica is called where the replicas of other data folders are, too.
+    pub fn name_on_machine(&self, replica: &str) -> String {
+        let folder = truss::hash::of_text(&self.root.to_string_lossy());
+        format!("{replica}-{}", &folder[..8])
     }
 
     pub fn logs(&self, id: &DeploymentId) -> PathBuf {

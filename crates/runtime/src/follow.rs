@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use domain::ReplicaId;
@@ -77,8 +77,10 @@ impl Follower {
             }
         }
         if moved {
-            let text: Vec<String> = self.outputs.iter().map(|output| output.taken().to_string()).collect();
-            if let Err(error) = std::fs::write(&self.offsets, text.join(" ")) {
+            // Always as long, so that it finds room on a full disk, too: in the place of what was saved before.
+            let text: Vec<String> =
+                self.outputs.iter().map(|output| format!("{:020}", output.taken())).collect();
+            if let Err(error) = overwrite(&self.offsets, &text.join(" ")) {
                 tracing::debug!(%error, "could not save how far an output was read");
             }
         }
@@ -91,6 +93,11 @@ impl Follower {
         }
         parsed
     }
+}
+
+fn overwrite(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 impl Output {
@@ -200,8 +207,6 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     #[test]
@@ -215,8 +220,11 @@ mod tests {
         write!(out, "one\ntwo\nthr").unwrap();
         assert_eq!(texts(follower.read(false)), ["one", "two"]);
         let mut follower = Follower::open(folder.path(), id);
+        let saved = || std::fs::metadata(folder.path().join("offsets")).unwrap().len();
+        let before = saved();
         writeln!(out, "ee").unwrap();
         assert_eq!(texts(follower.read(false)), ["three"]);
+        assert_eq!(saved(), before, "a full disk has no room for more");
         write!(out, "end").unwrap();
         assert_eq!(texts(follower.read(true)), ["end"]);
     }

@@ -4,7 +4,7 @@ The server binds every interface by itself. Here every address that means "all" 
 settings and below it in the socket itself, before the server's own code runs.
 
 It also tells whoever watches over this replica when the model begins to load, has loaded, and when the port takes
-connections, so that nobody has to ask when.
+connections, so that nobody has to ask when. And what is printed where the disk is full is lost, and fails nobody.
 """
 
 import os
@@ -12,6 +12,10 @@ import runpy
 import socket
 import sys
 import time
+
+import slipway_output
+
+slipway_output.install()
 
 BELL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bell")
 

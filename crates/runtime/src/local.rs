@@ -12,9 +12,11 @@ use domain::{
 use tokio::sync::watch;
 
 use crate::build::Builder;
+use crate::build_time::BuildTime;
 use crate::cgroup::Groups;
 use crate::files::{Files, remove_artifact, remove_tree};
 use crate::isolation::{Isolated, IsolationSettings, Sandboxes, find};
+use crate::limits::Limits;
 use crate::logs::Logs;
 use crate::manifest::Manifest;
 use crate::parse::Parsed;
@@ -36,6 +38,7 @@ pub struct LocalConfig {
     /// Graphics cards of this machine; replicas are given them by number, from 0.
     pub gpus: u32,
     pub isolation: IsolationSettings,
+    pub limits: Limits,
 }
 
 /// Runs replicas as processes of this machine.
@@ -47,8 +50,9 @@ pub struct LocalRuntime {
     pub(crate) clock: Arc<dyn Clock>,
     wake: Arc<dyn Wake>,
     pub(crate) gpus: u32,
-    /// Where replicas are held to their memory; looked for when the first one has a limit.
-    pub(crate) groups: OnceLock<Result<Groups, String>>,
+    pub(crate) limits: Limits,
+    /// Where replicas are held to what they are given; looked for when the first one starts.
+    pub(crate) groups: OnceLock<Groups>,
     /// What keeps replicas and builds from the rest of the machine, if it is wanted and permitted.
     pub(crate) sandboxes: Arc<Sandboxes>,
     pub(crate) unclaimed: Unclaimed,
@@ -74,6 +78,7 @@ impl LocalRuntime {
             clock: config.clock,
             wake: config.wake,
             gpus: config.gpus,
+            limits: config.limits,
             groups: OnceLock::new(),
             sandboxes: Arc::new(sandboxes),
             unclaimed: Unclaimed::default(),
@@ -91,7 +96,9 @@ impl LocalRuntime {
 
     /// Fetches `uv` and the Truss server code ahead of the first push.
     pub async fn prefetch(&self) -> Result<(), RuntimeError> {
-        self.tools.wheel(&|_| {}).await.map(drop).map_err(RuntimeError::Retryable)
+        // A build that needs them waits for this.
+        let time = BuildTime::new(self.limits.build, "fetching the Truss server code");
+        time.keep(self.tools.wheel(&|_| {})).await.map(drop).map_err(RuntimeError::Retryable)
     }
 
     /// Stops every replica and waits for its end, or leaves them all to the next server.
@@ -203,6 +210,7 @@ impl Runtime for LocalRuntime {
             isolated: self.sandboxes.replicas.is_some(),
             sandbox: self.sandboxes.builds.as_ref(),
             required: self.sandboxes.required,
+            limit: self.limits.build,
         };
         builder.build(spec, progress).await
     }

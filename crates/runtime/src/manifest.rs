@@ -29,7 +29,7 @@ pub(crate) struct Manifest {
     /// The numbers of its graphics cards.
     #[serde(default)]
     pub cards: Vec<u32>,
-    /// What holds it to its memory, where the host permits.
+    /// What holds it to what it was given, where the host permits.
     #[serde(default)]
     pub group: Option<Group>,
     /// The key of the environment it runs in.

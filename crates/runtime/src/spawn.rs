@@ -22,6 +22,9 @@ use crate::sandbox::{self, Mount, Sandbox, View};
 use crate::slots::visible;
 use crate::{envs, external, interpreter, told};
 
+/// A Python module, `slipway_output`: once it is installed, what a program prints where the disk is full is lost and does not fail it.
+pub const OUTPUT_MODULE: &str = include_str!("slipway_output.py");
+
 /// A process that was just started.
 pub(crate) struct Spawned {
     pub child: Child,
@@ -36,7 +39,7 @@ pub(crate) struct Spawned {
 pub(crate) struct Share<'a> {
     /// The numbers of its graphics cards; `None` on a machine without any.
     pub cards: Option<&'a [u32]>,
-    /// What holds it to its memory.
+    /// What holds it to that.
     pub group: Option<&'a Group>,
     /// What keeps it from the rest.
     pub sandbox: Option<&'a Sandbox>,
@@ -84,6 +87,7 @@ pub(crate) fn spawn(
         Serves::TrussServer => {
             let launcher = folder.join("launch.py");
             std::fs::write(&launcher, include_str!("launch.py")).map_err(busy)?;
+            std::fs::write(folder.join("slipway_output.py"), OUTPUT_MODULE).map_err(busy)?;
             bell::hang(&folder).map_err(busy)?;
             let readiness = "/v1/models/model".to_owned();
             let program = vec![env.join("bin/python").into_os_string(), launcher.into_os_string()];
@@ -179,12 +183,14 @@ fn plain(program: &[OsString], folder: &Path, environment: &Environment) -> std:
 
 /// Lets the process enter its group before it becomes its program, so that nothing it uses goes uncounted.
 fn enter_group(command: &mut std::process::Command, group: &Group) -> io::Result<()> {
-    let door = group.door()?;
-    // SAFETY: between fork and exec it makes one write to an open file, which is safe there, and allocates nothing.
+    let doors = group.doors()?;
+    // SAFETY: between fork and exec it makes a write to each open file, which is safe there, and allocates nothing.
     unsafe {
         // One that may not enter runs without a limit, which its starter notices.
         command.pre_exec(move || {
-            let _ = enter(&door);
+            for door in &doors {
+                let _ = enter(door);
+            }
             Ok(())
         });
     }

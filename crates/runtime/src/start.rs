@@ -3,7 +3,7 @@
 use domain::{LogLevel, ReplicaSpec, ReplicaState, RuntimeError};
 use rustix::process::Signal;
 
-use crate::cgroup::{Group, Groups};
+use crate::cgroup::{Controller, Given, Group, Groups};
 use crate::local::LocalRuntime;
 use crate::manifest::Manifest;
 use crate::process::Identity;
@@ -64,7 +64,7 @@ impl LocalRuntime {
                 endpoints: spawned.endpoints,
                 reserved: spec.reserved,
                 cards,
-                group: group.clone().filter(|group| self.is_held(spec, group, pid)),
+                group: group.clone().and_then(|group| held(spec, group, pid)),
                 env: Some(spawned.env),
                 artifact: Some(spec.artifact.clone()),
             };
@@ -100,30 +100,35 @@ impl LocalRuntime {
         }
     }
 
-    /// Makes a group that holds a replica to its memory, if it has a limit and the host permits.
+    /// Makes a group that holds a replica to what it is given, as far as the host permits.
     fn group(&self, spec: &ReplicaSpec) -> Option<Group> {
-        if spec.reserved.memory == 0 {
-            return None;
-        }
-        let groups = self.groups.get_or_init(|| {
-            Groups::find().inspect_err(|reason| {
-                tracing::warn!(%reason, "this host does not let replicas be held to the memory they were given");
-            })
-        });
-        let made = groups.as_ref().ok()?.make(&spec.id, spec.reserved.memory);
-        made.inspect_err(|error| {
-            tracing::warn!(replica = %spec.id, %error, "a replica is not held to its memory");
-        })
-        .ok()
+        let given = Given {
+            memory: spec.reserved.memory,
+            processes: self.limits.processes,
+            milli_cpu: spec.milli_cpu,
+        };
+        self.groups().make(&self.files.name_on_machine(spec.id.as_str()), &given)
     }
 
-    /// Whether a process is in its group, as it should be.
-    fn is_held(&self, spec: &ReplicaSpec, group: &Group, pid: u32) -> bool {
-        let inside = group.has(pid);
-        if !inside {
-            tracing::warn!(replica = %spec.id, "a replica is not held to its memory: it could not enter its control group");
-            group.end();
-        }
-        inside
+    /// Where replicas are held to what they are given. What this host does not permit is said once.
+    pub(crate) fn groups(&self) -> &Groups {
+        self.groups.get_or_init(|| {
+            let groups = Groups::find();
+            for controller in [Controller::Memory, Controller::Processes] {
+                if let Err(reason) = groups.can(controller) {
+                    tracing::warn!(%reason, "this host does not let the {} of replicas be limited", controller.what());
+                }
+            }
+            groups
+        })
     }
+}
+
+/// What a process entered of the group that was made for it: all, as it should be.
+fn held(spec: &ReplicaSpec, group: Group, pid: u32) -> Option<Group> {
+    let entered = group.clone().entered_by(pid);
+    if entered.as_ref() != Some(&group) {
+        tracing::warn!(replica = %spec.id, "a replica is not held to all of its limits: it could not enter its control group");
+    }
+    entered
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::bell::{Bell, Told};
+use crate::exposed::{Exposure, Looked};
 use crate::exposure::{self, Listening};
 use crate::follow::Follower;
 use crate::logs::Logs;
@@ -37,8 +38,6 @@ const FAILURES: u32 = 3;
 /// How long a starting process may take to answer, and a ready one, which may be busy.
 const LIMIT: Duration = Duration::from_secs(2);
 const READY_LIMIT: Duration = Duration::from_secs(10);
-/// How often it is seen to that other machines can't reach it.
-const EXPOSURE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Supervisor {
     pub manifest: Manifest,
@@ -54,13 +53,6 @@ pub(crate) struct Supervisor {
 
 /// What a question found: its health and, if that was looked at along with it, where it listens.
 type Answer = (Health, Option<Looked>);
-
-/// Where it listens.
-enum Looked {
-    /// On loopback, as far as its own process goes; the rest is looked at later.
-    Plainly,
-    Wholly(Listening, Vec<u16>),
-}
 
 /// A question that waits for its answer.
 type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -88,15 +80,6 @@ struct Steps {
     eager: Option<Instant>,
 }
 
-/// What was seen of where it listens.
-struct Exposure {
-    next: Instant,
-    /// It was itself that answered.
-    own: bool,
-    /// Its log says which other ports it opened.
-    told: bool,
-}
-
 /// How a process ended, as far as can be known.
 struct Exit {
     code: Option<i32>,
@@ -114,8 +97,7 @@ impl Supervisor {
         let mut next_probe = Instant::now();
         let mut failures = 0;
         let mut kill_at: Option<Instant> = None;
-        let mut exposure =
-            Exposure { next: Instant::now() + Duration::from_secs(1), own: false, told: false };
+        let mut exposure = Exposure::new(Instant::now() + Duration::from_secs(1));
         let mut asking: Option<Asking> = None;
         let bell = Bell::open(&self.folder);
         let mut steps = Steps::default();
@@ -165,7 +147,8 @@ impl Supervisor {
                 }
                 (health, looked) = answer(&mut asking), if !stopping && asking.is_some() => {
                     asking = None;
-                    match self.exposed(&mut exposure, health, looked).await {
+                    let listening = self.exposed(&mut exposure, health, looked).await;
+                    match listening {
                         Listening::Private => self.note_health(health, &mut failures),
                         // Whoever answers there is not this replica, so the answer says nothing of it.
                         Listening::Elsewhere => {}
@@ -184,7 +167,9 @@ impl Supervisor {
                         } else if steps.eager.is_some_and(|until| now < until) {
                             EAGER
                         } else {
-                            pace::pause(born.elapsed(), bell.is_some())
+                            // Each look at a stranger goes through all processes.
+                            let unhurried = bell.is_some() || listening == Listening::Elsewhere;
+                            pace::pause(born.elapsed(), health, unhurried)
                         };
                 }
             }
@@ -230,9 +215,17 @@ impl Supervisor {
         }
     }
 
-    /// Removes its control group; says so if the kernel ended it for using more memory than it has.
+    /// Removes its control group; says so if the kernel ended it for using more memory than it has. That it was refused
+    /// processes is a line of its log.
     async fn leave_group(&self, asked: bool) -> Option<String> {
         let group = self.manifest.group.clone()?;
+        if group.lacked_processes() {
+            let text = format!(
+                "replica {} wanted more processes or threads than `machine.processes_per_replica`, or a limit of the whole service, lets it have",
+                self.manifest.id
+            );
+            self.log(vec![Parsed::plain(LogSource::Platform, Some(LogLevel::Warning), &text)]);
+        }
         let limit = memory_text(group.limit);
         let overran = group.overran() && !asked;
         let removed = tokio::task::spawn_blocking(move || group.end()).await;
@@ -254,7 +247,7 @@ impl Supervisor {
                     if exposure::is_plainly_private(identity.program(), port) {
                         return Looked::Plainly;
                     }
-                    let (here, others) = exposure::look(identity.group(), port);
+                    let (here, others) = exposure::look(identity.group(), port, true);
                     Looked::Wholly(here, others)
                 })
             });
@@ -290,41 +283,7 @@ impl Supervisor {
         news
     }
 
-    /// Whether it listens where it should: looked at when it first answers, and now and then.
-    async fn exposed(&self, seen: &mut Exposure, health: Health, looked: Option<Looked>) -> Listening {
-        let (leader, port) = (self.manifest.identity.group(), self.manifest.port);
-        let looked = match looked {
-            Some(Looked::Plainly) => {
-                seen.own = true;
-                return Listening::Private;
-            }
-            Some(Looked::Wholly(here, others)) => Ok((here, others)),
-            None if Instant::now() < seen.next => return Listening::Private,
-            None => tokio::task::spawn_blocking(move || exposure::look(leader, port)).await,
-        };
-        let Ok((here, others)) = looked else { return Listening::Private };
-        seen.own |= here == Listening::Private;
-        seen.next =
-            Instant::now() + if self.manifest.ready_at.is_some() { EXPOSURE } else { Duration::from_secs(1) };
-        if !others.is_empty() && !seen.told {
-            seen.told = true;
-            let ports: Vec<String> = others.iter().map(u16::to_string).collect();
-            let text = format!(
-                "replica {} also listens for other machines, on port {}; let it listen on 127.0.0.1 only",
-                self.manifest.id,
-                ports.join(", ")
-            );
-            let line = Parsed::plain(LogSource::Platform, Some(LogLevel::Warning), &text);
-            self.logs.append(&self.manifest.deployment, [line]);
-        }
-        match (here, health) {
-            // It does not listen and nobody answers: that is for its health to say.
-            (Listening::Elsewhere, Health::Silent) => Listening::Private,
-            (here, _) => here,
-        }
-    }
-
-    fn log(&self, lines: Vec<Parsed>) {
+    pub(crate) fn log(&self, lines: Vec<Parsed>) {
         if !lines.is_empty() {
             self.logs.append(&self.manifest.deployment, lines);
         }

@@ -14,6 +14,7 @@ use truss::Wheel;
 
 use crate::files::{DISK_FULL, Files};
 use crate::sandbox;
+use crate::strays::BUILD;
 use crate::workshop::{Workshop, is_ours};
 
 /// The version of the `truss` package whose server code runs models.
@@ -57,11 +58,12 @@ impl Tools {
     async fn install_uv(&self, lines: Lines<'_>) -> Told<PathBuf> {
         let env = self.files.uv().join("venv");
         let missing = "`uv` is not on this machine and could not be installed";
-        run("python3", [OsStr::new("-m"), OsStr::new("venv"), env.as_os_str()], None, lines)
+        let arguments = [OsStr::new("-m"), OsStr::new("venv"), env.as_os_str()];
+        run("python3", arguments, None, self.files.builds(), lines)
             .await
             .map_err(|error| format!("{missing}: {error}; install it with `pip install uv`"))?;
         let pip = env.join("bin/pip");
-        run(&pip, ["install", "--quiet", "uv"], None, lines)
+        run(&pip, ["install", "--quiet", "uv"], None, self.files.builds(), lines)
             .await
             .map_err(|error| format!("{missing}: {error}; install it with `pip install uv`"))?;
         Ok(env.join("bin/uv"))
@@ -88,7 +90,7 @@ impl Tools {
             fresh.as_os_str(),
         ]);
         arguments.push(OsStr::new(&package));
-        run(&uv, arguments, None, lines).await.map_err(|error| {
+        run(&uv, arguments, None, self.files.builds(), lines).await.map_err(|error| {
             format!("the Truss server code ({package}) could not be fetched from PyPI: {error}")
         })?;
         let _ = tokio::fs::remove_dir_all(&folder).await;
@@ -105,6 +107,7 @@ impl Tools {
             .arg("--cache-dir")
             .arg(self.files.own_cache())
             .stdin(Stdio::null())
+            .kill_on_drop(true)
             .output()
             .await
             .map_err(|error| format!("`uv python find` could not be started: {error}"))?;
@@ -138,8 +141,9 @@ pub(crate) async fn find_uv(folder: &Path) -> Option<(PathBuf, String)> {
         if !candidate.is_file() {
             continue;
         }
-        let answer = Command::new(&candidate).arg("--version").stdin(Stdio::null()).output().await;
-        if let Ok(answer) = answer.map_err(drop)
+        let mut asked = Command::new(&candidate);
+        asked.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
+        if let Ok(answer) = asked.output().await
             && answer.status.success()
         {
             // What it is a link to may not be seen in a sandbox.
@@ -155,6 +159,7 @@ pub(crate) async fn pythons(uv: &Path) -> Vec<(String, PathBuf)> {
     let listed = Command::new(uv)
         .args(["python", "list", "--only-installed", "--no-python-downloads", "--output-format", "json"])
         .stdin(Stdio::null())
+        .kill_on_drop(true)
         .output()
         .await;
     let Ok(listed) = listed else { return Vec::new() };
@@ -168,11 +173,16 @@ pub(crate) async fn pythons(uv: &Path) -> Vec<(String, PathBuf)> {
     found
 }
 
+/// The data folder that a command builds something in. One that outlives its server is ended by the next, which begins anew what was
+/// left half made. `None` for what may come to its own end.
+pub(crate) type Builds<'a> = Option<&'a Path>;
+
 /// Runs a command and hands on each line it prints; a failure says its last words.
 pub(crate) async fn run<A: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     arguments: impl IntoIterator<Item = A>,
     folder: Option<&Path>,
+    builds: Builds<'_>,
     lines: Lines<'_>,
 ) -> Told<()> {
     let name = name(program.as_ref());
@@ -185,7 +195,7 @@ pub(crate) async fn run<A: AsRef<OsStr>>(
     if let Some(folder) = folder {
         command.current_dir(folder);
     }
-    finish(command, None, &name, lines).await
+    finish(command, None, &name, builds, lines).await
 }
 
 /// As [`run`], in a sandbox.
@@ -194,6 +204,7 @@ pub(crate) async fn run_in(
     program: &Path,
     arguments: &[OsString],
     folder: &Path,
+    builds: Builds<'_>,
     lines: Lines<'_>,
 ) -> Told<()> {
     let name = name(program.as_os_str());
@@ -201,7 +212,7 @@ pub(crate) async fn run_in(
     let made = workshop.view(folder).and_then(|view| workshop.sandbox.command(view, &words));
     let (command, told) =
         made.map_err(|error| format!("a sandbox for `{name}` could not be made: {error}"))?;
-    finish(command, Some(told), &name, lines).await
+    finish(command, Some(told), &name, builds, lines).await
 }
 
 fn name(program: &OsStr) -> String {
@@ -209,11 +220,16 @@ fn name(program: &OsStr) -> String {
 }
 
 async fn finish(
-    command: std::process::Command,
+    mut command: std::process::Command,
     told: Option<PipeReader>,
     name: &str,
+    builds: Builds<'_>,
     lines: Lines<'_>,
 ) -> Told<()> {
+    if let Some(folder) = builds {
+        // All that it starts has it, too, and so has its sandbox.
+        command.env(BUILD, folder);
+    }
     let mut command = Command::from(command);
     // SAFETY: between fork and exec it makes one system call, which is safe there, and allocates nothing.
     unsafe {
@@ -224,19 +240,24 @@ async fn finish(
         });
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    // Its own group: all it starts ends with it, if it is given up.
+    command.process_group(0);
     let mut child = command.spawn().map_err(|error| format!("`{name}` could not be started: {error}"))?;
     drop(command);
-    let inner = match told {
+    let mut ends = Ends(child.id());
+    let _inner = match told {
+        // Given up meanwhile, it is ended by whoever hears of it last.
         Some(told) => {
-            tokio::task::spawn_blocking(move || sandbox::group(told)).await.ok().and_then(Result::ok)
+            let inner = tokio::task::spawn_blocking(move || sandbox::group(told).map(Inner)).await;
+            inner.ok().and_then(Result::ok)
         }
         None => None,
     };
-    // What is killed by itself is only its monitor.
-    let _ends = Ends(inner);
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let (_, last) = tokio::join!(read_lines(out, lines), read_lines(err, lines));
     let status = child.wait().await.map_err(|error| format!("`{name}` could not be waited for: {error}"))?;
+    // From here on its number may be another's.
+    ends.0 = None;
     if status.success() {
         return Ok(());
     }
@@ -246,15 +267,26 @@ async fn finish(
     Err(if full { format!("{DISK_FULL} ({said})") } else { said })
 }
 
-/// Ends what runs in a sandbox, if it still does.
+/// Ends the group of a command that was not waited for.
 struct Ends(Option<u32>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
         if let Some(group) = self.0.and_then(|group| Pid::from_raw(group as i32)) {
             let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Ends the group of what runs in a command's sandbox, if it still does; the command itself is only its monitor.
+struct Inner(u32);
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(inner) = Pid::from_raw(self.0 as i32) {
+            let _ = kill_process_group(inner, Signal::KILL);
             // Also while the sandbox is made, when its first process leads no group yet.
-            let _ = kill_process(group, Signal::KILL);
+            let _ = kill_process(inner, Signal::KILL);
         }
     }
 }
@@ -301,7 +333,45 @@ fn reason(last: &[String]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
     use super::*;
+    use crate::build_time::BuildTime;
+    use crate::process::stat;
+
+    fn is_running(pid: u32) -> bool {
+        stat(pid).is_ok_and(|fields| fields.first().is_some_and(|state| state != "Z"))
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_ended_with_all_it_started() {
+        let time = BuildTime::new(Duration::from_secs(3600), "installing requirements (1 of 1)");
+        let slow = Mutex::new(None::<u32>);
+        let lines = |line: &str| {
+            *slow.lock().unwrap() = line.parse().ok();
+            // Nothing else is waited for, so the hour is over at once.
+            tokio::time::pause();
+        };
+        let script = ["-c", "sleep 600 & echo $!; wait"];
+        let told = time.keep(run("/bin/sh", script, None, None, &lines)).await.unwrap_err();
+        assert!(told.contains("after 60 minutes while installing requirements (1 of 1)"), "{told}");
+        tokio::time::resume();
+        let slow: u32 = slow.lock().unwrap().unwrap();
+        while is_running(slow) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ends_by_itself_may_leave_something_behind() {
+        let slow = Mutex::new(None::<u32>);
+        let lines = |line: &str| *slow.lock().unwrap() = line.parse().ok();
+        run("/bin/sh", ["-c", "sleep 600 >&- 2>&- & echo $!"], None, None, &lines).await.unwrap();
+        let slow: u32 = slow.lock().unwrap().unwrap();
+        assert!(is_running(slow));
+        let _ = kill_process(Pid::from_raw(slow as i32).unwrap(), Signal::KILL);
+    }
 
     #[test]
     fn uvs_tree_becomes_one_sentence() {

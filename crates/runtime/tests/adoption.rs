@@ -59,6 +59,43 @@ fn the_next_server_adopts_what_still_lives() {
     assert!(data.processes().is_empty());
 }
 
+/// One thing at a time, and one that takes until it is told to go on.
+fn single_minded() -> String {
+    let wait = "while not pathlib.Path(os.environ['HOME'], 'go').exists(): time.sleep(0.01)";
+    SERVER.replace("time.sleep(1)", wait).replace("http.server.ThreadingHTTPServer", "http.server.HTTPServer")
+}
+
+#[test]
+fn one_that_is_busy_is_adopted_without_an_answer_and_asked_again() {
+    let data = folder();
+    let config = custom(data.path(), &single_minded());
+    let mut before = None;
+    crash_after(data.path(), async |life| {
+        life.build(&config).await.unwrap();
+        let id = life.start("r1", &config).await;
+        let ready = life.ready(&id).await;
+        tokio::spawn(ask(ready.port, "GET /slow", ""));
+        while !life.text().await.iter().any(|line| line == "slow begins") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        before = Some(ready);
+    });
+    let before = before.unwrap();
+    let threads = tokio::runtime::Runtime::new().unwrap();
+    threads.block_on(async {
+        let life = Life::begin(data.path()).await;
+        let busy = life.replica(&before.id).unwrap();
+        assert_eq!((busy.state, busy.pid), (ReplicaState::Unready, before.pid));
+        assert!(busy.unready_since.is_some());
+        std::fs::write(data.path().join("replicas/r1/home/go"), "").unwrap();
+        let ready = life.ready(&before.id).await;
+        assert_eq!((ready.pid, ready.ready_at, ready.unready_since), (before.pid, before.ready_at, None));
+        life.runtime.stop(&ready.id, Duration::from_secs(60), StopReason::Asked).await;
+        life.ended(&ready.id).await;
+    });
+    assert!(data.processes().is_empty());
+}
+
 #[test]
 fn what_can_not_be_adopted_is_stopped_and_removed() {
     let data = folder();

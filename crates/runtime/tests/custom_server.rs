@@ -102,6 +102,27 @@ async fn a_server_that_other_machines_reach_is_not_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_answers_in_its_place_is_told_of() {
+    let data = folder();
+    let leaving = SERVER.replace("print(\"server starts\"", "os.setsid()\nprint(\"server starts\"");
+    let mut config = custom(data.path(), &leaving);
+    config["docker_server"]["start_command"] = "python server.py & exec sleep 600".into();
+    let life = Life::begin(data.path()).await;
+    life.build(&config).await.unwrap();
+    let id = life.start("r1", &config).await;
+    let told = |text: &[String]| text.iter().any(|line| line.contains("is no process of replica r1's own"));
+    let says = async {
+        while !told(&life.text().await) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, says).await.expect("nothing says why it does not get ready");
+    assert_eq!(life.replica(&id).unwrap().state, ReplicaState::Starting);
+    life.runtime.stop(&id, LONG, StopReason::Asked).await;
+    life.ended(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sick_replica_is_unready_until_it_recovers() {
     let data = folder();
     let config = custom(data.path(), SERVER);

@@ -7,9 +7,10 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use domain::Runtime as _;
+use domain::{ArtifactId, BuildSpec, Runtime as _};
 use serde_json::json;
 use support::{Life, ask, custom, folder};
+use truss::patch::{Op, apply};
 
 /// Answers `count` requests with a file, then with 404.
 fn serve(count: usize) -> String {
@@ -57,6 +58,41 @@ async fn external_data_is_fetched_once_and_is_in_place_for_each_replica() {
     }
     let held = life.runtime.storage(&support::row(&config)).await;
     assert_eq!(held.external_bytes(), 7, "one file, however many replicas it lies in: {held:?}");
+}
+
+#[tokio::test]
+async fn builds_that_want_the_same_data_at_once_fetch_it_once() {
+    let data = folder();
+    let mut config = custom(data.path(), SERVER);
+    config["external_data"] = json!([{ "url": serve(1), "local_data_path": "deep/weights.bin" }]);
+    let life = Life::begin(data.path()).await;
+    assert_eq!(tokio::join!(life.build(&config), life.build(&config)), (Ok(()), Ok(())));
+}
+
+#[tokio::test]
+async fn data_that_a_change_in_place_names_is_fetched_when_it_is_prepared() {
+    let data = folder();
+    let config = custom(data.path(), SERVER);
+    let life = Life::begin(data.path()).await;
+    life.build(&config).await.unwrap();
+
+    let item = json!({ "url": serve(1), "local_data_path": "deep/weights.bin" });
+    let step = json!({ "type": "external_data", "body": { "action": "ADD", "item": item } });
+    let (base, next) = (data.path().join("artifacts/art1"), data.path().join("artifacts/art2"));
+    let before = truss::Config::from_json(&config).unwrap();
+    let signature = truss::Signature::default();
+    let changed = apply(&base, &next, &before, &[Op::read(&step).unwrap()], &signature).unwrap();
+    let spec = BuildSpec {
+        model: support::model(),
+        deployment: support::deployment(),
+        artifact: ArtifactId::new("art2"),
+        config: changed.config.full(),
+    };
+    life.runtime.build(&spec, &|_| {}).await.unwrap();
+    // Its code is that of before.
+    let id = life.start("rep1", &spec.config).await;
+    let port = life.ready(&id).await.port;
+    assert!(ask(port, "GET /", "").await.unwrap().ends_with("weights"));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::*;
-use runtime::{IsolationSettings, LocalConfig, LocalRuntime};
+use runtime::{IsolationSettings, Limits, LocalConfig, LocalRuntime};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -48,6 +48,7 @@ async fn open(data: &Path, woken: &Arc<Woken>) -> Arc<LocalRuntime> {
         wake: woken.clone(),
         gpus: 0,
         isolation: IsolationSettings::default(),
+        limits: Limits::default(),
     };
     LocalRuntime::open(config).await.unwrap()
 }
@@ -98,6 +99,7 @@ impl Host {
             config: config.clone(),
             environment: Some(EnvironmentName::production()),
             reserved: Default::default(),
+            milli_cpu: 1000,
             secrets: Default::default(),
         }
     }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use domain::{
     ArtifactId, BuildSpec, Deployment, DeploymentId, LogQuery, ManualClock, ModelId, ObservedReplica,
     ReplicaId, ReplicaSpec, ReplicaState, Reserved, Runtime, SecretValue, Seen, Timestamp, Wake,
 };
-use runtime::{IsolationSettings, LocalConfig, LocalRuntime};
+use runtime::{IsolationSettings, Limits, LocalConfig, LocalRuntime};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -53,24 +53,63 @@ impl Data {
     /// The living processes of its replicas.
     pub fn processes(&self) -> Vec<i32> {
         let home = format!("HOME={}", self.path().join("replicas").display());
-        let read = |pid: i32, name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|pid| {
-                String::from_utf8_lossy(&read(*pid, "environ"))
-                    .split('\0')
-                    .any(|entry| entry.starts_with(&home))
-                    && !String::from_utf8_lossy(&read(*pid, "stat")).contains(") Z ")
-            })
+        living(|entry| entry.starts_with(&home))
+    }
+
+    /// The living processes of builds in it.
+    pub fn builders(&self) -> Vec<i32> {
+        let build = format!("SLIPWAY_BUILD={}", self.path().display());
+        living(|entry| entry == build)
+    }
+
+    /// Its Python environments.
+    pub fn envs(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.path().join("envs")).unwrap().map(|entry| entry.unwrap());
+        let folders = entries.filter(|entry| !entry.file_name().to_string_lossy().contains('.'));
+        folders.map(|entry| entry.path()).collect()
+    }
+
+    /// The control groups of its replicas, as far as they are written down.
+    fn groups(&self) -> Vec<PathBuf> {
+        let replicas = std::fs::read_dir(self.path().join("replicas")).into_iter().flatten().flatten();
+        let texts =
+            replicas.filter_map(|entry| std::fs::read_to_string(entry.path().join("replica.json")).ok());
+        let manifests = texts.filter_map(|text| serde_json::from_str::<Value>(&text).ok());
+        manifests
+            .flat_map(|manifest| manifest["group"]["folders"].as_array().cloned().unwrap_or_default())
+            .filter_map(|folder| folder.as_str().map(PathBuf::from))
             .collect()
     }
 }
 
+/// Processes that have such an entry in their environment.
+fn living(is_of: impl Fn(&str) -> bool) -> Vec<i32> {
+    let read = |pid: i32, name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| {
+            String::from_utf8_lossy(&read(*pid, "environ")).split('\0').any(&is_of)
+                && !String::from_utf8_lossy(&read(*pid, "stat")).contains(") Z ")
+        })
+        .collect()
+}
+
 impl Drop for Data {
     fn drop(&mut self) {
-        for pid in self.processes() {
+        for pid in self.processes().into_iter().chain(self.builders()) {
             if let Some(pid) = rustix::process::Pid::from_raw(pid) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        for group in self.groups() {
+            // Whoever was killed is in it for another moment.
+            for _ in 0..100 {
+                match std::fs::remove_dir(&group) {
+                    Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                    _ => break,
+                }
             }
         }
     }
@@ -157,7 +196,12 @@ impl Life {
 
     /// As it goes; it may be refused.
     pub async fn try_begin(data: &Path, isolation: IsolationSettings) -> Result<Self, domain::RuntimeError> {
-        Self::open(data, 0, clock(), isolation).await
+        Self::open(data, 0, clock(), isolation, Limits::default()).await
+    }
+
+    /// With other limits than the usual ones.
+    pub async fn begin_limited(data: &Path, limits: Limits) -> Self {
+        Self::open(data, 0, clock(), IsolationSettings::default(), limits).await.unwrap()
     }
 
     /// With a clock that the test sets.
@@ -167,7 +211,7 @@ impl Life {
     }
 
     async fn begin_on(data: &Path, gpus: u32, clock: Arc<ManualClock>) -> Self {
-        Self::open(data, gpus, clock, IsolationSettings::default()).await.unwrap()
+        Self::open(data, gpus, clock, IsolationSettings::default(), Limits::default()).await.unwrap()
     }
 
     async fn open(
@@ -175,9 +219,11 @@ impl Life {
         gpus: u32,
         clock: Arc<ManualClock>,
         isolation: IsolationSettings,
+        limits: Limits,
     ) -> Result<Self, domain::RuntimeError> {
         let bell = Arc::new(Bell::default());
-        let config = LocalConfig { data_dir: data.to_owned(), clock, wake: bell.clone(), gpus, isolation };
+        let wake = bell.clone();
+        let config = LocalConfig { data_dir: data.to_owned(), clock, wake, gpus, isolation, limits };
         Ok(Self { runtime: LocalRuntime::open(config).await?, bell })
     }
 
@@ -217,6 +263,7 @@ impl Life {
             config: config.clone(),
             environment: Some(domain::EnvironmentName::production()),
             reserved,
+            milli_cpu: 1000,
             secrets: secrets.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect(),
         };
         self.runtime.start(&spec).await?;
