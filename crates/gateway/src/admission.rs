@@ -9,8 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::held::{Held, Part};
 use crate::metrics::Metrics;
 use crate::replica::Replica;
+
+/// How long a call of `wake` counts as demand: at most, while no replica is ready; and once one is. Milliseconds.
+const WOKEN: (i64, i64) = (600_000, 10_000);
 
 /// What is published of a deployment; never changed, only replaced.
 #[derive(Debug)]
@@ -52,6 +56,11 @@ impl View {
     pub fn is_ready(&self) -> bool {
         !self.replicas.is_empty()
     }
+
+    /// Whether a replica of it takes connections.
+    pub fn is_served(&self) -> bool {
+        self.replicas.iter().any(|replica| !replica.is_refusing())
+    }
 }
 
 /// One deployment, shared by all threads and kept across publishes.
@@ -60,8 +69,8 @@ pub(crate) struct Deployment {
     pub id: DeploymentId,
     pub model: ModelId,
     pub metrics: Metrics,
-    /// Somebody called `wake`: counts as one waiting request until this monotonic millisecond.
-    pub woken_until: AtomicI64,
+    /// Somebody called `wake`: counts as demand until this monotonic millisecond. Written under the queue's lock.
+    woken_until: AtomicI64,
     pub last_wake: AtomicI64,
     /// Length of the queue, read without its lock.
     queued: AtomicU32,
@@ -74,7 +83,7 @@ struct Queue {
     view: Option<Arc<View>>,
     /// In the order of arrival, so sorted by number.
     waiting: VecDeque<Waiter>,
-    /// What the bodies of those who wait take together.
+    /// What those who wait take together.
     bytes: u64,
     arrived: u64,
     /// All replicas that still have something in flight, routed or not.
@@ -85,6 +94,8 @@ struct Queue {
 struct Waiter {
     number: u64,
     bytes: u64,
+    /// The same, of what all deployments have together.
+    part: Part,
     since: Instant,
     environment: Option<EnvironmentName>,
     verdict: oneshot::Sender<Verdict>,
@@ -123,11 +134,12 @@ impl Drop for Flight {
     }
 }
 
-/// How much may wait for one deployment.
+/// How much may wait for one deployment, and what is left for all.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Room {
+pub(crate) struct Room<'a> {
     pub requests: usize,
     pub bytes: u64,
+    pub of_all: &'a Held,
 }
 
 /// What came of asking for a slot.
@@ -138,6 +150,8 @@ pub(crate) enum Entry {
     Again,
     /// Too many wait already.
     Full,
+    /// Too many wait already, for all deployments together.
+    AllFull,
 }
 
 /// A place in the queue; dropping it frees it.
@@ -174,14 +188,14 @@ impl Deployment {
         }
     }
 
-    /// Asks for a slot, with the view that the request was routed by. `bytes` is what its body takes while it waits.
+    /// Asks for a slot, with the view that the request was routed by. `bytes` is what it takes while it waits.
     pub fn enter(
         self: &Arc<Self>,
         view: &View,
         turn: usize,
         environment: Option<&EnvironmentName>,
         bytes: u64,
-        room: Room,
+        room: Room<'_>,
     ) -> Entry {
         if self.queued.load(SeqCst) == 0
             && let Some(replica) = view.take(turn)
@@ -213,11 +227,16 @@ impl Deployment {
             self.queued.store(0, SeqCst);
             return Entry::Now(Flight::new(replica, self));
         }
+        let Some(part) = room.of_all.take(bytes) else {
+            self.queued.store(length as u32, SeqCst);
+            return Entry::AllFull;
+        };
         let (verdict, receiver) = oneshot::channel();
         queue.arrived += 1;
         let number = queue.arrived;
         let since = Instant::now();
-        queue.waiting.push_back(Waiter { number, bytes, since, environment: environment.cloned(), verdict });
+        let environment = environment.cloned();
+        queue.waiting.push_back(Waiter { number, bytes, part, since, environment, verdict });
         queue.bytes += bytes;
         Entry::Wait(Place { verdict: receiver, first: length == 0, number, deployment: self.clone() })
     }
@@ -259,8 +278,13 @@ impl Deployment {
         self.queued.store(queue.waiting.len() as u32, SeqCst);
     }
 
-    /// Obeys a new view; `keeps` tells whether an environment still sends requests here.
-    pub fn obey(self: &Arc<Self>, view: Option<Arc<View>>, keeps: impl Fn(&EnvironmentName) -> bool) {
+    /// Obeys a new view; `keeps` tells whether an environment still sends requests here. `now` is monotonic milliseconds.
+    pub fn obey(
+        self: &Arc<Self>,
+        view: Option<Arc<View>>,
+        now: i64,
+        keeps: impl Fn(&EnvironmentName) -> bool,
+    ) {
         let mut queue = self.lock();
         let routed = view.as_ref().map(|view| view.replicas.as_slice()).unwrap_or_default();
         for replica in &queue.replicas {
@@ -276,6 +300,14 @@ impl Deployment {
             }
         }
         let serving = view.as_ref().is_some_and(|view| view.availability == Availability::Serving);
+        match &view {
+            // As for those who wait, waiting would not help.
+            _ if !serving => self.woken_until.store(i64::MIN, Relaxed),
+            Some(view) if view.is_ready() => {
+                self.woken_until.fetch_min(now.saturating_add(WOKEN.1), Relaxed);
+            }
+            _ => {}
+        }
         queue.view = view;
         let waiting = std::mem::take(&mut queue.waiting);
         for waiter in waiting {
@@ -283,6 +315,8 @@ impl Deployment {
                 queue.waiting.push_back(waiter);
             } else {
                 queue.bytes -= waiter.bytes;
+                // It takes as much again where it asks next.
+                drop(waiter.part);
                 // If it left meanwhile, there is nobody to tell.
                 let _ = waiter.verdict.send(Verdict::Again);
             }
@@ -332,13 +366,24 @@ impl Deployment {
         waited.map_or(0, |waited| i64::try_from(waited.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Requests that wait, counting a recent `wake` as one while no replica is ready.
+    /// Somebody wants a replica and sends no request yet. `now` is monotonic milliseconds.
+    pub fn wake(&self, now: i64) {
+        // With the lock, so that it is seen whether a replica is ready, or the view that has one sees this.
+        let queue = self.lock();
+        let is_ready = queue.view.as_ref().is_some_and(|view| view.is_ready());
+        self.woken_until.store(now.saturating_add(if is_ready { WOKEN.1 } else { WOKEN.0 }), Relaxed);
+    }
+
+    /// Requests that wait. Without any, a `wake` counts as one until a replica is ready, and then for a moment, in which whoever
+    /// called it may send what they have; but not beside a request that has come.
     pub fn held(&self, now: i64) -> u32 {
         let queued = self.queued.load(SeqCst);
         if queued > 0 || self.woken_until.load(Relaxed) <= now {
             return queued;
         }
-        u32::from(!self.view().is_some_and(|view| view.is_ready()))
+        let queue = self.lock();
+        let is_ready = queue.view.as_ref().is_some_and(|view| view.is_ready());
+        u32::from(!is_ready || queue.replicas.iter().all(|replica| replica.in_flight() == 0))
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

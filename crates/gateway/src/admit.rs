@@ -33,30 +33,42 @@ struct Asked {
 
 impl Call<'_> {
     /// After a start, models are published one after the other: waits for this one's turn.
-    pub async fn until_known(&self) {
-        let known = self.worker.gateway.until_known(&self.address.model);
+    pub async fn until_known(&self) -> Result<(), Refusal> {
+        let (gateway, model) = (&self.worker.gateway, &self.address.model);
+        if !gateway.is_late(model) {
+            return Ok(());
+        }
+        let _part = gateway.held.take(self.bytes()).ok_or_else(|| self.too_many_in_all())?;
         // If it is not known then either, it is told to be missing.
-        let _ = tokio::time::timeout(UNKNOWN, known).await;
+        let _ = tokio::time::timeout(UNKNOWN, gateway.until_known(model)).await;
+        Ok(())
     }
 
     /// Finds the deployment and waits until one of its replicas is free.
     pub async fn admit(&self) -> Result<Seat, Refusal> {
-        self.until_known().await;
-        self.wait(self.ask(None)?, None).await
+        self.until_known().await?;
+        self.wait(self.ask(None)?, None, true).await
     }
 
-    /// As [`Self::admit`], for a request that can't go to another process: one that waits when the server is taken over from is
-    /// refused, because nobody would start a replica for it here.
+    /// As [`Self::admit`], for a request that can't go to another process. When the server is taken over from, it is refused as
+    /// soon as no replica is there any more: here nobody would start one.
     pub async fn admit_here(&self) -> Result<Seat, Refusal> {
         tokio::select! {
             biased;
-            seat = self.admit() => seat,
-            () = self.worker.alarms.moves() => Err(Refusal::moving()),
+            known = self.until_known() => known?,
+            () = self.worker.alarms.moves() => return Err(Refusal::moving()),
         }
+        self.wait(self.ask(None)?, None, false).await
     }
 
-    /// Waits for what was asked for; asks again whenever the routes changed meanwhile.
-    async fn wait(&self, mut asked: Asked, mut waiting_since: Option<Instant>) -> Result<Seat, Refusal> {
+    /// Waits for what was asked for; asks again whenever the routes changed meanwhile. `moves` tells that the request can go to
+    /// another process, which is for the caller to do.
+    async fn wait(
+        &self,
+        mut asked: Asked,
+        mut waiting_since: Option<Instant>,
+        moves: bool,
+    ) -> Result<Seat, Refusal> {
         let gateway = &self.worker.gateway;
         let deadline = self.started + gateway.config.predict_timeout;
         loop {
@@ -74,6 +86,10 @@ impl Call<'_> {
                         false => Refusal::too_many(self.room()),
                     });
                 }
+                Entry::AllFull => {
+                    deployment.metrics.ended(Outcome::ClientError);
+                    return Err(self.too_many_in_all());
+                }
                 Entry::Again => {
                     tokio::task::yield_now().await;
                     asked = self.ask(Some(&deployment.id))?;
@@ -82,7 +98,12 @@ impl Call<'_> {
             };
             let since = *waiting_since.get_or_insert_with(Instant::now);
             self.ask_for_replica(&deployment, &view, place.first);
-            match tokio::time::timeout_at(deadline, &mut place.verdict).await {
+            let verdict = tokio::select! {
+                biased;
+                verdict = tokio::time::timeout_at(deadline, &mut place.verdict) => verdict,
+                () = self.in_vain(&deployment), if !moves => return Err(Refusal::moving()),
+            };
+            match verdict {
                 Ok(Ok(Verdict::Go(flight))) => {
                     let view = deployment.view().unwrap_or(view);
                     return Ok(Seat { flight, view, waited: Some(since.elapsed()), side });
@@ -98,6 +119,14 @@ impl Call<'_> {
                     return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "timeout", message));
                 }
             }
+        }
+    }
+
+    /// Ready once another process decides what becomes of models, and no replica of this deployment takes connections here.
+    async fn in_vain(&self, deployment: &Deployment) {
+        self.worker.alarms.moves().await;
+        while deployment.view().is_some_and(|view| view.is_served()) {
+            tokio::time::sleep(KNOCK.1).await;
         }
     }
 
@@ -121,11 +150,10 @@ impl Call<'_> {
         if again.is_none() {
             found.deployment.metrics.requests.fetch_add(1, Relaxed);
         }
-        let bytes = self.length.unwrap_or(HELD_BODY).min(HELD_BODY);
         let turn = self.worker.turn();
         let environment = through.map(|through| through.environment);
         let side = through.map(|through| through.side.clone());
-        let entry = found.deployment.enter(&found.view, turn, environment, bytes, self.room());
+        let entry = found.deployment.enter(&found.view, turn, environment, self.bytes(), self.room());
         Ok(Asked { entry, view: found.view.clone(), deployment: found.deployment.clone(), side })
     }
 
@@ -145,9 +173,19 @@ impl Call<'_> {
         Err(Refusal::new(status, "client_error", message))
     }
 
-    fn room(&self) -> Room {
-        let config = &self.worker.gateway.config;
-        Room { requests: config.hold_limit, bytes: config.hold_bytes }
+    fn room(&self) -> Room<'_> {
+        let gateway = &self.worker.gateway;
+        let config = &gateway.config;
+        Room { requests: config.hold_limit, bytes: config.hold_bytes, of_all: &gateway.held }
+    }
+
+    /// Bytes that the request takes while it waits: its head as it came and as it goes to a replica, and its body's begin.
+    fn bytes(&self) -> u64 {
+        2 * self.head + self.length.unwrap_or(HELD_BODY).min(HELD_BODY)
+    }
+
+    fn too_many_in_all(&self) -> Refusal {
+        Refusal::too_many_in_all(self.worker.gateway.config.hold_bytes_in_all)
     }
 
     /// Tells that a request waits; not for each one when many do.
@@ -184,7 +222,7 @@ impl Call<'_> {
         let since = seat.waited.map(|waited| Instant::now() - waited);
         let before = flight.deployment.id.clone();
         drop(flight);
-        self.wait(self.ask(Some(&before))?, since).await
+        self.wait(self.ask(Some(&before))?, since, false).await
     }
 
     pub fn no_model(&self) -> Refusal {

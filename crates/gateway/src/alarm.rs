@@ -11,16 +11,39 @@ use tokio::time::Instant;
 /// How late an alarm may ring.
 const EVERY: Duration = Duration::from_millis(250);
 
+/// How long a connection has to have rested that ends for the sake of a new one: before, its client may be about to send.
+const RESTED: Duration = Duration::from_secs(1);
+/// At each look one of so many does, at least one.
+const OUSTED: usize = 32;
+
 /// How a thread ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Ending {
     #[default]
     No,
     /// Each connection closes after the answer it is at.
-    Closing,
-    /// Each connection goes to another process after the answer it is at. Those that can't go close; idle ones stay until
-    /// this moment, in case that a request is on its way.
-    Moving(Instant),
+    Closing(Linger),
+    /// Each connection goes to another process after the answer it is at. Those that can't go close.
+    Moving(Linger),
+}
+
+/// How long connections with nothing under way stay open when a thread ends, in case that a request is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Linger {
+    /// When the end began. One that was at an answer then stays as long after that.
+    pub since: Instant,
+    pub length: Duration,
+}
+
+impl Ending {
+    /// Whether a connection closes after the answer it is at; `moves` tells whether another process can go on with it.
+    pub fn closes(self, moves: bool) -> bool {
+        match self {
+            Self::No => false,
+            Self::Closing(_) => true,
+            Self::Moving(_) => !moves,
+        }
+    }
 }
 
 /// One connection's deadline.
@@ -30,6 +53,8 @@ pub(crate) struct Alarm {
     has_rung: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
     ending: Rc<Cell<Ending>>,
+    /// Since when its connection has nothing under way, if so.
+    rests: Cell<Option<Instant>>,
 }
 
 /// All alarms of one thread.
@@ -66,6 +91,33 @@ impl Alarm {
             other => *other = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// As [`Self::poll`], for a connection that waits for a request: it rings, too, when the thread ends and none can be on its
+    /// way any more.
+    pub fn poll_rest(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let rung = self.poll(cx);
+        if let (Poll::Pending, Ending::Closing(linger) | Ending::Moving(linger)) = (rung, self.ending.get()) {
+            let since = self.rests.get().map_or(linger.since, |rests| rests.max(linger.since));
+            let until = since + linger.length;
+            // Whoever sends its request byte by byte does not put it off.
+            self.at.set(Some(self.at.get().map_or(until, |at| at.min(until))));
+        }
+        rung
+    }
+
+    /// Nothing is under way from this moment on: it may ring for the sake of others.
+    pub fn rest(&self, since: Instant) {
+        self.rests.set(Some(since));
+    }
+
+    pub fn is_resting(&self) -> bool {
+        self.rests.get().is_some()
+    }
+
+    /// Something is under way.
+    pub fn stir(&self) {
+        self.rests.set(None);
     }
 
     /// Whether, and how, the thread is to end.
@@ -128,8 +180,24 @@ impl Alarms {
         }
     }
 
-    /// Wakes whoever waits past its deadline, for ever.
-    pub async fn watch(&self) {
+    /// Ends some of the connections that rest, those that have for the longest.
+    pub fn oust(&self) {
+        let now = Instant::now();
+        let alarms = self.all.borrow();
+        let rested = |alarm: Rc<Alarm>| {
+            let since = alarm.rests.get()?;
+            (now.duration_since(since) >= RESTED).then_some((since, alarm))
+        };
+        let mut resting: Vec<_> = alarms.iter().filter_map(Weak::upgrade).filter_map(rested).collect();
+        resting.sort_unstable_by_key(|(since, _)| *since);
+        for (_, alarm) in resting.iter().take(resting.len().div_ceil(OUSTED)) {
+            alarm.stir();
+            alarm.ring();
+        }
+    }
+
+    /// Wakes whoever waits past its deadline, for ever. While `others_wait` to be connections, some that rest end.
+    pub async fn watch(&self, others_wait: impl Fn() -> bool) {
         let mut every = tokio::time::interval(EVERY);
         loop {
             every.tick().await;
@@ -142,6 +210,64 @@ impl Alarms {
                 }
                 true
             });
+            if others_wait() {
+                self.oust();
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_request_when_the_thread_ends_stays_for_a_moment() {
+        let alarms = Alarms::default();
+        let (early, late, slow) = (alarms.add(), alarms.add(), alarms.add());
+        let begin = Instant::now();
+        let after = |millis| begin + Duration::from_millis(millis);
+        alarms.end(Ending::Closing(Linger { since: begin, length: Duration::from_secs(1) }));
+        early.set(after(60_000));
+        late.rest(after(3_000));
+        slow.rest(begin);
+        async fn rings(alarm: &Alarm, begin: Instant) -> u128 {
+            poll_fn(|cx| alarm.poll_rest(cx)).await;
+            (Instant::now() - begin).as_millis()
+        }
+        let trickles = async {
+            for _ in 0..100 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                slow.rest(Instant::now());
+                slow.wake();
+            }
+        };
+        let waits = async { tokio::join!(rings(&early, begin), rings(&late, begin), rings(&slow, begin)) };
+        let rung = tokio::select! {
+            rung = waits => rung,
+            () = alarms.watch(|| false) => unreachable!(),
+            () = trickles => unreachable!(),
+        };
+        assert_eq!(rung, (1_000, 4_000, 1_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_rest_the_longest_are_ousted() {
+        let alarms = Alarms::default();
+        let all: Vec<_> = (0..100).map(|_| alarms.add()).collect();
+        let rung = || -> Vec<usize> { (0..100).filter(|at| all[*at].has_rung.get()).collect() };
+        let begin = Instant::now();
+        for (number, alarm) in all.iter().enumerate().skip(50) {
+            alarm.rest(begin + Duration::from_millis(100 - number as u64));
+        }
+        alarms.oust();
+        assert!(rung().is_empty(), "they have only begun");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        alarms.oust();
+        assert_eq!(rung(), [98, 99]);
+        all[97].stir();
+        alarms.oust();
+        assert_eq!(rung(), [95, 96, 98, 99]);
     }
 }

@@ -57,6 +57,7 @@ pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S, adopted: bool
         let worker = &client.worker;
         alarm.set(worker.alarms.coarse_now() + worker.gateway.config.header_timeout);
         if ahead.is_none() {
+            alarm.rest(worker.alarms.coarse_now());
             match stirs(&wire, is_new, &alarm).await {
                 Stirred::Yes => {}
                 Stirred::Never => return,
@@ -96,17 +97,14 @@ enum Stirred {
 /// Waits until something comes.
 async fn stirs<S: Wire>(wire: &S, is_new: bool, alarm: &Alarm) -> Stirred {
     poll_fn(|cx| {
-        match alarm.ending() {
-            Ending::Moving(_) if S::MOVES => return Poll::Ready(Stirred::Moves),
-            Ending::Moving(until) if Instant::now() < until => alarm.set(until),
-            Ending::Moving(_) | Ending::Closing => return Poll::Ready(Stirred::Never),
-            Ending::No => {}
+        if S::MOVES && matches!(alarm.ending(), Ending::Moving(_)) {
+            return Poll::Ready(Stirred::Moves);
         }
         let stirs = if is_new { wire.poll_begins(cx) } else { wire.poll_stirs(cx) };
         if stirs.is_ready() {
             return Poll::Ready(Stirred::Yes);
         }
-        alarm.poll(cx).map(|()| Stirred::Never)
+        alarm.poll_rest(cx).map(|()| Stirred::Never)
     })
     .await
 }
@@ -127,26 +125,30 @@ async fn next<S: Wire>(
             Look::Partial | Look::Unusual => break None,
         }
         let read = poll_fn(|cx| match poll_read_buf(Pin::new(&mut *wire), cx, ahead.room()) {
-            Poll::Ready(read) => Poll::Ready(read.unwrap_or(0) > 0),
-            Poll::Pending if alarm.ending() == Ending::Closing => Poll::Ready(false),
+            Poll::Ready(Ok(1..)) => Poll::Ready(Stirred::Yes),
+            Poll::Ready(_) => Poll::Ready(Stirred::Never),
             Poll::Pending => {
+                // Elsewhere it is not taken for HTTP/2 any more.
+                let stays = is_new && !ahead.is_empty() && PREFACE.starts_with(&ahead);
+                if S::MOVES && !stays && matches!(alarm.ending(), Ending::Moving(_)) {
+                    return Poll::Ready(Stirred::Moves);
+                }
                 // One that can't tell when it stirs waits for its next request here.
                 if ahead.is_empty() {
                     ahead.release();
-                    if let Ending::Moving(until) = alarm.ending() {
-                        if until <= Instant::now() {
-                            return Poll::Ready(false);
-                        }
-                        alarm.set(until);
-                    }
                 }
-                alarm.poll(cx).map(|()| false)
+                alarm.poll_rest(cx).map(|()| Stirred::Never)
             }
         });
-        if !read.await {
-            return Next::End;
+        match read.await {
+            Stirred::Yes => {}
+            Stirred::Never => return Next::End,
+            Stirred::Moves => return Next::Moves(ahead),
         }
+        // Until its head is complete it has no request that could be lost.
+        alarm.rest(worker.alarms.coarse_now());
     };
+    alarm.stir();
     let Some((asked, fields)) = asked else {
         // Only at its begin, where no request can hide behind another.
         let speaks_http2 = is_new && ahead.starts_with(PREFACE);
@@ -162,6 +164,7 @@ async fn next<S: Wire>(
         query: asked.split().1,
         from: &client.from,
         id: &asked.id,
+        head: asked.size as u64,
         length: Some(asked.length),
         started: Instant::now(),
     };

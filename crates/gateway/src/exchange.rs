@@ -151,15 +151,17 @@ impl<S: Wire> Exchange<'_, S> {
     }
 
     /// Waits for a place on a replica, on another one than that which refused a connection; meanwhile it notices when the
-    /// client goes. `None` if another process serves the model by now: here nobody starts a replica any more.
+    /// client goes. `None` if another process is to answer it.
     async fn admit(&mut self, refused: Option<Seat>) -> Result<Option<Seat>, Option<Refusal>> {
         let Self { call, client, ahead, fields, alarm, size, body, presence, .. } = self;
         let room = *size + if body.is_over() { NEXT } else { AHEAD };
         alarm.clear();
+        let moves = S::MOVES && refused.is_none();
         let mut seat = pin!(async {
             match refused {
                 Some(seat) => call.elsewhere(seat).await,
-                None => call.admit().await,
+                None if moves => call.admit().await,
+                None => call.admit_here().await,
             }
         });
         let mut waits = false;
@@ -169,10 +171,8 @@ impl<S: Wire> Exchange<'_, S> {
             }
             // It does not ring, and wakes when the thread is to end.
             let _ = alarm.poll(cx);
-            match alarm.ending() {
-                Ending::Moving(_) if S::MOVES => return Poll::Ready(Ok(None)),
-                Ending::Moving(_) => return Poll::Ready(Err(Some(Refusal::moving()))),
-                Ending::No | Ending::Closing => {}
+            if moves && matches!(alarm.ending(), Ending::Moving(_)) {
+                return Poll::Ready(Ok(None));
             }
             if !std::mem::replace(&mut waits, true) {
                 fields.tighten();
@@ -309,8 +309,8 @@ impl<S: Wire> Exchange<'_, S> {
             self.linger().await;
             return Some(Ended::Closed);
         }
-        let more = !self.closes && !self.is_last();
-        Some(if more { Ended::Open } else { Ended::Closed })
+        // As it was told: one that was not told of its end may send its next request already.
+        Some(if self.closes { Ended::Closed } else { Ended::Open })
     }
 
     /// Reads further bytes of an answer; `false` at its connection's end.
@@ -370,11 +370,7 @@ impl<S: Wire> Exchange<'_, S> {
 
     /// Whether the connection closes after this answer because the thread ends.
     fn is_last(&self) -> bool {
-        match self.alarm.ending() {
-            Ending::No => false,
-            Ending::Closing => true,
-            Ending::Moving(_) => !S::MOVES,
-        }
+        self.alarm.ending().closes(S::MOVES)
     }
 
     /// Writes to the client; `None` if it has gone or takes too long.

@@ -7,7 +7,6 @@ use http_body::Body;
 use hyper::body::Incoming;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,8 +22,6 @@ use crate::{grpc, keys, pool, table, upgrade};
 
 /// Connections tried for one request before it is given up.
 pub(crate) const TRIES: u32 = 16;
-/// How long a call of `wake` counts as demand, in milliseconds.
-const WOKEN: i64 = 10_000;
 
 /// Answers a request for a model.
 pub(crate) async fn call(
@@ -36,8 +33,8 @@ pub(crate) async fn call(
 ) -> Response<Answer> {
     let id = worker.ids.of(request.headers());
     let form = address.form;
-    let length = request.body().size_hint().upper();
-    let call = Call { worker, address, query, from, id: &id, length, started: Instant::now() };
+    let (head, length) = (headers::size(&request), request.body().size_hint().upper());
+    let call = Call { worker, address, query, from, id: &id, head, length, started: Instant::now() };
     let mut response = call.answer(request).await.unwrap_or_else(|refusal| match call.address.action {
         Action::Call(_) => grpc::refuse(&refusal),
         _ => refusal.into_response(),
@@ -57,6 +54,8 @@ pub(crate) struct Call<'a> {
     pub query: Option<&'a str>,
     pub from: &'a Peer,
     pub id: &'a HeaderValue,
+    /// Bytes of its head.
+    pub head: u64,
     /// Bytes of its body, if it says.
     pub length: Option<u64>,
     pub started: Instant,
@@ -88,7 +87,7 @@ impl Call<'_> {
                 Err(Refusal::new(StatusCode::NOT_FOUND, "client_error", message))
             }
             Action::Wake => {
-                self.until_known().await;
+                self.until_known().await?;
                 self.wake()
             }
             Action::Websocket => upgrade::websocket(self, request).await,
@@ -129,9 +128,9 @@ impl Call<'_> {
         if let Some(refusal) = entries.iter().find_map(refused) {
             return Err(refusal);
         }
-        let until = gateway.clock.monotonic().saturating_add(WOKEN);
+        let now = gateway.clock.monotonic();
         for entry in entries {
-            entry.deployment.woken_until.store(until, Relaxed);
+            entry.deployment.wake(now);
         }
         gateway.wake.wake(&self.address.model);
         Ok(json(StatusCode::ACCEPTED, "{}".into()))
@@ -279,7 +278,8 @@ impl Call<'_> {
             started: self.started,
             waited: seat.waited.unwrap_or_default(),
             has_failed: Default::default(),
-            is_known: Default::default(),
+            first_byte: Default::default(),
+            outcome: Default::default(),
         }
     }
 }

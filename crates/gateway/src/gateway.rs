@@ -1,13 +1,14 @@
 //! The gateway's state: tables, keys, and who is known. No sockets here.
 
 use arc_swap::ArcSwap;
-use domain::{Clock, DeploymentId, ModelId, ModelRoutes, ReplicaId, Wake};
+use domain::{Clock, DeploymentId, EnvironmentName, ModelId, ModelRoutes, ReplicaId, Wake};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use tokio::sync::watch;
 
 use crate::admission::Deployment;
+use crate::held::Held;
 use crate::replica::Replica;
 use crate::table::{self, ModelCell, Table};
 use crate::{GatewayConfig, KeySnapshot};
@@ -25,6 +26,8 @@ pub struct Gateway {
     pub(crate) replicas: RwLock<Known>,
     /// One publish at a time; requests never take it.
     publishing: Mutex<()>,
+    /// What requests that wait take of the memory.
+    pub(crate) held: Held,
     /// Changes with each publish.
     pub(crate) published: watch::Sender<u64>,
     /// Requests that another process still has in progress, by replica.
@@ -65,6 +68,7 @@ impl Gateway {
     /// A gateway that knows no model and no key.
     pub fn new(config: GatewayConfig, wake: Arc<dyn Wake>, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
+            held: Held::new(config.hold_bytes_in_all),
             config,
             wake,
             clock,
@@ -85,10 +89,8 @@ impl Gateway {
         let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let cell = self.cell(&routes.model);
         let before = cell.as_ref().map_or_else(Arc::default, |cell| cell.table.load_full());
-        let model = routes.model.clone();
-        let next = Arc::new(table::build(&before, routes, self.clock.monotonic(), |id, model| {
-            self.known(id, model)
-        }));
+        let (model, now) = (routes.model.clone(), self.clock.monotonic());
+        let next = Arc::new(table::build(&before, routes, now, |id, model| self.known(id, model)));
         self.replicas.write().unwrap_or_else(PoisonError::into_inner).add(&next);
         match cell {
             Some(cell) => cell.table.store(next.clone()),
@@ -97,7 +99,8 @@ impl Gateway {
         }
         for entry in next.deployments.values() {
             let deployment = &entry.deployment;
-            deployment.obey(Some(entry.view.clone()), |environment| next.sends(environment, &deployment.id));
+            let keeps = |environment: &EnvironmentName| next.sends(environment, &deployment.id);
+            deployment.obey(Some(entry.view.clone()), now, keeps);
         }
         let mut gone: Vec<_> = before.deployments.values().map(|entry| &entry.deployment).collect();
         gone.retain(|deployment| !next.deployments.contains_key(&deployment.id));
@@ -142,14 +145,15 @@ impl Gateway {
         self.published.send_modify(|count| *count += 1);
     }
 
+    /// Whether a model is not known and may only be late, as after a start.
+    pub(crate) fn is_late(&self, model: &ModelId) -> bool {
+        !self.knows_all.load(Ordering::SeqCst) && self.table(model).is_none()
+    }
+
     /// Waits until a model is known, or known not to exist.
     pub(crate) async fn until_known(&self, model: &ModelId) {
-        let is_late = || !self.knows_all.load(Ordering::SeqCst) && self.table(model).is_none();
-        if !is_late() {
-            return;
-        }
         let mut published = self.published.subscribe();
-        while is_late() && published.changed().await.is_ok() {}
+        while self.is_late(model) && published.changed().await.is_ok() {}
     }
 
     /// Replaces the keys in force.
@@ -183,7 +187,7 @@ impl Gateway {
             return;
         }
         for deployment in gone {
-            deployment.obey(None, |_| false);
+            deployment.obey(None, self.clock.monotonic(), |_| false);
         }
         let mut all = self.deployments.write().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, deployment| deployment.view().is_some() || deployment.in_flight() > 0);

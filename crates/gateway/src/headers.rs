@@ -4,15 +4,17 @@ use http::header::{
     AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use ipnet::IpNet;
 
 use crate::address::Form;
 use crate::grpc;
+use crate::places::Place;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-baseten-request-id");
 pub(crate) const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
@@ -62,6 +64,8 @@ pub(crate) struct Peer {
     address: HeaderValue,
     /// A proxy whose word on where a request came from is believed.
     is_trusted: bool,
+    /// The connection's place, for as long as anybody has to do with it.
+    place: Option<Rc<Place>>,
 }
 
 impl Peer {
@@ -71,7 +75,18 @@ impl Peer {
             is_trusted: trusted.iter().any(|network| network.contains(&address)),
             address: HeaderValue::from_str(&address.to_string())
                 .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            place: None,
         }
+    }
+
+    /// With the connection's place, if it has one.
+    pub fn at(self, place: Option<Place>) -> Self {
+        Self { place: place.map(Rc::new), ..self }
+    }
+
+    /// For what outlives the connection's own task.
+    pub fn place(&self) -> Option<Rc<Place>> {
+        self.place.clone()
     }
 
     /// Where the request came from, nearest last. What a stranger says of it counts for nothing.
@@ -100,6 +115,14 @@ pub(crate) fn to_replica(headers: &mut HeaderMap, peer: &Peer, id: &HeaderValue)
     }
     headers.insert(FORWARDED_FOR, peer.forwarded_for(headers));
     headers.insert(REQUEST_ID, id.clone());
+}
+
+/// Bytes of a head, about as they came.
+pub(crate) fn size<B>(request: &Request<B>) -> u64 {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    // Beside its name and its value a field has a colon, a space and a line's end.
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    (target + fields.sum::<usize>()) as u64
 }
 
 fn remove_session(headers: &mut HeaderMap) {
@@ -237,6 +260,13 @@ mod tests {
         assert!(!path.contains_key("set-cookie") && !path.contains_key("service-worker-allowed"));
         assert_eq!(path.get("content-security-policy").unwrap(), "sandbox");
         assert!(host.contains_key("set-cookie") && !host.contains_key("content-security-policy"));
+    }
+
+    #[test]
+    fn a_head_is_as_long_as_its_target_and_its_fields() {
+        let request =
+            Request::get("http://h/a?b=c").header("host", "h").header("x-a", "").header("x-a", "12");
+        assert_eq!(size(&request.body(()).unwrap()), 6 + 9 + 7 + 9);
     }
 
     #[test]

@@ -59,6 +59,9 @@ impl<F: Future<Output: 'static> + 'static> Executor<F> for Here {
 
 /// Answers the requests of a connection until it ends. `ahead` was read of it.
 pub(crate) async fn many<S: Wire>(client: Client, wire: S, ahead: Vec<u8>, alarm: &Alarm) {
+    // What it was set for is over.
+    alarm.clear();
+    alarm.stir();
     let underway = Rc::new(Underway::default());
     let idle = client.worker.gateway.config.header_timeout;
     let peer = client.peer;
@@ -106,6 +109,10 @@ pub(crate) async fn many<S: Wire>(client: Client, wire: S, ahead: Vec<u8>, alarm
             }
             let now = Wait::of(&underway, ends);
             if now != std::mem::replace(&mut wait, now) {
+                match now {
+                    Wait::NextRequest => alarm.rest(Instant::now()),
+                    _ => alarm.stir(),
+                }
                 match now {
                     Wait::Nothing => alarm.clear(),
                     Wait::NextRequest => alarm.set(Instant::now() + idle),

@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::Tls;
 
 /// How many connections may wait to be accepted, per socket.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// Why the gateway can't listen.
 #[derive(Debug, Error)]

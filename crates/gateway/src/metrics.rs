@@ -1,6 +1,6 @@
 //! Counters of one deployment. Adding to them is a few relaxed atomic steps.
 
-use domain::{Counters, Outcome, Outcomes, SIZES, SideCounts, middle_of, size_of};
+use domain::{Answers, Counters, Outcome, SIZES, SideCounts, middle_of, size_of};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -26,16 +26,15 @@ pub(crate) struct Metrics {
     /// Whether more is counted than the five above.
     measures: bool,
     windows: [Window; 2],
-    /// Made with the first request: thousands of deployments never have one.
-    series: OnceLock<Box<Series>>,
+    /// By outcome. Made with the first request that comes to it: thousands of deployments never have one, and most have
+    /// one outcome.
+    series: [OnceLock<Box<Series>>; 3],
 }
 
 /// What the graphs are drawn from; it only grows.
 #[derive(Debug)]
 struct Series {
-    fine: AtomicU64,
-    client_errors: AtomicU64,
-    server_errors: AtomicU64,
+    requests: AtomicU64,
     end_to_end: [AtomicU64; SIZES],
     first_byte: [AtomicU64; SIZES],
     inference: [AtomicU64; SIZES],
@@ -47,14 +46,28 @@ impl Default for Series {
     fn default() -> Self {
         let none = || std::array::from_fn(|_| AtomicU64::new(0));
         Self {
-            fine: AtomicU64::new(0),
-            client_errors: AtomicU64::new(0),
-            server_errors: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             end_to_end: none(),
             first_byte: none(),
             inference: none(),
             request_sizes: none(),
             response_sizes: none(),
+        }
+    }
+}
+
+impl Series {
+    fn read(&self) -> Answers {
+        let read = |sizes: &[AtomicU64; SIZES]| {
+            sizes.iter().enumerate().map(|(size, count)| (size as u16, count.load(Relaxed))).collect()
+        };
+        Answers {
+            requests: self.requests.load(Relaxed),
+            end_to_end: read(&self.end_to_end),
+            first_byte: read(&self.first_byte),
+            inference: read(&self.inference),
+            request_sizes: read(&self.request_sizes),
+            response_sizes: read(&self.response_sizes),
         }
     }
 }
@@ -76,41 +89,30 @@ impl Metrics {
         Self { measures, ..Self::default() }
     }
 
-    fn series(&self) -> &Series {
-        self.series.get_or_init(Box::default)
+    fn series(&self, outcome: Outcome) -> &Series {
+        self.series[outcome as usize].get_or_init(Box::default)
     }
 
     /// Counts what became of a request; once for each.
     pub fn ended(&self, outcome: Outcome) {
-        if !self.measures {
-            return;
+        if self.measures {
+            self.series(outcome).requests.fetch_add(1, Relaxed);
         }
-        let series = self.series();
-        let counter = match outcome {
-            Outcome::Fine => &series.fine,
-            Outcome::ClientError => &series.client_errors,
-            Outcome::ServerError => &series.server_errors,
-        };
-        counter.fetch_add(1, Relaxed);
     }
 
     /// All that was counted for the graphs; `None` before the first request.
     pub fn counters(&self) -> Option<Counters> {
-        let series = self.series.get()?;
-        let read = |sizes: &[AtomicU64; SIZES]| {
-            sizes.iter().enumerate().map(|(size, count)| (size as u16, count.load(Relaxed))).collect()
+        let had_one = self.requests.load(Relaxed) > 0 || self.series.iter().any(|one| one.get().is_some());
+        if !self.measures || !had_one {
+            return None;
+        }
+        let read = |outcome: Outcome| {
+            self.series[outcome as usize].get().map(|series| series.read()).unwrap_or_default()
         };
         Some(Counters {
-            outcomes: Outcomes {
-                fine: series.fine.load(Relaxed),
-                client_errors: series.client_errors.load(Relaxed),
-                server_errors: series.server_errors.load(Relaxed),
-            },
-            end_to_end: read(&series.end_to_end),
-            first_byte: read(&series.first_byte),
-            inference: read(&series.inference),
-            request_sizes: read(&series.request_sizes),
-            response_sizes: read(&series.response_sizes),
+            fine: read(Outcome::Fine),
+            client_errors: read(Outcome::ClientError),
+            server_errors: read(Outcome::ServerError),
             in_flight: 0,
             held: 0,
             websockets: self.websockets.load(Relaxed),
@@ -118,7 +120,7 @@ impl Metrics {
     }
 
     /// Counts a finished request, of whose time it had `waited` for a replica. `now` is monotonic, in milliseconds.
-    pub fn finished(&self, micros: u64, waited: u64, now: i64) {
+    pub fn finished(&self, outcome: Outcome, micros: u64, waited: u64, now: i64) {
         self.total_micros.fetch_add(micros, Relaxed);
         if !self.measures {
             return;
@@ -131,7 +133,7 @@ impl Metrics {
         }
         let size = size_of(micros);
         window.counts[size].fetch_add(1, Relaxed);
-        let series = self.series();
+        let series = self.series(outcome);
         series.end_to_end[size].fetch_add(1, Relaxed);
         series.inference[size_of(micros.saturating_sub(waited))].fetch_add(1, Relaxed);
     }
@@ -189,8 +191,10 @@ pub(crate) struct Tally {
     pub waited: Duration,
     /// An answer that begins as an error and breaks off is one error.
     pub has_failed: Cell<bool>,
-    /// What came of it was counted.
-    pub is_known: Cell<bool>,
+    /// When its answer began, in microseconds after it arrived; taken once it is counted.
+    pub first_byte: Cell<Option<u64>>,
+    /// What came of it, once that is known and counted.
+    pub outcome: Cell<Option<Outcome>>,
 }
 
 impl Tally {
@@ -204,18 +208,16 @@ impl Tally {
         self.answered(status);
     }
 
-    /// The answer begins.
+    /// The answer begins. It counts with what comes of the request, which an answer of gRPC says at its end.
     pub fn first_byte(&self) {
-        let metrics = self.metrics();
-        if metrics.measures {
-            let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            metrics.series().first_byte[size_of(micros)].fetch_add(1, Relaxed);
+        if self.metrics().measures {
+            self.first_byte.set(Some(micros(self.started.elapsed())));
         }
     }
 
     /// It is known what came of the request; what is told later does not count.
     pub fn answered(&self, status: u16) {
-        if !self.is_known.get() && status >= 500 {
+        if self.outcome.get().is_none() && status >= 500 {
             self.failed();
         }
         self.ends(Outcome::of_status(status));
@@ -227,9 +229,20 @@ impl Tally {
     }
 
     fn ends(&self, outcome: Outcome) {
-        if !self.is_known.replace(true) {
-            self.metrics().ended(outcome);
+        if self.outcome.get().is_some() {
+            return;
         }
+        self.outcome.set(Some(outcome));
+        let metrics = self.metrics();
+        if let Some(micros) = self.first_byte.take() {
+            metrics.series(outcome).first_byte[size_of(micros)].fetch_add(1, Relaxed);
+        }
+        metrics.ended(outcome);
+    }
+
+    /// What came of it; an answer that never says so is fine.
+    fn came_to(&self) -> Outcome {
+        self.outcome.get().unwrap_or(Outcome::Fine)
     }
 
     /// The bodies passed whole, with so many bytes; told before [`Self::finished`].
@@ -238,7 +251,7 @@ impl Tally {
         if metrics.measures {
             // One less, so that a power of two is among those that do not exceed it.
             let size = |bytes: u64| size_of(bytes.saturating_sub(1));
-            let series = metrics.series();
+            let series = metrics.series(self.came_to());
             series.request_sizes[size(received)].fetch_add(1, Relaxed);
             series.response_sizes[size(sent)].fetch_add(1, Relaxed);
         }
@@ -246,9 +259,8 @@ impl Tally {
 
     /// The answer is complete.
     pub fn finished(self) {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let (took, waited) = (micros(self.started.elapsed()), micros(self.waited));
-        self.metrics().finished(took, waited, self.gateway.clock.monotonic());
+        self.metrics().finished(self.came_to(), took, waited, self.gateway.clock.monotonic());
     }
 
     /// The replica answered 500 to 599, or too late, or not to its end.
@@ -276,6 +288,10 @@ impl Drop for Tally {
     }
 }
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 fn percentile(counts: &[u64; SIZES], percent: u64) -> u64 {
     let all: u64 = counts.iter().sum();
     let mut missing = (all * percent).div_ceil(100);
@@ -299,7 +315,7 @@ mod tests {
     fn percentiles_are_near_the_truth() {
         let metrics = Metrics::new(true);
         for micros in 1..=10_000 {
-            metrics.finished(micros, 0, 0);
+            metrics.finished(Outcome::Fine, micros, 0, 0);
         }
         let (p50, p95) = metrics.percentiles(0);
         assert!(p50.abs_diff(5_000) < 700, "{p50}");
@@ -309,10 +325,28 @@ mod tests {
     #[test]
     fn old_answers_are_forgotten() {
         let metrics = Metrics::new(true);
-        metrics.finished(100, 0, 0);
+        metrics.finished(Outcome::Fine, 100, 0, 0);
         assert!(metrics.percentiles(WINDOW_MILLIS).0 > 0);
         assert_eq!(metrics.percentiles(2 * WINDOW_MILLIS), (0, 0));
-        metrics.finished(5_000, 0, 2 * WINDOW_MILLIS);
+        metrics.finished(Outcome::Fine, 5_000, 0, 2 * WINDOW_MILLIS);
         assert!(metrics.percentiles(2 * WINDOW_MILLIS).0 > 4_000);
+    }
+
+    #[test]
+    fn each_outcome_is_counted_by_itself_and_takes_room_once_it_was_seen() {
+        let metrics = Metrics::new(true);
+        assert_eq!(metrics.counters(), None);
+        for outcome in [Outcome::Fine, Outcome::Fine, Outcome::ServerError] {
+            metrics.ended(outcome);
+            metrics.finished(outcome, 100, 40, 0);
+        }
+        let seen = metrics.series.each_ref().map(|series| series.get().is_some());
+        assert_eq!(seen, [true, false, true]);
+        let counters = metrics.counters().unwrap();
+        let outcomes = counters.outcomes();
+        assert_eq!((outcomes.fine, outcomes.client_errors, outcomes.server_errors), (2, 0, 1));
+        let answers = [&counters.fine, &counters.client_errors, &counters.server_errors];
+        assert_eq!(answers.map(|answers| answers.end_to_end.count()), [2, 0, 1]);
+        assert_eq!(answers.map(|answers| answers.inference.count()), [2, 0, 1]);
     }
 }

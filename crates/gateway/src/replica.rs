@@ -120,6 +120,10 @@ impl Replica {
         self.slots.fetch_or(REFUSING, SeqCst) & REFUSING == 0
     }
 
+    pub fn is_refusing(&self) -> bool {
+        self.slots.load(SeqCst) & REFUSING != 0
+    }
+
     pub fn accepts(&self) {
         self.slots.fetch_and(!REFUSING, SeqCst);
     }

@@ -38,10 +38,18 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
     }
 
-    pub fn too_many(room: Room) -> Self {
+    pub fn too_many(room: Room<'_>) -> Self {
         let message = format!(
             "this deployment's queue is full (at most {} requests or {} bytes); try again later",
             room.requests, room.bytes
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
+    }
+
+    /// As [`Self::too_many`], of all that wait together, which may take so many bytes.
+    pub fn too_many_in_all(bytes: u64) -> Self {
+        let message = format!(
+            "too many requests wait on this server, for all deployments together (at most {bytes} bytes); try again later"
         );
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
     }

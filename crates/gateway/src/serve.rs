@@ -1,12 +1,18 @@
 //! Threads, and the connections they accept.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
+
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::alarm::{Alarms, Ending};
+use crate::alarm::{Alarms, Ending, Linger};
 use crate::app::AppRequest;
 use crate::buffers::Buffers;
 use crate::channels::Channels;
@@ -22,7 +28,10 @@ use crate::conversation::{Client, converse};
 use crate::headers::{Peer, RequestIds};
 use crate::http2::{self, many};
 use crate::links::Links;
+use crate::listen::BACKLOG;
+use crate::places::{Place, Places};
 use crate::pool::Pool;
+use crate::seldom::Seldom;
 use crate::wire::Wire;
 use crate::{Gateway, Listeners, Tls};
 
@@ -81,7 +90,7 @@ impl ServeHandle {
         self.adopter.clone()
     }
 
-    /// Stops accepting, lets requests in progress end within `drain`, then ends the threads.
+    /// Accepts those that wait to be and nobody else, lets requests in progress end within `drain`, then ends the threads.
     pub async fn join(self, drain: Duration) {
         self.shutdown.cancel();
         let (threads, done): (Vec<_>, Vec<_>) = self.threads.into_iter().unzip();
@@ -110,6 +119,7 @@ pub fn serve(
     let abort = CancellationToken::new();
     let mover = Arc::new(OnceLock::new());
     let mut adopter = Adopter(Vec::new());
+    let places = Arc::new(Places::new(gateway.config.max_connections));
     let runtime = Handle::try_current().ok();
     let mut threads = Vec::new();
     let (mut encrypted, tls) = listeners.tls.map_or((Vec::new(), None), |(sets, tls)| (sets, Some(tls)));
@@ -118,12 +128,13 @@ pub fn serve(
         let plain = plain.into_iter().map(|listener| (listener, None));
         let listeners = plain.chain(encrypted.into_iter().map(|listener| (listener, tls.clone()))).collect();
         let (gateway, app, runtime) = (gateway.clone(), app.clone(), runtime.clone());
+        let places = places.clone();
         let (shutdown, abort, mover) = (shutdown.child_token(), abort.clone(), mover.clone());
         let (adopts, adopted) = mpsc::unbounded_channel();
         adopter.0.push(adopts);
         let (done, finished) = oneshot::channel();
         let run = move || {
-            thread(gateway, listeners, adopted, app, runtime, shutdown, abort, mover);
+            thread(gateway, listeners, places, adopted, app, runtime, shutdown, abort, mover);
             // Nobody may be waiting for it.
             let _ = done.send(());
         };
@@ -142,6 +153,7 @@ pub(crate) struct Worker {
     pub ids: RequestIds,
     pub tasks: TaskTracker,
     mover: Arc<OnceLock<Mover>>,
+    places: Arc<Places>,
     pub links: Links,
     pub channels: Channels,
     pub buffers: Rc<Buffers>,
@@ -178,9 +190,25 @@ impl Worker {
         let stream = TcpStream::from_std(moved.connection.into());
         match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
             Ok((peer, stream)) => {
-                self.tasks.spawn_local(self::connection(self.clone(), stream, peer, None, Some(moved.ahead)));
+                // It is a client's already, so it comes in though there may be no place.
+                let place = self.places.take();
+                let connection = self::connection(self.clone(), stream, peer, place, None, Some(moved.ahead));
+                self.tasks.spawn_local(connection);
             }
             Err(error) => tracing::debug!(%error, "a connection of another process had ended"),
+        }
+    }
+
+    /// A place for a connection that was accepted: at once, or when another one ends. `None` when the thread is to end, to
+    /// which a place does not matter any more.
+    async fn place(&self, shutdown: &CancellationToken) -> Option<Place> {
+        if let Some(place) = self.places.take() {
+            return Some(place);
+        }
+        self.places.found_full();
+        tokio::select! {
+            place = self.places.wait() => Some(place),
+            () = shutdown.cancelled() => None,
         }
     }
 
@@ -199,6 +227,7 @@ impl Worker {
 fn thread(
     gateway: Arc<Gateway>,
     listeners: Vec<(TcpListener, Option<Tls>)>,
+    places: Arc<Places>,
     mut adopted: mpsc::UnboundedReceiver<Moved>,
     app: mpsc::Sender<AppRequest>,
     runtime: Option<Handle>,
@@ -215,12 +244,14 @@ fn thread(
             return;
         }
     };
+    let linger = gateway.config.linger;
     let worker = Rc::new(Worker {
         gateway,
         pool: Rc::default(),
         ids: RequestIds::default(),
         tasks: TaskTracker::new(),
         mover: mover.clone(),
+        places,
         links: Links::default(),
         channels: Channels::default(),
         buffers: Rc::default(),
@@ -238,10 +269,11 @@ fn thread(
         let sweeper = worker.clone();
         tokio::task::spawn_local(async move { sweeper.channels.sweep().await });
         let watcher = worker.clone();
-        tokio::task::spawn_local(async move { watcher.alarms.watch().await });
+        tokio::task::spawn_local(async move { watcher.alarms.watch(|| watcher.places.are_wanted()).await });
         for (listener, tls) in listeners {
-            let (worker, shutdown) = (worker.clone(), shutdown.clone());
-            tokio::task::spawn_local(async move { accept(worker, listener, tls, shutdown).await });
+            let accepts = accept(worker.clone(), listener, tls, shutdown.clone());
+            // The thread does not end before the last ones that it accepts are among its tasks.
+            worker.tasks.spawn_local(accepts);
         }
         let adopter = worker.clone();
         tokio::task::spawn_local(async move {
@@ -251,8 +283,8 @@ fn thread(
         });
         shutdown.cancelled().await;
         worker.alarms.end(match mover.get() {
-            Some(_) => Ending::Moving(Instant::now() + LINGER),
-            None => Ending::Closing,
+            Some(_) => Ending::Moving(Linger { since: Instant::now(), length: LINGER }),
+            None => Ending::Closing(Linger { since: Instant::now(), length: linger }),
         });
         worker.tasks.close();
         tokio::select! {
@@ -270,23 +302,61 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Tls>, shu
             return;
         }
     };
+    let failed = Seldom::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => break,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(worker.clone(), stream, peer, tls.clone(), None);
+                let place = worker.place(&shutdown).await;
+                let connection = connection(worker.clone(), stream, peer, place, tls.clone(), None);
                 worker.tasks.spawn_local(connection);
             }
             Err(error) => {
-                // Out of file descriptors, most likely: asking again at once would only burn the core.
-                tracing::warn!(%error, "could not accept a connection");
+                if let Some(times) = failed.counts(Instant::now()) {
+                    tracing::warn!(%error, times, "could not accept a connection");
+                }
+                if is_out_of_files(&error) {
+                    worker.alarms.oust();
+                }
+                // Asking again at once would only burn the core.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
+    // Another process accepts from the same socket.
+    if worker.mover.get().is_none()
+        && let Err(error) = accept_last(&worker, listener, tls.as_ref())
+    {
+        tracing::warn!(%error, "those that waited to be accepted could not be, and were closed");
+    }
+}
+
+/// Accepts whoever waits to be, and closes the socket at once: who comes later is refused, and may go elsewhere.
+fn accept_last(worker: &Rc<Worker>, listener: tokio::net::TcpListener, tls: Option<&Tls>) -> io::Result<()> {
+    // Asked itself, and not by the runtime, which hears of new ones late.
+    let listener = listener.into_std()?;
+    for _ in 0..=BACKLOG {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                stream.set_nonblocking(true)?;
+                let (stream, place) = (TcpStream::from_std(stream)?, worker.places.take());
+                let connection = connection(worker.clone(), stream, peer, place, tls.cloned(), None);
+                worker.tasks.spawn_local(connection);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            // It has gone again.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// What another process read of one that is adopted comes with it.
@@ -294,13 +364,14 @@ async fn connection(
     worker: Rc<Worker>,
     stream: TcpStream,
     peer: SocketAddr,
+    place: Option<Place>,
     tls: Option<Tls>,
     adopted: Option<Vec<u8>>,
 ) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let from = Rc::new(Peer::new(peer.ip(), &worker.gateway.config.trusted_proxies));
+    let from = Rc::new(Peer::new(peer.ip(), &worker.gateway.config.trusted_proxies).at(place));
     let client = Client { worker, peer, from };
     match tls {
         None => {
@@ -314,13 +385,28 @@ async fn connection(
 
 async fn encrypted(client: Client, stream: TcpStream, tls: Tls) {
     let (within, peer) = (client.worker.gateway.config.header_timeout, client.peer);
-    match tokio::time::timeout(within, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(http2::NAME) => {
-            let alarm = client.worker.alarms.add();
+    let alarm = client.worker.alarms.add();
+    let now = client.worker.alarms.coarse_now();
+    alarm.set(now + within);
+    alarm.rest(now);
+    let accepted = {
+        let mut accepts = pin!(tls.acceptor().accept(stream));
+        poll_fn(|cx| match accepts.as_mut().poll(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => alarm.poll_rest(cx).map(|()| None),
+        })
+        .await
+    };
+    match accepted {
+        Some(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(http2::NAME) => {
             many(client, stream, Vec::new(), &alarm).await;
         }
-        Ok(Ok(stream)) => converse(client, stream, false, Vec::new()).await,
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "a client and the server did not agree on TLS"),
-        Err(_) => tracing::debug!(%peer, "a client took too long to begin TLS"),
+        Some(Ok(stream)) => {
+            // Each conversation has its own.
+            drop(alarm);
+            converse(client, stream, false, Vec::new()).await;
+        }
+        Some(Err(error)) => tracing::debug!(%peer, %error, "a client and the server did not agree on TLS"),
+        None => tracing::debug!(%peer, "a client took too long to begin TLS"),
     }
 }

@@ -73,7 +73,7 @@ pub(crate) async fn websocket(
     parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     mark(&mut parts.headers, &seat);
-    let open = Open::new(&seat.flight.deployment);
+    let (open, place) = (Open::new(&seat.flight.deployment), call.from.place());
     let tally = call.tally(seat);
     tally.begins(parts.status.as_u16());
     call.worker.tasks.spawn_local(async move {
@@ -86,7 +86,7 @@ pub(crate) async fn websocket(
             Ok((received, sent)) => tally.passed(received, sent),
             Err(error) => tracing::debug!(%error, "a websocket broke"),
         }
-        drop(open);
+        drop((open, place));
         tally.finished();
     });
     parts.version = Version::HTTP_11;

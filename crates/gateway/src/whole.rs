@@ -5,15 +5,16 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use http::header::CONNECTION;
-use http::{HeaderMap, Request, Version};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::Instant;
 
 use crate::alarm::{Alarm, Ending};
 use crate::buffers::Buffer;
@@ -31,12 +32,29 @@ struct State {
     is_clean: Cell<bool>,
 }
 
+/// What is to be done with a connection that hyper has.
+enum Over {
+    /// Nothing is under way, and the thread ends.
+    Rests,
+    /// An answer was not read in time.
+    Late,
+}
+
 impl State {
-    /// Nothing is in progress, so nothing can be late.
-    fn rests(&self, alarm: &Alarm) {
-        if self.underway.is_empty() && alarm.ending() == Ending::No {
-            alarm.clear();
+    /// Ready when the connection is to end.
+    fn poll_over(&self, alarm: &Alarm, cx: &mut Context<'_>) -> Poll<Over> {
+        if !self.underway.is_empty() {
+            alarm.stir();
+            return alarm.poll(cx).map(|()| Over::Late);
         }
+        if alarm.ending() == Ending::No {
+            // Nothing is in progress, so nothing can be late.
+            alarm.clear();
+        } else if !alarm.is_resting() {
+            alarm.clear();
+            alarm.rest(Instant::now());
+        }
+        alarm.poll_rest(cx).map(|()| Over::Rests)
     }
 }
 
@@ -65,7 +83,11 @@ pub(crate) async fn whole<S: Wire>(
                     && request.version() == Version::HTTP_11
                     && !closes(request.headers());
                 let client = Client { worker, peer, from };
-                let response = dispatch(&client, request, |at| alarm.set(at)).await;
+                let mut response = dispatch(&client, request, |at| alarm.set(at)).await;
+                let moves = S::MOVES && stays && !upgrades;
+                if alarm.ending().closes(moves) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 state.is_clean.set(stays && !closes(response.headers()));
                 Ok::<_, Infallible>(response.map(|body| Watched::new(body, one)))
             })
@@ -87,10 +109,14 @@ pub(crate) async fn whole<S: Wire>(
                 if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
                     return Poll::Ready(ended);
                 }
-                state.rests(alarm);
-                if alarm.ending() == Ending::No || std::mem::replace(&mut ends, true) {
+                if ends {
                     return alarm.poll(cx).map(Ok);
                 }
+                if let Over::Late = ready!(state.poll_over(alarm, cx)) {
+                    return Poll::Ready(Ok(()));
+                }
+                ends = true;
+                alarm.clear();
                 Pin::new(&mut connection).graceful_shutdown();
             }
         });
@@ -111,14 +137,16 @@ pub(crate) async fn whole<S: Wire>(
             if let Poll::Ready(ended) = polled {
                 return Poll::Ready(ended);
             }
-            state.rests(alarm);
-            let is_done = state.underway.is_empty() && state.is_clean.get();
-            let must_end = alarm.ending() != Ending::No;
-            if ends || !(must_end || is_done) {
+            if ends {
                 return alarm.poll(cx).map(Ok);
+            }
+            let is_done = state.underway.is_empty() && state.is_clean.get();
+            if !is_done && let Over::Late = ready!(state.poll_over(alarm, cx)) {
+                return Poll::Ready(Ok(()));
             }
             // The answer may not be written to its end yet; hyper ends after that.
             (ends, comes_back) = (true, is_done);
+            alarm.clear();
             Pin::new(&mut connection).graceful_shutdown();
         }
     });

@@ -18,7 +18,7 @@ fn whole(text: String) -> AppAnswer {
 }
 
 /// Says what it was asked.
-async fn echo(mut requests: mpsc::Receiver<AppRequest>) {
+pub async fn echo(mut requests: mpsc::Receiver<AppRequest>) {
     while let Some(AppRequest { request, reply, peer }) = requests.recv().await {
         tokio::spawn(async move {
             let path = request.uri().path().to_owned();

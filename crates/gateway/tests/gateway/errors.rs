@@ -120,8 +120,8 @@ async fn a_replica_that_dies_meanwhile_is_told_and_counted() {
     let traffic = stage.traffic("a");
     assert_eq!((traffic.lost, traffic.errors, traffic.demand.in_flight), (1, 1, 0));
     let counters = stage.counters("a");
-    assert_eq!((counters.outcomes.server_errors, counters.outcomes.total()), (1, 1));
-    assert_eq!(counters.first_byte.count(), 0, "there was none");
+    assert_eq!((counters.outcomes().server_errors, counters.outcomes().total()), (1, 1));
+    assert_eq!(counters.all().first_byte.count(), 0, "there was none");
     stage.stop().await;
 }
 

@@ -148,10 +148,11 @@ async fn a_call_passes_as_it_is_and_its_trailers_come_back() {
     assert_eq!(uri, format!("http://127.0.0.1:{}/example.Greeter/SayHello", toy.port));
     assert_eq!((&headers["te"], &headers["x-own"]), (&"trailers".parse().unwrap(), &"1".parse().unwrap()));
     assert!(!headers.contains_key("authorization") && !headers.contains_key("baseten-authorization"));
-    until("it is counted", || stage.counters("a").end_to_end.count() == 1).await;
+    until("it is counted", || stage.counters("a").all().end_to_end.count() == 1).await;
     let counters = stage.counters("a");
-    assert_eq!((counters.outcomes.fine, counters.outcomes.total()), (1, 1));
-    assert_eq!((counters.request_sizes.sum(), counters.response_sizes.sum()), (4, 4), "one less than it has");
+    assert_eq!((counters.outcomes().fine, counters.outcomes().total()), (1, 1));
+    let sizes = (counters.fine.request_sizes.sum(), counters.fine.response_sizes.sum());
+    assert_eq!(sizes, (4, 4), "one less than it has");
     stage.stop().await;
 }
 
@@ -185,11 +186,11 @@ async fn messages_pass_both_ways_while_a_call_goes_on() {
         assert_eq!(response.frame().await.unwrap().unwrap().into_data().unwrap(), text);
     }
     assert_eq!(stage.traffic("a").demand.in_flight, 1, "a call takes one place, however long it goes on");
-    assert_eq!(stage.counters("a").outcomes.total(), 0, "nobody knows yet how it ends");
+    assert_eq!(stage.counters("a").outcomes().total(), 0, "nobody knows yet how it ends");
     drop(messages);
     let end = response.frame().await.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(end["grpc-status"], "0");
-    until("it is counted", || stage.counters("a").outcomes.fine == 1).await;
+    until("it is counted", || stage.counters("a").outcomes().fine == 1).await;
     until("its place is free", || stage.traffic("a").demand.in_flight == 0).await;
     stage.stop().await;
 }
@@ -201,13 +202,13 @@ async fn how_a_call_ends_is_its_outcome() {
     for (version, (status, expected)) in
         [("0", (1, 0, 0)), ("5", (0, 1, 0)), ("13", (0, 0, 1))].into_iter().enumerate()
     {
-        let before = stage.counters("a").outcomes;
+        let before = stage.counters("a").outcomes();
         let toy = GrpcToy::ending(status).await;
         stage.gateway.publish(speaking_grpc(simple(version as u64 + 1, &[("r1", toy.port)], None)));
         let answer = sender.send_request(call(&NAMED)).await.unwrap();
         assert_eq!(told(answer).await, ("hello".to_owned(), status.to_owned()));
-        until("it is counted", || stage.counters("a").outcomes.total() > before.total()).await;
-        let now = stage.counters("a").outcomes;
+        until("it is counted", || stage.counters("a").outcomes().total() > before.total()).await;
+        let now = stage.counters("a").outcomes();
         let news = (
             now.fine - before.fine,
             now.client_errors - before.client_errors,
@@ -216,6 +217,9 @@ async fn how_a_call_ends_is_its_outcome() {
         assert_eq!(news, expected, "status {status}");
     }
     assert_eq!(stage.traffic("a").errors, 1);
+    let counters = stage.counters("a");
+    let began = [counters.fine, counters.client_errors, counters.server_errors];
+    assert_eq!(began.map(|answers| answers.first_byte.count()), [1, 1, 1], "told apart by how they ended");
     // One that fails at once says so in its head.
     let toy = GrpcToy::start(|_| async {
         let mut response = answer(Vec::new());
@@ -225,7 +229,7 @@ async fn how_a_call_ends_is_its_outcome() {
     .await;
     stage.gateway.publish(speaking_grpc(simple(9, &[("r1", toy.port)], None)));
     assert_eq!(told(sender.send_request(call(&NAMED)).await.unwrap()).await.1, "14");
-    assert_eq!(stage.counters("a").outcomes.server_errors, 2);
+    assert_eq!(stage.counters("a").outcomes().server_errors, 2);
     stage.stop().await;
 }
 
@@ -248,7 +252,7 @@ async fn a_replica_that_breaks_off_ends_its_calls_with_a_status() {
     let end = response.frame().await.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(end["grpc-status"], "14");
     until("it is counted", || stage.traffic("a").lost == 1).await;
-    assert_eq!(stage.counters("a").outcomes.server_errors, 1);
+    assert_eq!(stage.counters("a").outcomes().server_errors, 1);
     // Its next replica is called over a connection of its own.
     let toy = GrpcToy::ending("0").await;
     stage.gateway.publish(speaking_grpc(simple(2, &[("r2", toy.port)], None)));
@@ -339,6 +343,6 @@ async fn a_call_that_is_cancelled_ends_at_the_replica() {
     one.abort();
     gone.await.unwrap();
     until("its place is free", || stage.traffic("a").demand.in_flight == 0).await;
-    assert_eq!((stage.traffic("a").lost, stage.counters("a").outcomes.total()), (0, 0));
+    assert_eq!((stage.traffic("a").lost, stage.counters("a").outcomes().total()), (0, 0));
     stage.stop().await;
 }

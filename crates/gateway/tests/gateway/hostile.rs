@@ -78,7 +78,7 @@ async fn a_client_that_closed_its_half_gets_its_answer() {
     client.read_to_string(&mut answer).await.unwrap();
     let answer = answer.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&answer);
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("answer"), "{answer}");
-    assert_eq!(stage.counters("a").outcomes.fine, 1);
+    assert_eq!(stage.counters("a").outcomes().fine, 1);
     stage.stop().await;
 }
 
@@ -116,7 +116,7 @@ async fn a_body_of_known_length_that_trickles_is_refused_and_counted() {
     let answer = said_to(&stage, &head("content-length: 100\r\n\r\nbegun")).await;
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("did not arrive in time"), "{answer}");
     let counters = stage.counters("a");
-    assert_eq!((counters.outcomes.client_errors, counters.outcomes.total()), (1, 1));
+    assert_eq!((counters.outcomes().client_errors, counters.outcomes().total()), (1, 1));
     assert_eq!((stage.traffic("a").demand.in_flight, stage.traffic("a").lost), (0, 0));
     stage.stop().await;
 }
@@ -190,7 +190,7 @@ async fn who_does_not_read_its_answer_is_not_asked_for_and_let_go() {
         client.write_all(head("content-length: 2\r\n\r\n{}").as_bytes()).await.unwrap();
         clients.push(client);
     }
-    until("all answers have begun", || stage.counters("a").outcomes.fine == CLIENTS as u64).await;
+    until("all answers have begun", || stage.counters("a").outcomes().fine == CLIENTS as u64).await;
     until("their places are free", || stage.traffic("a").demand.in_flight == 0).await;
     let each = taken.load(SeqCst) / CLIENTS as u64;
     // What the kernel keeps of the connections on both sides, and a buffer between them.

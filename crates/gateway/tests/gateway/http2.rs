@@ -97,10 +97,11 @@ async fn many_requests_are_under_way_at_once() {
     for waiting in waiting {
         waiting.await.unwrap();
     }
-    until("all are counted", || stage.counters("a").end_to_end.count() == 50).await;
+    until("all are counted", || stage.counters("a").all().end_to_end.count() == 50).await;
     let counters = stage.counters("a");
-    assert_eq!((counters.outcomes.fine, counters.outcomes.total()), (50, 50));
-    assert_eq!((counters.request_sizes.count(), counters.request_sizes.below_power(18)), (50, 0));
+    assert_eq!((counters.outcomes().fine, counters.outcomes().total()), (50, 50));
+    let sizes = &counters.fine.request_sizes;
+    assert_eq!((sizes.count(), sizes.below_power(18)), (50, 0));
     stage.stop().await;
 }
 

@@ -45,8 +45,8 @@ async fn the_overload_of_one_model_is_its_own() {
         assert!(!answer.headers().contains_key("x-cold-start-ms"), "it waited");
         assert_eq!(text(answer).await, "fine");
     }
-    assert_eq!(stage.counters("a").outcomes.client_errors, 200);
-    let outcomes = stage.counters("b").outcomes;
+    assert_eq!(stage.counters("a").outcomes().client_errors, 200);
+    let outcomes = stage.counters("b").outcomes();
     assert_eq!((outcomes.fine, outcomes.total()), (200, 200));
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
     stage.stop().await;
@@ -111,5 +111,5 @@ async fn what_is_under_way_ends_and_nothing_new_begins() {
     assert!(stream.frame().await.is_none(), "it ended as it should");
     tokio::time::timeout(Duration::from_secs(10), stopping).await.unwrap().unwrap();
     let counters = domain::Traffic::counted(&*gateway).remove(0).counters;
-    assert_eq!((counters.outcomes.fine, counters.outcomes.total()), (3, 3));
+    assert_eq!((counters.outcomes().fine, counters.outcomes().total()), (3, 3));
 }

@@ -45,11 +45,11 @@ async fn bodies_are_counted_by_their_bytes_however_they_are_framed() {
         raw.write_all([&head, &chunk, &chunk, &chunk, "0\r\n\r\n"].concat().as_bytes()).await.unwrap();
         raw.read_to_end(&mut Vec::new()).await.unwrap();
     }
-    until("all four are counted", || stage.counters("a").response_sizes.count() == 4).await;
-    let counters = stage.counters("a");
-    assert_eq!(all_near(&counters.request_sizes, 12), 4, "3,000 bytes each");
-    assert_eq!(all_near(&counters.response_sizes, 16), 4, "40,000 bytes each");
-    assert_eq!(counters.end_to_end.count(), 4);
+    until("all four are counted", || stage.counters("a").all().response_sizes.count() == 4).await;
+    let counted = stage.counters("a").fine;
+    assert_eq!(all_near(&counted.request_sizes, 12), 4, "3,000 bytes each");
+    assert_eq!(all_near(&counted.response_sizes, 16), 4, "40,000 bytes each");
+    assert_eq!(counted.end_to_end.count(), 4);
     stage.stop().await;
 }
 
@@ -72,8 +72,8 @@ async fn what_ends_with_its_connection_is_counted_and_what_breaks_off_is_not() {
     let broken = stage.client().await.send(predict(PRODUCTION, "{}")).await;
     assert!(broken.into_body().collect().await.is_err());
     until("the second one is lost", || stage.traffic("a").lost == 1).await;
-    let counters = stage.counters("a");
-    assert_eq!(all_near(&counters.response_sizes, 12), 1);
-    assert_eq!((counters.request_sizes.count(), counters.request_sizes.sum()), (1, 0), "an empty one");
+    let counted = stage.counters("a").all();
+    assert_eq!(all_near(&counted.response_sizes, 12), 1);
+    assert_eq!((counted.request_sizes.count(), counted.request_sizes.sum()), (1, 0), "an empty one");
     stage.stop().await;
 }

@@ -50,8 +50,9 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Idle connections are soon closed when it stops.
     pub fn new() -> Self {
-        Self::with(GatewayConfig::default())
+        Self::with(GatewayConfig { linger: Duration::from_millis(50), ..GatewayConfig::default() })
     }
 
     pub fn with(config: GatewayConfig) -> Self {

@@ -7,10 +7,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const HANDSHAKE: &str = "GET /model/model1/production/websocket HTTP/1.1\r\nhost: localhost\r\n\
+pub const HANDSHAKE: &str = "GET /model/model1/production/websocket HTTP/1.1\r\nhost: localhost\r\n\
     authorization: Bearer secret\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: abc\r\n\r\n";
 
-async fn head(stream: &mut TcpStream) -> String {
+pub async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());

@@ -81,7 +81,7 @@ async fn an_answer_that_ends_with_its_connection_leaves_the_clients_open() {
         assert!(answer.contains("transfer-encoding: chunked\r\n"), "{answer}");
         assert!(answer.contains("\r\nd\r\nuntil the end\r\n"), "{answer}");
     }
-    until("both are counted", || stage.counters("a").outcomes.fine == 2).await;
+    until("both are counted", || stage.counters("a").outcomes().fine == 2).await;
     stage.stop().await;
 }
 
