@@ -21,7 +21,7 @@ mod usage_log;
 
 use std::sync::Arc;
 
-use app::backend::{Backend, LogFile, LogNews, LogPart, MetricsOf, Session, Way};
+use app::backend::{Backend, LogFile, LogNews, LogPart, LogsOf, MetricsOf, Session, Way};
 use app::error::AppError;
 use app::view::{
     ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogFilter,
@@ -30,8 +30,8 @@ use app::view::{
 };
 use async_trait::async_trait;
 use domain::{
-    Access, Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, ModelId, PromotionPatch, ReplicaId,
-    Signal, Timestamp, Traffic,
+    Access, Actor, AutoscalingPatch, DeploymentId, Door, EnvironmentName, LogPlaces, ModelId, PromotionPatch,
+    ReplicaId, Signal, Timestamp, Traffic,
 };
 use http::request::Parts;
 
@@ -148,43 +148,38 @@ impl Backend for Dashboard {
         &self,
         session: &Session,
         model: &ModelId,
-        deployment: &DeploymentId,
+        of: &LogsOf,
         filter: LogFilter,
         part: LogPart,
     ) -> Result<LogPage, AppError> {
-        self.read_logs(self.actor(session)?, model, deployment, filter, part).await
+        self.read_logs(self.actor(session)?, model, of, filter, part).await
     }
 
     async fn follow_logs(
         &self,
         session: &Session,
         model: &ModelId,
-        deployment: &DeploymentId,
+        of: &LogsOf,
         filter: &LogFilter,
-        after: LogCursor,
+        after: &LogPlaces,
     ) -> Result<LogNews, AppError> {
-        self.await_logs(self.actor(session)?, model, deployment, filter, after).await
+        self.await_logs(self.actor(session)?, model, of, filter, after).await
     }
 
-    async fn log_file(
-        &self,
-        session: &Session,
-        model: &ModelId,
-        deployment: &DeploymentId,
-    ) -> Result<LogFile, AppError> {
-        self.begin_log_file(self.actor(session)?, model, deployment).await
+    async fn log_file(&self, session: &Session, model: &ModelId, of: &LogsOf) -> Result<LogFile, AppError> {
+        self.begin_log_file(self.actor(session)?, model, of).await
     }
 
     async fn log_piece(
         &self,
         session: &Session,
         model: &ModelId,
-        deployment: &DeploymentId,
+        of: &LogsOf,
         filter: &LogFilter,
         after: LogCursor,
         until: Timestamp,
     ) -> Result<LogPiece, AppError> {
-        self.write_logs(self.actor(session)?, model, deployment, filter, after, until).await
+        self.write_logs(self.actor(session)?, model, of, filter, after, until).await
     }
 
     async fn replicas(

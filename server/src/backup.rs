@@ -20,7 +20,7 @@ use copy::{Held, copy};
 use fresh::Fresh;
 use full::explained;
 use manifest::{DATABASE, Manifest};
-use parts::{copy_artifacts, copy_database, shut_secrets, unpacked};
+use parts::{Code, copy_artifacts, copy_database, shut_secrets, unpacked};
 
 /// What is backed up, and where to.
 pub struct Backup<'a> {
@@ -61,7 +61,7 @@ impl Backup<'_> {
             true => self.copy_key(folder, fresh.path())?,
             false => None,
         };
-        let (artifacts, missing) = copy_artifacts(folder, fresh.path(), names, say).await?;
+        let Code { artifacts, notes, missing } = copy_artifacts(folder, fresh.path(), names, say).await?;
         let manifest = Manifest {
             format: manifest::FORMAT,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -70,6 +70,7 @@ impl Backup<'_> {
             database,
             secret_key,
             artifacts,
+            notes,
             missing,
         };
         manifest.write(fresh.path())?;
@@ -82,8 +83,7 @@ impl Backup<'_> {
     async fn same_database_as_the_server(&self, folder: &Path) -> anyhow::Result<()> {
         let Ok(local) = client::Local::find(self.config) else { return Ok(()) };
         let ours = wire::database_name(self.config, folder);
-        let known = !local.database.is_empty();
-        if known && local.database != ours && local.answers().await {
+        if local.uses_another(&ours) && local.answers().await {
             bail!(
                 "the server here was started with the database {}, and this command would save {ours}; set DATABASE_URL \
                  as the server has it",

@@ -5,7 +5,8 @@
 pub struct Banner<'a> {
     pub public_url: &'a str,
     pub data_dir: &'a str,
-    pub sign_in_link: &'a str,
+    /// None if none could be made.
+    pub sign_in_link: Option<&'a str>,
     /// Only at the first start, when the key was made.
     pub admin_key: Option<&'a str>,
     /// Whether `api.localhost` leads here.
@@ -23,13 +24,15 @@ impl Banner<'_> {
             |text: &str| if self.colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() };
         let red =
             |text: &str| if self.colour { format!("\u{1b}[1;31m{text}\u{1b}[0m") } else { text.to_owned() };
-        let mut lines = vec![
-            String::new(),
-            format!("{} {}", bold("Slipway is ready:"), self.public_url),
-            format!("  sign in    {}", self.sign_in_link),
-            "             (works once, within 15 minutes; the first makes the first admin; another one: slipway login)".to_owned(),
-            format!("  data       {}", self.data_dir),
-        ];
+        let mut lines = vec![String::new(), format!("{} {}", bold("Slipway is ready:"), self.public_url)];
+        match self.sign_in_link {
+            Some(link) => {
+                lines.push(format!("  sign in    {link}"));
+                lines.push("             (works once, within 15 minutes; the first makes the first admin; another one: slipway login)".to_owned());
+            }
+            None => lines.push("  sign in    with a link from: slipway login".to_owned()),
+        }
+        lines.push(format!("  data       {}", self.data_dir));
         if let Some(key) = self.admin_key {
             lines.push(String::new());
             lines.push(format!("{}   {key}", bold("Admin API key (shown once):")));
@@ -60,7 +63,7 @@ mod tests {
         Banner {
             public_url: "http://localhost:8000",
             data_dir: "/data",
-            sign_in_link: "http://localhost:8000/sign-in?token=t",
+            sign_in_link: Some("http://localhost:8000/sign-in?token=t"),
             admin_key: Some("k-123"),
             api_localhost: false,
             fix: "the fix",
@@ -74,6 +77,13 @@ mod tests {
         let fix = text.find("the fix").unwrap();
         assert!(fix < text.find("truss push FOLDER").unwrap());
         assert!(text.contains("    api_key = k-123"));
+    }
+
+    #[test]
+    fn without_a_link_it_says_how_to_get_one() {
+        assert!(banner().text().contains("sign in    http://localhost:8000/sign-in?token=t"));
+        let text = Banner { sign_in_link: None, ..banner() }.text();
+        assert!(text.contains("slipway login") && !text.contains("token"), "{text}");
     }
 
     #[test]

@@ -20,12 +20,13 @@ use crate::client::{self, Local};
 use crate::clock::SystemClock;
 use crate::config::{Config, TlsSettings};
 use crate::data_folder::DataFolder;
+use crate::door_threads::DoorThreads;
 use crate::handover::{Door, Heir, Predecessor, Successor};
 use crate::machine::Machine;
-use crate::strays::{stop_replicas, stop_strays};
+use crate::strays::{stop_replicas, stop_unknown, unknown};
 use crate::upkeep::Chores;
 use crate::wire::{Machinery, Place};
-use crate::{bridge, keys, looks, random, restore, upkeep, wire};
+use crate::{keys, looks, open_files, random, restore, same_database, upkeep, wire};
 
 /// Requests for the application that may wait for it before the gateway answers 503.
 const WAITING: usize = 1024;
@@ -58,6 +59,8 @@ pub struct Server {
     deciders: Vec<JoinHandle<()>>,
     /// What requests need to the end.
     carrying: Vec<JoinHandle<()>>,
+    /// Where requests for the application are answered. Its database is closed before it.
+    _doors: DoorThreads,
     /// `None` if the data folder takes no socket.
     door: Option<Door>,
     /// Let go of when another server takes over.
@@ -128,6 +131,7 @@ pub async fn start_after(config: Config, before: Option<&mut Predecessor>) -> an
             let tls = load_certificate(&config)?;
             Listeners::from_shared(duplicate(&before.sockets)?, config.gateway_threads, tls)?;
             isolation_permits(&config)?;
+            same_database::check_successor(&config).await?;
             // It blocks, for as long as the other one takes to let go.
             tokio::task::block_in_place(|| before.step_aside())?;
             Some(std::mem::take(&mut before.sockets))
@@ -141,10 +145,18 @@ pub async fn start_after(config: Config, before: Option<&mut Predecessor>) -> an
         clock: ground.clock.clone(),
         gpus: ground.host.gpus,
         isolation: ground.config.isolation.clone(),
+        limits: ground.config.limits,
     })
     .await
     .context("preparing to run models on this machine")?;
-    stop_strays(&ground.store, &runtime, GRACE).await?;
+    let unknown = unknown(&ground.store, &runtime).await?;
+    let ours = wire::database_name(&ground.config, ground.folder.path());
+    let other = same_database::other(&ground.config, &ours);
+    if let Err(refusal) = same_database::may_stop(&unknown, other.as_deref(), &ours) {
+        runtime.shutdown(true, GRACE).await;
+        return Err(refusal);
+    }
+    stop_unknown(&unknown, &runtime, GRACE).await;
     let ahead = runtime.clone();
     tokio::spawn(async move {
         if let Err(error) = ahead.prefetch().await {
@@ -168,10 +180,11 @@ async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>)
     let runtime = machine.runtime();
     let Ground { config, host, folder, store, clock, wakes } = ground;
     let shutdown = CancellationToken::new();
-    let deciding = shutdown.child_token();
+    let deciding = CancellationToken::new();
     let gateway_config = GatewayConfig {
         domain: config.domain.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
+        max_connections: open_files::connections(config.gateway_connections),
         ..GatewayConfig::default()
     };
     let gateway = Gateway::new(gateway_config, wakes.clone(), clock.clone());
@@ -223,24 +236,26 @@ async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>)
         tls,
     };
     let stop = deciding.clone();
-    let deciders = vec![
+    let mut deciders = vec![
         tokio::spawn(wired.engine.run(async move { stop.cancelled().await })),
         upkeep::start(chores, deciding.clone()),
         looks::start(control.clone(), deciding.clone()),
     ];
     let (sender, requests) = mpsc::channel(WAITING);
-    carrying.extend([wired.following, tokio::spawn(bridge::carry(requests, wired.router))]);
+    let doors = DoorThreads::open()?;
+    carrying.push(wired.following);
+    carrying.extend(doors.carry(requests, wired.router));
     let local = Local {
         address,
         public_url: public_url.to_string(),
         secret: place.local_secret.to_string(),
         database: wire::database_name(&config, folder.path()),
     };
-    folder.write_private(client::FILE, &serde_json::to_string(&local)?)?;
+    deciders.extend(local.write(&folder, deciding.clone())?);
     let door = shared.and_then(|sockets| Door::open(folder.path(), sockets));
     let door =
         door.inspect_err(|error| tracing::warn!(%error, "no other server can take over from this one")).ok();
-    let serving = gateway::serve(gateway.clone(), listeners, sender, shutdown.clone());
+    let serving = doors.within(|| gateway::serve(gateway.clone(), listeners, sender, shutdown.clone()));
     Ok(Server {
         address,
         public_url,
@@ -256,6 +271,7 @@ async fn go(ground: Ground, machine: Models, sockets: Option<Vec<SharedSocket>>)
         deciding,
         deciders,
         carrying,
+        _doors: doors,
         door,
         folder: Some(folder),
     })
@@ -320,12 +336,20 @@ impl Server {
         self.admin_key.as_ref().map(|key| key.key.as_str())
     }
 
-    /// Stops in order: streams end, requests finish, replicas stop unless they are to be kept.
+    /// Stops in order: nobody is let in any more, streams end, requests finish, and replicas stop unless they are to be kept.
     pub async fn stop(mut self) {
+        // It has the listening sockets, too: with them open the kernel would go on to accept, and nobody would serve.
+        match self.door.take() {
+            Some(door) if self.folder.is_some() => door.close(),
+            // In its place is that of whoever has the folder now.
+            other => drop(other),
+        }
         self.shutdown.cancel();
-        // Before its replicas stop, or it would start others in their place.
-        self.stop_deciding().await;
+        // Models may still start for requests that wait for them.
         self.serving.join(DRAIN).await;
+        self.deciding.cancel();
+        // Before its replicas stop, or it would start others in their place.
+        last_looks(&mut self.deciders).await;
         self.carrying.iter().for_each(JoinHandle::abort);
         self.control.pushes_end(LAST_PUSHES).await;
         // Whoever took over has the replicas, too.
@@ -339,7 +363,8 @@ impl Server {
             tracing::warn!(%error, "when keys were last used could not be written");
         }
         self.store.close().await;
-        if let Some(folder) = self.folder {
+        // Where replicas run on, it tells the next one which database knows them.
+        if let Some(folder) = self.folder.filter(|_| !self.keep_replicas) {
             let _ = std::fs::remove_file(folder.path().join(client::FILE));
         }
     }
@@ -352,15 +377,10 @@ impl Server {
         }
     }
 
-    /// Lets another server take over; replicas run on, and are adopted by it. Requests go on being answered here until it
-    /// answers them, and those that are in progress then are finished.
-    ///
-    /// # Errors
-    /// If the other one ends before it serves. Then this one goes on carrying requests, and decides nothing any more: the next
-    /// one may take over.
-    pub async fn hand_over(&mut self, successor: Successor) -> anyhow::Result<Heir> {
+    /// Decides nothing any more, and lets go of the data folder, for a server that takes over. Replicas run on.
+    pub async fn let_go(&mut self) {
         self.deciding.cancel();
-        self.stop_deciding().await;
+        last_looks(&mut self.deciders).await;
         if self.folder.is_some()
             && let Models::Local(runtime) = &self.machine
         {
@@ -370,6 +390,15 @@ impl Server {
             tracing::warn!(%error, "when keys were last used could not be written");
         }
         self.folder = None;
+    }
+
+    /// Lets another server take over, after [`Self::let_go`]; it adopts the replicas. Requests go on being answered here until it
+    /// answers them, and those that are in progress then are finished. Whoever waits for this no longer may [stop](Self::stop).
+    ///
+    /// # Errors
+    /// If the other one ends before it serves. Then this one goes on carrying requests, and decides nothing any more: the next
+    /// one may take over.
+    pub async fn hand_over(&mut self, successor: Successor) -> anyhow::Result<Heir> {
         let taken = successor.takes().await;
         if let (Err(_), Some(door)) = (&taken, &mut self.door) {
             door.reopen().context("opening the door for the next one")?;
@@ -392,23 +421,27 @@ impl Server {
         // Were they kept, connections would wait in sockets that nobody accepts from, if the other one ended.
         drop(self.door);
         let (mover, moved) = std::sync::mpsc::channel();
+        // Until this is dropped the other one does not hear of the end: it looks then at what was written here last.
+        let last = mover.clone();
         let gateway = self.gateway;
         let moving = tokio::task::spawn_blocking(move || heir.gets(&moved, || gateway.busy()));
         self.serving.hand_over(mover, FINISH).await;
+        self.carrying.iter().for_each(JoinHandle::abort);
+        self.control.pushes_end(FINISH).await;
+        drop(last);
         if let Ok(Err(error)) = moving.await {
             tracing::warn!("connections could not be handed over, and were closed: {error:#}");
         }
-        self.carrying.iter().for_each(JoinHandle::abort);
-        self.control.pushes_end(FINISH).await;
         self.store.close().await;
     }
+}
 
-    async fn stop_deciding(&mut self) {
-        for task in std::mem::take(&mut self.deciders) {
-            let abort = task.abort_handle();
-            if tokio::time::timeout(LAST_LOOK, task).await.is_err() {
-                abort.abort();
-            }
+/// Waits until tasks that were told to end have.
+async fn last_looks(deciders: &mut Vec<JoinHandle<()>>) {
+    for task in std::mem::take(deciders) {
+        let abort = task.abort_handle();
+        if tokio::time::timeout(LAST_LOOK, task).await.is_err() {
+            abort.abort();
         }
     }
 }

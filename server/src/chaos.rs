@@ -155,7 +155,7 @@ async fn play(
     act!("a canary begins", show.begin_canary(&mut second));
     act!("the server is killed in the middle of the canary", show.kill_server_in_canary());
     act!("the clock leaps an hour ahead, and back", show.skew_clock());
-    act!("a new server takes over", show.take_over());
+    act!("a new server takes over", show.take_over(false));
     act!("replicas are killed", show.kill_replicas(4));
     match database {
         Some(database) => {
@@ -176,7 +176,8 @@ async fn play(
         tokio::time::sleep(Duration::from_millis(100)).await;
         interrupted = stop.is_cancelled().then_some("traffic, and nothing else");
     }
-    act!("a new server takes over again", show.take_over());
+    act!("a new server takes over again", show.take_over(true));
+    act!("the server ends in order, and is started again", show.stop_and_start());
     let (at, model) = (show.passed(), show.model.clone());
     let (stage, mut acts, requests) = show.end().await?;
     if interrupted.is_none() {

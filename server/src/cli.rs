@@ -99,7 +99,7 @@ struct Load {
 enum Key {
     /// Create an API key and print it once
     Create {
-        /// What people will read where the key was used
+        /// What people will read where the key was used: lower-case letters, digits and hyphens
         name: String,
         /// What it may do
         #[arg(long, value_enum, default_value_t = Role::Deployer)]
@@ -244,7 +244,7 @@ async fn send_load(config: &Config, load: &Load) -> anyhow::Result<ExitCode> {
 async fn write_trussrc(config: &Config, write: bool, remote: &str) -> anyhow::Result<ExitCode> {
     let local = client::Local::find(config)?;
     let path = trussrc::path()?;
-    let key = local.create_key(&format!("truss as {remote}"), Role::Deployer.as_str()).await?;
+    let key = local.create_key(&trussrc::key_name(remote), Role::Deployer.as_str()).await?;
     let section = trussrc::section(remote, &local.public_url, &key);
     if !write {
         println!("{section}");

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -10,11 +11,16 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::data_folder::{DataFolder, write_private};
 
 /// The file in the data folder by which its owner reaches the server.
 pub const FILE: &str = "local.json";
+/// How soon it is tried again to write the file.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Where the running server is, and the secret that opens its local door. Written at each start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +34,34 @@ pub struct Local {
 }
 
 impl Local {
+    /// Writes it to the data folder. Where that fails, as on a full disk, the server serves all the same: the task that comes back
+    /// tries again until it is done, or until `stop`.
+    ///
+    /// # Errors
+    /// None that a disk could make.
+    pub fn write(
+        &self,
+        folder: &DataFolder,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Option<JoinHandle<()>>> {
+        let text = serde_json::to_string(self)?;
+        let Err(error) = folder.write_private(FILE, &text) else { return Ok(None) };
+        tracing::warn!(%error, "{FILE} could not be written, so this machine's command line does not find the server yet");
+        let folder = folder.path().to_owned();
+        Ok(Some(tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(AGAIN) => {}
+                }
+                if write_private(&folder, FILE, &text).is_ok() {
+                    tracing::info!("this machine's command line finds the server again");
+                    return;
+                }
+            }
+        })))
+    }
+
     /// The server that runs on the configured data folder.
     pub fn find(config: &Config) -> anyhow::Result<Self> {
         let path = config.data_dir.join(FILE);
@@ -39,6 +73,11 @@ impl Local {
     /// Whether anybody answers there.
     pub async fn answers(&self) -> bool {
         tokio::net::TcpStream::connect(self.address).await.is_ok()
+    }
+
+    /// Whether it uses another database than this one, as far as it says.
+    pub fn uses_another(&self, than: &str) -> bool {
+        !self.database.is_empty() && self.database != than
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {

@@ -13,7 +13,7 @@ use store::Vault;
 
 use crate::machine::MachineSettings;
 use file::File;
-use runtime::{IsolationSettings, Retention};
+use runtime::{IsolationSettings, Limits, Retention};
 
 /// The port that clients expect.
 pub const PORT: u16 = 8000;
@@ -75,6 +75,9 @@ pub struct Settings {
     /// Threads that carry inference requests [default: one per core]
     #[arg(long, env = "SLIPWAY_GATEWAY_THREADS", global = true, value_name = "N")]
     pub gateway_threads: Option<usize>,
+    /// Connections of clients that may be open at once [default: three quarters of the files that may be]
+    #[arg(long, env = "SLIPWAY_GATEWAY_CONNECTIONS", global = true, value_name = "N")]
+    pub gateway_connections: Option<usize>,
     /// What to log: error, warn, info, debug, trace, or a filter [default: info]
     #[arg(long = "log", env = "SLIPWAY_LOG", global = true, value_name = "LEVEL")]
     pub log: Option<String>,
@@ -100,11 +103,15 @@ pub struct Config {
     pub database_url: Option<String>,
     pub keep_replicas: bool,
     pub gateway_threads: usize,
+    /// Connections of clients that may be open at once; by default a part of the files that may be.
+    pub gateway_connections: Option<usize>,
     pub log: String,
     /// What models may use of this machine, as far as it is configured.
     pub machine: MachineSettings,
     /// What keeps models from the rest of the machine.
     pub isolation: IsolationSettings,
+    /// What builds and replicas may use at most.
+    pub limits: Limits,
     /// How long what nobody uses is kept.
     pub keep: Retention,
 }
@@ -180,6 +187,10 @@ impl Settings {
         if !(1..=256).contains(&gateway_threads) {
             return Err(value("gateway-threads", format!("{gateway_threads} is not within 1 to 256")));
         }
+        let gateway_connections = self.gateway_connections.or(file.gateway_connections);
+        if let Some(most) = gateway_connections.filter(|most| !(16..=1_000_000).contains(most)) {
+            return Err(value("gateway-connections", format!("{most} is not within 16 to 1000000")));
+        }
         Ok(Config {
             data_dir: self.data_dir.clone().or(file.data_dir).map_or_else(default_data_dir, Ok)?,
             listen,
@@ -193,8 +204,10 @@ impl Settings {
             database_url: self.database_url.clone().or(file.database_url).filter(|url| !url.is_empty()),
             keep_replicas: self.keep_replicas || file.keep_replicas.unwrap_or(false),
             gateway_threads,
+            gateway_connections,
             log: self.log.clone().or(file.log).unwrap_or_else(|| "info".into()),
             isolation: machine::isolation(file.machine.as_ref())?,
+            limits: machine::limits(file.machine.as_ref())?,
             machine: machine::machine(file.machine, file.instance_types.unwrap_or_default())?,
             keep: machine::retention(file.keep)?,
         })
@@ -374,6 +387,15 @@ mod tests {
         let file = File::parse("listen = ['127.0.0.1:9000']\ngateway_threads = 3", "slipway.toml").unwrap();
         let config = listening(&["127.0.0.1:7000"]).over(file).unwrap();
         assert_eq!((config.listen[0].port(), config.gateway_threads), (7000, 3));
+    }
+
+    #[test]
+    fn connections_are_limited_within_reason() {
+        let read = |text: &str| listening(&[]).over(File::parse(text, "slipway.toml").unwrap());
+        assert_eq!(read("").unwrap().gateway_connections, None);
+        assert_eq!(read("gateway_connections = 500").unwrap().gateway_connections, Some(500));
+        let refusal = read("gateway_connections = 3").unwrap_err().to_string();
+        assert_eq!(refusal, "gateway-connections: 3 is not within 16 to 1000000");
     }
 
     #[test]

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::backend::{Backend, LogFile, LogPart};
+use app::backend::{Backend, LogFile, LogPart, LogsOf};
 use app::error::AppError;
-use app::view::{ActivityFilter, LogCursor, LogFilter};
+use app::view::{ActivityFilter, LogCursor, LogFilter, LogScope};
 use app::{App, shell};
-use axum::Router;
 use axum::extract::{Path, Query, Request, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use domain::{DeploymentId, Invalid, ModelId, parse_id};
+use axum::{Json, Router};
+use domain::{Invalid, LogPlaces, ModelId, parse_id};
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
+use http_body::Body as _;
 use leptos::prelude::{LeptosOptions, provide_context};
 use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
 use serde::Deserialize;
@@ -26,6 +28,8 @@ use crate::{answer, log_file, log_stream, refusals, site};
 
 /// How often it is seen to that whoever has a stream may still look.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// The most that a form of somebody may have who is not known, in bytes: an address, a password, a link's token.
+const FROM_STRANGERS: u64 = 16 << 10;
 
 #[derive(Clone)]
 pub(crate) struct Streams {
@@ -49,17 +53,34 @@ pub fn router(backend: Arc<dyn Backend>, changes: Changes, shutdown: Cancellatio
         .route("/api/ui/log_file", get(log_file))
         .route("/api/ui/usage.csv", get(usage_file))
         .route("/api/ui/activity.csv", get(activity_file))
-        .with_state(Streams { backend, changes, shutdown });
+        .with_state(Streams { backend: backend.clone(), changes, shutdown });
     Router::new()
         .leptos_routes_with_context(&options, pages, context, || shell(site::files()))
         .fallback(not_found)
         .with_state(options)
-        .layer(axum::middleware::from_fn(refusals::told))
+        .layer(middleware::from_fn(refusals::told))
+        .layer(middleware::from_fn_with_state(backend, limit_strangers))
         .merge(streams)
         .route(
             "/pkg/{*name}",
             get(|Path(name): Path<String>, headers: HeaderMap| async move { site::serve(&name, &headers) }),
         )
+}
+
+/// Functions read what they are sent before they ask who sends it, so whoever is not known is refused before they send much: nothing
+/// that one may ask for without having signed in is long.
+async fn limit_strangers(State(backend): State<Arc<dyn Backend>>, request: Request, next: Next) -> Response {
+    if request.body().size_hint().upper().is_some_and(|most| most <= FROM_STRANGERS) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match backend.open(&parts).await {
+        Ok(_) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => {
+            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, Json(error)).into_response()
+        }
+    }
 }
 
 /// Nudges for whoever is signed in.
@@ -80,69 +101,70 @@ async fn events(State(streams): State<Streams>, request: Request) -> Response {
 }
 
 #[derive(Deserialize)]
-struct OfDeployment {
-    model_id: String,
-    deployment_id: String,
-    /// Lines after this one; all there are if it is left out.
-    #[serde(default)]
-    after: i64,
+struct Begin {
+    /// Lines after these places; all there are if it is left out.
+    after: Option<String>,
 }
 
-impl OfDeployment {
-    fn ids(&self) -> Result<(ModelId, DeploymentId), Invalid> {
-        let model = ModelId::new(parse_id("model_id", &self.model_id)?);
-        Ok((model, DeploymentId::new(parse_id("deployment_id", &self.deployment_id)?)))
+impl Begin {
+    /// Whose log is asked for, and from where on.
+    fn of(&self, scope: &LogScope) -> Result<(ModelId, LogsOf, LogPlaces), Invalid> {
+        let (model, of) = LogsOf::parse(scope)?;
+        let after = self.after.as_deref().map(str::parse::<LogPlaces>).transpose()?;
+        Ok((model, of, after.unwrap_or_default()))
     }
 }
 
-/// A deployment's log as it is written: each event is a page of new lines.
+/// A log as it is written: each event is a page of new lines.
 async fn log_stream(
     State(streams): State<Streams>,
-    Query(of): Query<OfDeployment>,
+    Query(scope): Query<LogScope>,
+    Query(begin): Query<Begin>,
     Query(filter): Query<LogFilter>,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
     let Ok(session) = streams.backend.open(&parts).await else { return unauthorized() };
-    let (model, deployment) = match of.ids() {
-        Ok(ids) => ids,
+    let (model, of, after) = match begin.of(&scope) {
+        Ok(asked) => asked,
         Err(invalid) => return refused(&invalid.into(), "INVALID"),
     };
-    let after = log_stream::resumed(&parts.headers).unwrap_or(LogCursor(of.after));
+    let after = log_stream::resumed(&parts.headers).unwrap_or(after);
     // What can't be read at all is an answer, not a stream that breaks off.
     let part = LogPart::After(LogCursor(i64::MAX));
-    let first = streams.backend.logs(&session, &model, &deployment, filter.clone(), part).await;
+    let first = streams.backend.logs(&session, &model, &of, filter.clone(), part).await;
     if let Err(error) = first {
         return refused(&error, "LOGS");
     }
-    let following = Following { streams, parts, session, model, deployment, filter, after };
+    let following = Following { streams, parts, session, model, of, filter, after };
     changes::answer(log_stream::events(following))
 }
 
-/// A deployment's log as a file, as far as it is kept.
+/// A log as a file, as far as it is kept.
 async fn log_file(
     State(streams): State<Streams>,
-    Query(of): Query<OfDeployment>,
+    Query(scope): Query<LogScope>,
+    Query(begin): Query<Begin>,
     Query(filter): Query<LogFilter>,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
     let Ok(session) = streams.backend.open(&parts).await else { return unauthorized() };
-    let (model, deployment) = match of.ids() {
-        Ok(ids) => ids,
+    let (model, of, after) = match begin.of(&scope) {
+        Ok(asked) => asked,
         Err(invalid) => return refused(&invalid.into(), "INVALID"),
     };
-    let LogFile { name, until } = match streams.backend.log_file(&session, &model, &deployment).await {
+    let LogFile { name, until } = match streams.backend.log_file(&session, &model, &of).await {
         Ok(file) => file,
         Err(error) => return refused(&error, "LOGS"),
     };
     let backend = streams.backend;
     let next = move |after: LogCursor| {
         let (backend, session, filter) = (backend.clone(), session.clone(), filter.clone());
-        let (model, deployment) = (model.clone(), deployment.clone());
-        async move { backend.log_piece(&session, &model, &deployment, &filter, after, until).await }
+        let (model, of) = (model.clone(), of.clone());
+        async move { backend.log_piece(&session, &model, &of, &filter, after, until).await }
     };
-    match next(LogCursor(of.after)).await {
+    match next(LogCursor(after.rest())).await {
         Ok(first) => log_file::answer(&name, Format::Text, first, next),
         Err(error) => refused(&error, "LOGS"),
     }

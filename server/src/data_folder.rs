@@ -70,15 +70,20 @@ impl DataFolder {
         fs::remove_file(self.path.join(RESTORED))
     }
 
-    /// Writes a file that only its owner can read, whole or not at all.
+    /// As [`write_private`], here.
     pub fn write_private(&self, name: &str, content: &str) -> std::io::Result<()> {
-        let fresh = self.path.join(format!(".{name}.new"));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        file.write_all(content.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(fresh, self.path.join(name))
+        write_private(&self.path, name, content)
     }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub fn write_private(folder: &Path, name: &str, content: &str) -> std::io::Result<()> {
+    let fresh = folder.join(format!(".{name}.new"));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(fresh, folder.join(name))
 }
 
 fn lock(folder: &Path) -> Result<File, Error> {
@@ -91,10 +96,19 @@ fn lock(folder: &Path) -> Result<File, Error> {
         Err(fs::TryLockError::WouldBlock) => return Err(in_use(folder, &mut file)),
         Err(fs::TryLockError::Error(source)) => return Err(io(source)),
     }
-    file.set_len(0).map_err(io)?;
-    file.seek(SeekFrom::Start(0)).map_err(io)?;
-    writeln!(file, "{}", std::process::id()).map_err(io)?;
+    // It is for the sentence that refuses a second server: a full disk keeps no first one from starting.
+    if let Err(error) = note_owner(&mut file) {
+        tracing::warn!(file = %path.display(), %error, "could not write down which process has the data folder");
+    }
     Ok(file)
+}
+
+/// In the place of what is there, which takes no room.
+fn note_owner(lock: &mut File) -> std::io::Result<()> {
+    let text = format!("{}\n", std::process::id());
+    lock.seek(SeekFrom::Start(0))?;
+    lock.write_all(text.as_bytes())?;
+    lock.set_len(text.len() as u64)
 }
 
 fn in_use(folder: &Path, lock: &mut File) -> Error {
@@ -140,8 +154,9 @@ fn check_layout(folder: &Path) -> Result<(), Error> {
     if layout(folder)?.is_some() {
         return Ok(());
     }
-    let path = folder.join("layout");
-    fs::write(&path, format!("{LAYOUT}\n")).map_err(|source| Error::Io { path, source })
+    // Whole or not at all: an empty one would be no layout that any version knows.
+    let written = write_private(folder, "layout", &format!("{LAYOUT}\n"));
+    written.map_err(|source| Error::Io { path: folder.join("layout"), source })
 }
 
 #[cfg(test)]
@@ -155,6 +170,17 @@ mod tests {
         let refusal = DataFolder::take(temp.path()).unwrap_err().to_string();
         assert!(refusal.contains(&std::process::id().to_string()), "{refusal}");
         drop(first);
+        assert!(DataFolder::take(temp.path()).is_ok());
+    }
+
+    #[test]
+    fn a_full_disk_keeps_nobody_from_taking_the_folder() {
+        let temp = tempfile::tempdir().unwrap();
+        drop(DataFolder::take(temp.path()).unwrap());
+        let lock = temp.path().join("lock");
+        fs::remove_file(&lock).unwrap();
+        // Whatever is written there finds no room.
+        std::os::unix::fs::symlink("/dev/full", &lock).unwrap();
         assert!(DataFolder::take(temp.path()).is_ok());
     }
 

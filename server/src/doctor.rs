@@ -61,6 +61,8 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     findings.extend(storage::check(config).await);
     findings.push(machine::open_files());
     findings.push(machine::memory_limits());
+    findings.push(machine::process_limits(config));
+    findings.push(machine::processor_weights());
     findings.push(machine::isolation(config));
     findings.push(machine::room(config));
     findings.push(machine::clock(config));

@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use async_graphql::{EmptySubscription, Name, Request, Schema, Value, Variables};
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use serde::Deserialize;
 
 use crate::answer;
@@ -45,7 +44,6 @@ pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/graphql/", post(answer_query))
         .route("/graphql", post(answer_query))
-        .layer(axum::extract::DefaultBodyLimit::max(LIMIT))
         .with_state(door)
 }
 
@@ -62,8 +60,8 @@ struct Posted {
     operation_name: Option<String>,
 }
 
-async fn answer_query(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> Response {
-    let actor = match door.api.caller(&headers).await {
+async fn answer_query(State(door): State<Door>, asked: axum::extract::Request) -> Response {
+    let actor = match door.api.caller(asked.headers()).await {
         Ok(actor) => actor,
         Err(error) => return rest::failure(&error),
     };
@@ -71,6 +69,11 @@ async fn answer_query(State(door): State<Door>, headers: HeaderMap, body: Bytes)
     if let Err(refused) = rest::admit(&door.api, &actor, &Method::POST, "/graphql/") {
         return refused;
     }
+    // Not before it is known who asks: many strangers at once would fill the memory.
+    let body = match rest::received(asked.into_body(), LIMIT).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
     let posted: Posted = match serde_json::from_slice(&body) {
         Ok(posted) => posted,
         Err(error) => {

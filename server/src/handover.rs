@@ -11,7 +11,7 @@
 //! | | `yours` |
 //! | `serving` | accepts no more |
 //! | | `connections`, with those on which nothing is in progress, and how busy it keeps each replica, again and again |
-//! | | finishes the last request, and ends |
+//! | | finishes the last request, records the last push, and ends |
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -92,6 +92,13 @@ impl Door {
     pub fn reopen(&mut self) -> io::Result<()> {
         self.listener = listen(&self.path)?;
         Ok(())
+    }
+
+    /// Closes it, and the sockets with it: nobody takes over from here any more.
+    pub fn close(self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, "the door for another server is closed, and its socket is left");
+        }
     }
 
     /// Waits for a new server that has taken the sockets. One that breaks off is logged, and the next one is waited for.
@@ -262,12 +269,17 @@ impl Predecessor {
         expect(&mut self.stream, YOURS).context("waiting for the running server to let go of its data folder")
     }
 
-    /// Tells it that connections are accepted here now. From then on it accepts none.
+    /// Tells it that connections are accepted here now. From then on it accepts none. `false` if it has ended meanwhile, because
+    /// somebody told it to.
     ///
     /// # Errors
-    /// If it does not listen any more: then it still accepts, or has ended.
-    pub fn is_replaced(&mut self) -> anyhow::Result<()> {
-        write_line(&mut self.stream, SERVING)
+    /// If it can't be told: it may still accept.
+    pub fn is_replaced(&mut self) -> anyhow::Result<bool> {
+        match self.stream.write_all(format!("{SERVING}\n").as_bytes()) {
+            Ok(()) => Ok(true),
+            Err(error) if has_ended(&error) => Ok(false),
+            Err(error) => Err(error).with_context(|| format!("telling it `{SERVING}`")),
+        }
     }
 
     /// Takes over the connections that it has, and hears how busy it keeps each replica, until it ends. Blocks.
@@ -300,6 +312,10 @@ impl Predecessor {
 
 fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+fn has_ended(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 fn prepare(stream: &UnixStream) -> io::Result<()> {
@@ -451,6 +467,31 @@ mod tests {
         let waiting = successor.takes().await;
         taking.await.unwrap();
         assert!(waiting.unwrap_err().to_string().contains("waiting for `serving`"));
+    }
+
+    #[tokio::test]
+    async fn who_ends_before_it_is_replaced_leaves_everything_to_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let door = Door::open(folder.path(), sockets(1)).unwrap();
+        let path = folder.path().to_owned();
+        let (ends, ended) = mpsc::channel::<()>();
+        let taking = tokio::task::spawn_blocking(move || {
+            let mut found = Predecessor::find(&path).unwrap().unwrap();
+            found.step_aside().unwrap();
+            let _ = ended.recv();
+            assert!(!found.is_replaced().unwrap());
+            found
+        });
+        let Successor(mut stream) = door.knocked().await;
+        write_line(&mut stream, YOURS).unwrap();
+        door.close();
+        drop(stream);
+        drop(ends);
+        let found = taking.await.unwrap();
+        let socket = TcpListener::from(found.sockets[0].socket.try_clone().unwrap());
+        assert!(std::net::TcpStream::connect(socket.local_addr().unwrap()).is_ok(), "it accepts there");
+        assert!(Predecessor::find(folder.path()).unwrap().is_none(), "nobody finds the former one");
+        assert!(!folder.path().join(SOCKET).exists());
     }
 
     #[test]

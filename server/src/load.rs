@@ -40,6 +40,8 @@ pub struct Failure {
     pub ended: Instant,
     /// The answer's; `None` if there was no answer, or it broke off.
     pub status: Option<u16>,
+    /// Nobody listened at the address.
+    pub refused: bool,
     /// The status and what the answer said, or why there is none.
     pub what: String,
 }
@@ -59,7 +61,7 @@ pub struct Totals {
     /// The first [`MOST_FAILURES`] of those that failed.
     pub failures: Vec<Failure>,
     /// How long answers took until they were complete, in microseconds.
-    micros: Vec<u64>,
+    pub(crate) micros: Vec<u64>,
 }
 
 impl Totals {
@@ -205,16 +207,21 @@ async fn one(plan: Arc<Plan>, shared: Arc<Shared>) {
                 *totals.deployments.entry(deployment).or_default() += 1;
             }
             let code = status.as_u16();
-            (!is_good(code)).then(|| (Some(code), format!("{status}: {said}")))
+            (!is_good(code)).then(|| (Some(code), false, format!("{status}: {said}")))
         }
         Err(error) => {
             totals.broken += 1;
-            Some((None, format!("{error:#}")))
+            Some((None, is_refused(&error), format!("{error:#}")))
         }
     };
-    if let Some((status, what)) = failure.filter(|_| totals.failures.len() < MOST_FAILURES) {
-        totals.failures.push(Failure { sent: begun, ended, status, what });
+    if let Some((status, refused, what)) = failure.filter(|_| totals.failures.len() < MOST_FAILURES) {
+        totals.failures.push(Failure { sent: begun, ended, status, refused, what });
     }
+}
+
+fn is_refused(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
 /// An answer: its status, the deployment that gave it, and what it says if it is no success.

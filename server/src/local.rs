@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::post;
 use axum::{Json, Router};
 use control::{KeyKind, KeyLimits};
 use domain::{Actor, Email, Role};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
@@ -23,21 +24,22 @@ struct Door {
 
 /// `/api/local/…`, opened by the secret that the data folder holds.
 pub fn router(api: Arc<Api>, secret: Arc<str>) -> Router {
+    let door = Door { api, secret };
     Router::new()
         .route("/api/local/sign-in-link", post(sign_in_link))
         .route("/api/local/keys", post(create_key))
-        .with_state(Door { api, secret })
+        .route_layer(middleware::from_fn_with_state(door.clone(), check))
+        .with_state(door)
 }
 
-impl Door {
-    fn check(&self, headers: &HeaderMap) -> Result<(), Response> {
-        let given = auth::key(headers).unwrap_or_default();
-        if bool::from(given.as_bytes().ct_eq(self.secret.as_bytes())) {
-            return Ok(());
-        }
-        let message = "this door is for the command line on the server's own machine";
-        Err(answer::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message))
+/// Before anything else is read of a request: nobody else may send anything.
+async fn check(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let given = auth::key(request.headers()).unwrap_or_default();
+    if bool::from(given.as_bytes().ct_eq(door.secret.as_bytes())) {
+        return next.run(request).await;
     }
+    let message = "this door is for the command line on the server's own machine";
+    answer::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
 }
 
 #[derive(Deserialize)]
@@ -47,12 +49,7 @@ struct Whom {
     email: Option<String>,
 }
 
-async fn sign_in_link(
-    State(door): State<Door>,
-    headers: HeaderMap,
-    body: Json<Whom>,
-) -> Result<Response, Response> {
-    door.check(&headers)?;
+async fn sign_in_link(State(door): State<Door>, body: Json<Whom>) -> Result<Response, Response> {
     let email = body.email.as_deref().map(Email::new).transpose();
     let email = email.map_err(|invalid| rest::failure(&invalid.into()))?;
     let token = door.api.control.new_sign_in_link(email.as_ref()).await;
@@ -72,12 +69,7 @@ struct NewKey {
     role: Role,
 }
 
-async fn create_key(
-    State(door): State<Door>,
-    headers: HeaderMap,
-    body: Json<NewKey>,
-) -> Result<Response, Response> {
-    door.check(&headers)?;
+async fn create_key(State(door): State<Door>, body: Json<NewKey>) -> Result<Response, Response> {
     let owner = Actor { name: "command line".into(), door: domain::Door::Other, ..Actor::system() };
     let created = door
         .api

@@ -45,14 +45,14 @@ impl Format {
     }
 }
 
-/// The file's name: whose log, and until when.
-pub fn name(model: &str, deployment: &str, now: Timestamp, format: Format) -> String {
+/// The file's name: whose log, of a deployment or an environment, and until when.
+pub fn name(model: &str, whose: &str, now: Timestamp, format: Format) -> String {
     let moment = now.rfc3339().replace(':', "");
     let moment = moment.split('.').next().unwrap_or_default().trim_end_matches('Z');
     let plain = |text: &str| -> String {
         text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect()
     };
-    format!("{}-{}-{moment}Z.{}", plain(model), plain(deployment), format.ending())
+    format!("{}-{}-{moment}Z.{}", plain(model), plain(whose), format.ending())
 }
 
 /// The question for the next piece: what `query` asks for after a line, up to the moment that the file began.
@@ -80,6 +80,11 @@ fn written(line: &LogLine, format: Format) -> String {
         let text = serde_json::to_string(&Log::from(line.clone())).unwrap_or_default();
         return format!("{text}\n");
     }
+    text_of(line, None)
+}
+
+/// A line as it stands in a file of text, with the name of its deployment where the log has those of several.
+pub fn text_of(line: &LogLine, deployment: Option<&str>) -> String {
     let moment = moment(line.nanos);
     // As wide as the widest, so that texts stand below each other.
     let level = match line.level {
@@ -97,7 +102,8 @@ fn written(line: &LogLine, format: Format) -> String {
     };
     // What belongs to a line is indented, so that each line that is not begins with a moment.
     let message = line.message.replace('\n', "\n    ");
-    format!("{moment} {level} {from:<7} {message}\n")
+    let deployment = deployment.map(|name| format!("{name:<12} ")).unwrap_or_default();
+    format!("{moment} {level} {deployment}{from:<7} {message}\n")
 }
 
 /// A moment to the millisecond, always as wide: `2026-11-26T01:02:03.004Z`.
@@ -175,6 +181,12 @@ mod tests {
     fn each_line_begins_with_its_moment_and_what_belongs_to_it_is_indented() {
         let text = of(line(1_500_000_000, "failed\nTraceback"), Format::Text).text;
         assert_eq!(text, "1970-01-01T00:00:01.500Z ERROR   abcde   failed\n    Traceback\n");
+    }
+
+    #[test]
+    fn a_line_of_an_environment_says_whose_it_is() {
+        let text = text_of(&line(7_000_000, "x"), Some("deployment-2"));
+        assert_eq!(text, "1970-01-01T00:00:00.007Z ERROR   deployment-2 abcde   x\n");
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! A deployment's log as it is written, for a browser: server-sent events.
+//! A log as it is written, for a browser: server-sent events.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
-use app::backend::{LogNews, Session};
+use app::backend::{LogNews, LogsOf, Session};
 use app::error::AppError;
-use app::view::{LogCursor, LogFilter};
+use app::view::LogFilter;
 use axum::response::sse::Event;
-use domain::{DeploymentId, ModelId};
+use domain::{LogPlaces, ModelId};
 use futures::Stream;
 use http::HeaderMap;
 use http::request::Parts;
@@ -25,20 +25,20 @@ pub struct Following {
     pub parts: Parts,
     pub session: Session,
     pub model: ModelId,
-    pub deployment: DeploymentId,
+    pub of: LogsOf,
     pub filter: LogFilter,
-    /// Everything up to this line was sent.
-    pub after: LogCursor,
+    /// Everything up to there was sent.
+    pub after: LogPlaces,
 }
 
 /// Where a browser that was cut off goes on: the id of the last event it got.
-pub fn resumed(headers: &HeaderMap) -> Option<LogCursor> {
-    headers.get("last-event-id")?.to_str().ok()?.parse().ok().map(LogCursor)
+pub fn resumed(headers: &HeaderMap) -> Option<LogPlaces> {
+    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
 }
 
 /// One event for each piece of news. Nothing is read before the browser has taken what was sent, so a slow one holds
 /// nothing up and nothing piles up for it: it gets the newest lines and how many were left out. The stream ends with the
-/// server, with the deployment, and with the right to look at it.
+/// server, with the deployment or the environment, and with the right to look at it.
 pub fn events(following: Following) -> impl Stream<Item = Result<Event, Infallible>> + Send {
     let now = Instant::now();
     futures::stream::unfold(
@@ -50,7 +50,7 @@ pub fn events(following: Following) -> impl Stream<Item = Result<Event, Infallib
                 loop {
                     if let Ok(news) = tokio::time::timeout_at(ask_at, following.next()).await {
                         let news = news.ok()?;
-                        following.after = news.page.next;
+                        following.after = news.page.next.clone();
                         if !news.page.lines.is_empty() || news.page.left_out > 0 {
                             return Some((news, following, ask_at));
                         }
@@ -66,7 +66,7 @@ pub fn events(following: Following) -> impl Stream<Item = Result<Event, Infallib
             };
             let pause = if news.more { Duration::ZERO } else { PACE };
             let event =
-                Event::default().id(following.after.0.to_string()).json_data(&news.page).unwrap_or_default();
+                Event::default().id(following.after.to_string()).json_data(&news.page).unwrap_or_default();
             Some((Ok(event), (following, Instant::now() + pause, ask_at)))
         },
     )
@@ -74,8 +74,8 @@ pub fn events(following: Following) -> impl Stream<Item = Result<Event, Infallib
 
 impl Following {
     async fn next(&self) -> Result<LogNews, AppError> {
-        let Self { streams, session, model, deployment, filter, after, .. } = self;
-        streams.backend.follow_logs(session, model, deployment, filter, *after).await
+        let Self { streams, session, model, of, filter, after, .. } = self;
+        streams.backend.follow_logs(session, model, of, filter, after).await
     }
 }
 
@@ -91,7 +91,8 @@ mod tests {
                 http::HeaderValue::from_static(value),
             )]))
         };
-        assert_eq!(of("17"), Some(LogCursor(17)));
+        assert_eq!(of("17"), Some(LogPlaces::at(17)));
+        assert_eq!(of("17~abcdefg.23").map(|places| places.of("abcdefg")), Some(23));
         assert_eq!(of("17x"), None);
         assert_eq!(resumed(&HeaderMap::new()), None);
     }

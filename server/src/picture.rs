@@ -116,9 +116,7 @@ impl Picture {
             (domain::Build::Failed { .. }, _) => Err("its build failed; push a version that builds".into()),
             (domain::Build::Stopped { .. }, _) => Err("its build was stopped; retry it first".into()),
             (_, Some(_)) => Err("it failed to deploy; retry it first".into()),
-            _ if deployment.lifecycle == Lifecycle::Inactive => {
-                Err("it is inactive; activate it first".into())
-            }
+            // An inactive one is activated by its promotion.
             _ => Ok(()),
         };
         let has_failed = deployment.failure.is_some()
@@ -157,7 +155,12 @@ impl Picture {
                 .into_iter()
                 .map(|deployment| DeploymentRef {
                     id: deployment.id.to_string(),
-                    name: deployment.name.to_string(),
+                    name: match deployment.lifecycle {
+                        Lifecycle::Inactive if !deployment.is_development() => {
+                            format!("{} (inactive)", deployment.name)
+                        }
+                        _ => deployment.name.to_string(),
+                    },
                 })
                 .collect(),
             targets: self.environments().into_iter().map(|environment| self.target(environment)).collect(),

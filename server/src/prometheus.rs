@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use domain::{Actor, Counters, DeploymentId, Histogram, Seen};
+use domain::{Actor, Answers, Counters, DeploymentId, Histogram, Seen};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -202,49 +202,57 @@ impl Page {
     }
 
     fn requests(&mut self, labels: &str, counters: &Counters) {
-        let outcomes = counters.outcomes;
-        for (status, count) in
-            [("2xx", outcomes.fine), ("4xx", outcomes.client_errors), ("5xx", outcomes.server_errors)]
+        for (status, answers) in
+            [("2xx", &counters.fine), ("4xx", &counters.client_errors), ("5xx", &counters.server_errors)]
         {
+            let labels = format!("{labels},status_code=\"{status}\",is_async=\"false\"");
             self.add(
                 "baseten_inference_requests_total",
                 "counter",
                 "Requests by the class of their status, as the gateway counted them.",
-                format!("{{{labels},status_code=\"{status}\",is_async=\"false\"}} {count}"),
+                format!("{{{labels}}} {}", answers.requests),
             );
+            // A class that never came would be eighty lines of zeros.
+            if answers.requests > 0 {
+                self.answers(&labels, answers);
+            }
         }
+        let concurrent = f64::from(counters.in_flight) + f64::from(counters.held);
+        self.gauge("baseten_concurrent_requests", "Requests under way or waiting.", labels, concurrent);
+        let open = f64::from(counters.websockets);
+        self.gauge("baseten_ongoing_websocket_connections", "Websockets that are open.", labels, open);
+    }
+
+    /// How long requests of one class took, and how large they were.
+    fn answers(&mut self, labels: &str, counted: &Answers) {
         self.histogram(
             "baseten_end_to_end_response_time_seconds",
             "From a request's arrival to its answer's last byte.",
             labels,
             Scale::Seconds,
-            &counters.end_to_end,
+            &counted.end_to_end,
         );
         self.histogram(
             "baseten_time_to_first_byte_seconds",
             "From a request's arrival to its answer's first byte.",
             labels,
             Scale::Seconds,
-            &counters.first_byte,
+            &counted.first_byte,
         );
         self.histogram(
             "baseten_request_size_bytes",
             "Bodies of requests that were answered to the end, as they came.",
             labels,
             Scale::Bytes,
-            &counters.request_sizes,
+            &counted.request_sizes,
         );
         self.histogram(
             "baseten_response_size_bytes",
             "Bodies of answers that came to their end, as they went to the client.",
             labels,
             Scale::Bytes,
-            &counters.response_sizes,
+            &counted.response_sizes,
         );
-        let concurrent = f64::from(counters.in_flight) + f64::from(counters.held);
-        self.gauge("baseten_concurrent_requests", "Requests under way or waiting.", labels, concurrent);
-        let open = f64::from(counters.websockets);
-        self.gauge("baseten_ongoing_websocket_connections", "Websockets that are open.", labels, open);
     }
 
     fn histogram(
@@ -283,36 +291,56 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{Outcomes, size_of};
+    use domain::size_of;
 
     #[test]
     fn a_histogram_counts_up_to_each_limit() {
         let mut page = Page::default();
         let durations: Histogram =
             [500, 1500, 90_000].into_iter().map(|micros| (size_of(micros) as u16, 1)).collect();
-        let outcomes = Outcomes { fine: 3, ..Outcomes::default() };
         // One byte less than the body has, as the gateway counts.
         let bodies = [1023, 1024].into_iter().map(|less| (size_of(less) as u16, 1)).collect();
-        let counters = Counters {
-            outcomes,
-            end_to_end: durations,
-            request_sizes: bodies,
-            websockets: 2,
-            ..Counters::default()
-        };
+        let fine =
+            Answers { requests: 3, end_to_end: durations, request_sizes: bodies, ..Answers::default() };
+        let counters = Counters { fine, websockets: 2, ..Counters::default() };
         page.requests("model_id=\"m\"", &counters);
         let text = page.text();
         let name = "baseten_end_to_end_response_time_seconds";
-        assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"0.001024\"}} 1\n")), "{text}");
-        assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"0.002048\"}} 2\n")), "{text}");
-        assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"+Inf\"}} 3\n")), "{text}");
-        assert!(text.contains(&format!("{name}_count{{model_id=\"m\"}} 3\n")), "{text}");
+        let labels = "model_id=\"m\",status_code=\"2xx\",is_async=\"false\"";
+        assert!(text.contains(&format!("{name}_bucket{{{labels},le=\"0.001024\"}} 1\n")), "{text}");
+        assert!(text.contains(&format!("{name}_bucket{{{labels},le=\"0.002048\"}} 2\n")), "{text}");
+        assert!(text.contains(&format!("{name}_bucket{{{labels},le=\"+Inf\"}} 3\n")), "{text}");
+        assert!(text.contains(&format!("{name}_count{{{labels}}} 3\n")), "{text}");
         let heads = text.lines().filter(|line| line.starts_with("# TYPE")).count();
         assert_eq!(heads, 7, "one for each metric: {text}");
         assert!(text.contains("\nbaseten_ongoing_websocket_connections{model_id=\"m\"} 2\n"), "{text}");
         let name = "baseten_request_size_bytes";
-        assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"1024\"}} 1\n")), "{text}");
-        assert!(text.contains(&format!("{name}_bucket{{model_id=\"m\",le=\"4096\"}} 2\n")), "{text}");
+        assert!(text.contains(&format!("{name}_bucket{{{labels},le=\"1024\"}} 1\n")), "{text}");
+        assert!(text.contains(&format!("{name}_bucket{{{labels},le=\"4096\"}} 2\n")), "{text}");
+    }
+
+    #[test]
+    fn each_class_of_answers_that_came_has_histograms_of_its_own() {
+        let mut page = Page::default();
+        let answers = |requests, micros| Answers {
+            requests,
+            end_to_end: [(size_of(micros) as u16, requests)].into_iter().collect(),
+            ..Answers::default()
+        };
+        let counters =
+            Counters { fine: answers(5, 2_000), server_errors: answers(2, 9_000_000), ..Counters::default() };
+        page.requests("model_id=\"m\"", &counters);
+        let text = page.text();
+        let line = |name: &str, status: &str, count: u64| {
+            format!("{name}{{model_id=\"m\",status_code=\"{status}\",is_async=\"false\"}} {count}\n")
+        };
+        for (status, count) in [("2xx", 5), ("4xx", 0), ("5xx", 2)] {
+            assert!(text.contains(&line("baseten_inference_requests_total", status, count)), "{text}");
+        }
+        let name = "baseten_end_to_end_response_time_seconds_count";
+        assert!(text.contains(&line(name, "2xx", 5)) && text.contains(&line(name, "5xx", 2)), "{text}");
+        let of_others = text.lines().filter(|line| line.contains("status_code=\"4xx\"")).count();
+        assert_eq!(of_others, 1, "how many there were, which is none: {text}");
     }
 
     #[test]

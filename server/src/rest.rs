@@ -40,6 +40,7 @@ use http::StatusCode;
 use crate::answer;
 use crate::api::Api;
 
+pub use body::received;
 pub use error::{described, failure};
 use extract::{Path, Query};
 pub use limits::{Limits, admit, check_key};

@@ -1,6 +1,5 @@
 //! `slipway restore`: a backup becomes a data folder, once all of it was found sound.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -10,7 +9,7 @@ use store::Store;
 use crate::backup::copy::{Held, copy};
 use crate::backup::fresh::{self, Fresh};
 use crate::backup::full::explained;
-use crate::backup::manifest::{ARTIFACTS, DATABASE, Manifest};
+use crate::backup::manifest::{ARTIFACTS, DATABASE, Manifest, note_of};
 use crate::backup::parts::{named_by, shut_secrets};
 use crate::config::Config;
 use crate::data_folder::{self, DataFolder};
@@ -52,7 +51,7 @@ async fn make(config: &Config, source: &Path, say: &(dyn Fn(String) + Sync)) -> 
     if let Some(held) = &manifest.secret_key {
         take(source, to, secret_key::FILE, held).await?;
     }
-    take_code(source, to, &manifest.artifacts, say).await?;
+    take_code(source, to, &manifest, say).await?;
     let shut = shut_secrets(&manifest, to, config.secret_key.as_ref()).await?;
     fresh::write_private(&to.join("layout"), format!("{}\n", manifest.layout).as_bytes())?;
     fresh::write_private(&to.join(data_folder::RESTORED), b"")?;
@@ -101,21 +100,30 @@ async fn take(source: &Path, to: &Path, name: &str, held: &Held) -> anyhow::Resu
 async fn take_code(
     source: &Path,
     to: &Path,
-    artifacts: &BTreeMap<String, Held>,
+    manifest: &Manifest,
     say: &(dyn Fn(String) + Sync),
 ) -> anyhow::Result<()> {
     let (from, to) = (source.join(ARTIFACTS), to.join(ARTIFACTS));
     fresh::private_folder(&to)?;
+    let artifacts = &manifest.artifacts;
+    if let Some(name) = artifacts.keys().chain(manifest.notes.keys()).find(|name| !is_name(name)) {
+        bail!(
+            "the backup names `{name}`, which is no name of pushed code; it is damaged, so use another one"
+        );
+    }
     for (number, (name, held)) in artifacts.iter().enumerate() {
-        if Path::new(name).components().count() != 1 || name.starts_with('.') {
-            bail!(
-                "the backup names `{name}`, which is no name of pushed code; it is damaged, so use another one"
-            );
-        }
         take(&from, &to, name, held).await?;
         say(format!("pushed code {} of {}: {}", number + 1, artifacts.len(), memory_text(held.bytes)));
     }
+    for (name, held) in &manifest.notes {
+        take(&from, &to, &note_of(name), held).await?;
+    }
     Ok(())
+}
+
+/// Whether a name stays within the folder of pushed code.
+fn is_name(name: &str) -> bool {
+    Path::new(name).components().count() == 1 && !name.starts_with('.')
 }
 
 /// The copied database must be whole, and what it names must be in the backup, as far as it was there then.

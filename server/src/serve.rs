@@ -10,11 +10,11 @@ use crate::banner::Banner;
 use crate::config::Config;
 use crate::doctor::names;
 use crate::handover::Predecessor;
-use crate::{boot, local, site};
+use crate::{boot, local, open_files, site};
 
 /// Runs until Ctrl-C or TERM, or until another server takes over. `takes_over` from the one that runs, if one does.
 pub async fn run(config: Config, takes_over: bool) -> anyhow::Result<()> {
-    raise_open_files();
+    open_files::raise();
     // Before anything is started: a signal in between must not kill what was started.
     let mut terminate = signal(SignalKind::terminate()).context("listening for TERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
@@ -24,17 +24,25 @@ pub async fn run(config: Config, takes_over: bool) -> anyhow::Result<()> {
     }
     let mut before = if takes_over { Predecessor::find(&config.data_dir)? } else { None };
     let mut server = boot::start_after(config, before.as_mut()).await?;
-    let token = server.control().new_sign_in_link(None).await?;
+    // A server has to start where nothing can be written down, too, as on a full disk.
+    let link = server.control().new_sign_in_link(None).await;
+    let link = link.map(|token| local::link(server.public_url(), &token));
+    if let Err(error) = &link {
+        tracing::warn!(%error, "no link to sign in with could be made; `slipway login` makes one later");
+    }
     // Everything that may fail is behind: from here on nobody else accepts.
     if let Some(mut before) = before {
-        before.is_replaced().context("telling the server that ran that this one serves")?;
-        tracing::info!("took over from the server that ran; it finishes what it has begun");
-        follow(&server, before);
+        if before.is_replaced().context("telling the server that ran that this one serves")? {
+            tracing::info!("took over from the server that ran; it finishes what it has begun");
+            follow(&server, before);
+        } else {
+            tracing::info!("the server that ran has ended by itself meanwhile; this one is in its place");
+        }
     }
     let banner = Banner {
         public_url: server.public_url(),
         data_dir: &data_dir,
-        sign_in_link: &local::link(server.public_url(), &token),
+        sign_in_link: link.as_deref().ok(),
         admin_key: server.admin_key(),
         api_localhost: names::api_localhost_resolves().await,
         fix: names::API_LOCALHOST_FIX,
@@ -47,7 +55,16 @@ pub async fn run(config: Config, takes_over: bool) -> anyhow::Result<()> {
             _ = interrupt.recv() => break None,
             successor = server.successor() => {
                 tracing::info!("another server takes over");
-                match server.hand_over(successor).await {
+                server.let_go().await;
+                let taken = tokio::select! {
+                    // First, so that it is told that the folder is free.
+                    biased;
+                    taken = server.hand_over(successor) => taken,
+                    // It may take for ever.
+                    _ = terminate.recv() => break None,
+                    _ = interrupt.recv() => break None,
+                };
+                match taken {
                     Ok(heir) => break Some(heir),
                     Err(error) => tracing::error!(
                         "the other server has ended before it served; this one carries requests on and decides \
@@ -99,14 +116,4 @@ fn follow(server: &boot::Server, before: Predecessor) {
             }
         });
     });
-}
-
-/// Takes what the machine permits: each request of a busy gateway is a file or two.
-fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
-    }
 }

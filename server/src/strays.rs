@@ -2,22 +2,30 @@
 
 use std::time::Duration;
 
-use domain::{Runtime, Seen, StopReason};
+use domain::{ObservedReplica, Runtime, Seen, StopReason};
 use runtime::LocalRuntime;
 use store::Store;
 
-/// Stops processes of a former server whose deployment is not known any more.
-pub async fn stop_strays(store: &Store, runtime: &LocalRuntime, grace: Duration) -> anyhow::Result<()> {
+/// Replicas of a former server whose deployment is not known any more.
+pub async fn unknown(store: &Store, runtime: &LocalRuntime) -> anyhow::Result<Vec<ObservedReplica>> {
+    let mut unknown = Vec::new();
     for replica in runtime.adopted() {
         let state = store.load_model(&replica.model).await?;
         let known =
             state.is_some_and(|state| state.deployments.iter().any(|found| found.id == replica.deployment));
         if !known {
-            tracing::warn!(replica = %replica.id, deployment = %replica.deployment, "stopping a stray process");
-            runtime.stop(&replica.id, grace, StopReason::Deleted).await;
+            unknown.push(replica);
         }
     }
-    Ok(())
+    Ok(unknown)
+}
+
+/// Stops replicas that nobody knows.
+pub async fn stop_unknown(unknown: &[ObservedReplica], runtime: &LocalRuntime, grace: Duration) {
+    for replica in unknown {
+        tracing::warn!(replica = %replica.id, deployment = %replica.deployment, "stopping a stray process");
+        runtime.stop(&replica.id, grace, StopReason::Deleted).await;
+    }
 }
 
 /// Asks every replica to stop.

@@ -16,6 +16,12 @@ pub fn path() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(home.context("there is no home folder; set USER_TRUSSRC_PATH")?).join(".trussrc"))
 }
 
+/// What the key of a remote is called: after the remote, as far as the name of a key can tell it.
+pub fn key_name(remote: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    format!("truss-{}", remote.chars().take(90).map(allowed).collect::<String>())
+}
+
 /// The section's text, without an empty line at its end.
 pub fn section(remote: &str, public_url: &str, key: &str) -> String {
     format!("[{remote}]\nremote_provider = baseten\nremote_url = {public_url}\napi_key = {key}")
@@ -66,6 +72,15 @@ mod tests {
         let old = "[hosted]\napi_key = a\n\n[slipway]\napi_key = old\n# note\n[third]\napi_key = c\n";
         let new = with_section(old, "slipway", "[slipway]\napi_key = new");
         assert_eq!(new, "[hosted]\napi_key = a\n\n[third]\napi_key = c\n\n[slipway]\napi_key = new\n");
+    }
+
+    #[test]
+    fn whatever_a_remote_is_called_its_key_gets_a_name() {
+        assert_eq!(key_name("slipway"), "truss-slipway");
+        assert_eq!(key_name("My Größe_2"), "truss-my-gr--e-2");
+        for remote in ["", "slipway", "My Größe_2", &"ä".repeat(500)] {
+            domain::check_key_name(&key_name(remote)).unwrap();
+        }
     }
 
     #[test]

@@ -89,12 +89,14 @@ pub async fn wire(
     .await?;
     let admin_key = control.ensure_admin_key(config.admin_key.as_deref()).await?;
     warn_of_sealed(&control).await?;
+    let rollouts = Rollouts::new(machinery.traffic.clone(), clock.now());
     let engine = Engine::new(engine::Parts {
         store: store.clone(),
         runtime: machinery.runtime.clone(),
         host: machinery.host.clone(),
+        builds_at_once: config.limits.builds_at_once,
         traffic: machinery.traffic.clone(),
-        publisher: machinery.publisher,
+        publisher: rollouts.before(machinery.publisher),
         clock: clock.clone(),
         wakes: machinery.wakes,
         changes: {
@@ -116,7 +118,6 @@ pub async fn wire(
         link_secret: random::bytes(),
         limits: Default::default(),
     });
-    let rollouts = Rollouts::new(machinery.traffic.clone(), clock.now());
     let following = rollouts.clone().follow(store.clone(), changes.sender().subscribe());
     let secure = place.public_url.starts_with("https://");
     let backend = Arc::new(Dashboard {

@@ -34,6 +34,9 @@ pub enum Error {
     Sealed { name: String },
     #[error("a secret could not be sealed; is its value too long?")]
     Seal,
+    /// It is not there, or has no connection to spare. Whether the last thing that was asked is done is not known.
+    #[error("the database does not answer: {0}")]
+    Silent(#[source] sqlx::Error),
     #[error("the database failed: {0}")]
     Database(#[source] sqlx::Error),
     #[error("the database could not be set up: {0}")]
@@ -50,15 +53,16 @@ impl From<sqlx::Error> for Error {
                 Self::Taken { constraint }
             }
             sqlx::Error::Database(database) if is_full(database.as_ref()) => Self::Full,
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => Self::Silent(error),
             _ => Self::Database(error),
         }
     }
 }
 
-/// `SQLITE_FULL`, or Postgres' `disk_full`.
+/// `SQLITE_FULL`; `SQLITE_IOERR_SHMSIZE`, where a file that connections share found no room; or Postgres' `disk_full`.
 fn is_full(error: &dyn DatabaseError) -> bool {
     match error.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
-        Some(_) => sqlite_code(error) == Some(13),
+        Some(_) => sqlite_code(error) == Some(13) || error.code().is_some_and(|code| code == "4874"),
         None => error.code().is_some_and(|code| code == "53100"),
     }
 }

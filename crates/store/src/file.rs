@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+use crate::known::{APPLIED, check_version};
 use crate::pool::{MIGRATIONS, Pool};
 use crate::{Error, Store};
 
@@ -62,15 +63,8 @@ impl Store {
 
     async fn is_known(&self, path: &Path) -> Result<(), Error> {
         let Pool::Sqlite { readers, .. } = self.pool() else { return Ok(()) };
-        let applied: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
-            .fetch_one(readers)
-            .await
-            .map_err(|error| told(path, error))?;
-        let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-        match applied {
-            Some(version) if version > newest => Err(Error::Newer { version }),
-            Some(_) | None => Ok(()),
-        }
+        let applied = sqlx::query_scalar::<_, Option<i64>>(APPLIED).fetch_one(readers).await;
+        check_version(applied.map_err(|error| told(path, error))?)
     }
 
     /// Writes what is committed now to `target`, a SQLite file that must not exist or be empty. Others write on meanwhile.
@@ -100,6 +94,9 @@ impl Store {
 
 async fn connect(path: &Path, options: &SqliteConnectOptions, count: u32) -> Result<SqlitePool, Error> {
     SqlitePoolOptions::new()
+        // All of them from the start, and not by whoever happens to need one: each is a thread, which begins with the priority
+        // of the thread that made it.
+        .min_connections(count)
         .max_connections(count)
         .idle_timeout(None)
         .max_lifetime(None)

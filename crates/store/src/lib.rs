@@ -11,6 +11,7 @@ mod events;
 mod file;
 mod history;
 mod keys;
+mod known;
 mod metrics;
 mod models;
 mod overview;

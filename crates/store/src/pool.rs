@@ -20,6 +20,11 @@ pub(crate) enum Pool {
     Postgres(PgPool),
 }
 
+/// How long a start waits for a Postgres server that starts, too.
+const START_WAITS: Duration = Duration::from_secs(10);
+/// How long whoever reads or writes later waits for a connection: somebody waits for them.
+const WAITS: Duration = Duration::from_secs(3);
+
 /// An open database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -58,13 +63,12 @@ impl Store {
     pub async fn open(address: &str) -> Result<Self, Error> {
         let Some(path) = sqlite_file(address) else {
             let options = PgConnectOptions::from_str(address)?;
-            let pool = PgPoolOptions::new()
-                .max_connections(10)
-                .acquire_timeout(Duration::from_secs(10))
-                .connect_with(options)
-                .await?;
-            MIGRATIONS.run(&pool).await?;
-            return Ok(Self { pool: Pool::Postgres(pool) });
+            let first = PgPoolOptions::new().max_connections(1).acquire_timeout(START_WAITS);
+            let first = first.connect_with(options.clone()).await?;
+            MIGRATIONS.run(&first).await?;
+            first.close().await;
+            let pool = PgPoolOptions::new().max_connections(10).acquire_timeout(WAITS);
+            return Ok(Self { pool: Pool::Postgres(pool.connect_with(options).await?) });
         };
         Self::open_file(path, SqliteSynchronous::Full, 4).await
     }

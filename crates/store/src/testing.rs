@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::pool::Pool;
 use crate::{Error, OwnDatabase, Store};
@@ -40,6 +40,30 @@ impl Store {
             sqlx::query(text).execute(writer).await?;
         }
         Ok(())
+    }
+
+    /// Lets every write to the SQLite file fail, whatever room there is; or none any more.
+    pub async fn refuse_writes(&self, refuse: bool) -> Result<(), Error> {
+        if let Pool::Sqlite { writer, .. } = self.pool() {
+            let text = sqlx::AssertSqlSafe(format!("PRAGMA query_only = {refuse}"));
+            sqlx::query(text).execute(writer).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts what is committed to the SQLite file from now on.
+    pub async fn count_commits(&self) -> Result<Arc<AtomicU64>, Error> {
+        let count = Arc::new(AtomicU64::new(0));
+        if let Pool::Sqlite { writer, .. } = self.pool() {
+            let counted = count.clone();
+            let mut connection = writer.acquire().await?;
+            connection.lock_handle().await?.set_commit_hook(move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+                // It is committed.
+                true
+            });
+        }
+        Ok(count)
     }
 }
 
@@ -91,40 +115,116 @@ fn server() -> &'static Path {
 }
 
 fn start_server() -> PathBuf {
-    let binaries =
-        must(find_binaries().ok_or(()), "Postgres' binaries; install Debian's package `postgresql`");
-    let folder = must(tempfile::Builder::new().prefix("slipway-pg-").tempdir(), "a temporary folder").keep();
-    let root = rustix_is_root();
-    if root {
-        run(Command::new("chown").arg("postgres").arg(&folder));
+    Cluster::start("-c listen_addresses=").folder
+}
+
+/// A Postgres server that a test has for itself, and may stop. It is reached by TCP, and gone with this process. It takes Debian's
+/// binaries, whatever server is named for other tests.
+pub struct OwnServer {
+    cluster: Cluster,
+    /// Where databases may be made.
+    pub url: String,
+}
+
+impl OwnServer {
+    /// # Panics
+    /// If it can't be started.
+    pub fn start() -> Self {
+        // Above the ports that the kernel gives to whoever asks for any: nobody takes it while the server is stopped.
+        let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let first = 61_000 + (std::process::id() % 4_000) as u16;
+        let port = must((first..u16::MAX).find(free).ok_or(()), "a free port");
+        let cluster = Cluster::start(&format!("-c listen_addresses=127.0.0.1 -c port={port}"));
+        Self { cluster, url: format!("postgres://postgres@127.0.0.1:{port}/postgres") }
     }
-    let data = folder.join("data");
-    let as_postgres = |program: &Path| {
-        let mut command = if root {
+
+    /// Ends it as a crash would.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn stop(&self) {
+        self.cluster.control(&["-m", "immediate", "stop"]);
+    }
+
+    /// Starts it after [`OwnServer::stop`]; it takes connections then.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn go_on(&self) {
+        self.cluster.control(&["start"]);
+    }
+
+    /// Both at once, as an upgrade of its package does.
+    ///
+    /// # Panics
+    /// If it does not come back.
+    pub fn restart(&self) {
+        self.cluster.control(&["-m", "immediate", "restart"]);
+    }
+}
+
+/// A Postgres server of this process, with its data.
+struct Cluster {
+    binaries: PathBuf,
+    /// Its socket is here, too.
+    folder: PathBuf,
+    options: String,
+    root: bool,
+}
+
+impl Cluster {
+    /// Makes it and starts it; `listen` says where it is reached by TCP.
+    fn start(listen: &str) -> Self {
+        let binaries =
+            must(find_binaries().ok_or(()), "Postgres' binaries; install Debian's package `postgresql`");
+        let folder =
+            must(tempfile::Builder::new().prefix("slipway-pg-").tempdir(), "a temporary folder").keep();
+        let root = rustix_is_root();
+        if root {
+            run(Command::new("chown").arg("postgres").arg(&folder));
+        }
+        let options = format!(
+            "{listen} -c unix_socket_directories={} -c fsync=off -c max_connections=200",
+            folder.display()
+        );
+        let cluster = Self { binaries, folder, options, root };
+        run(cluster
+            .program("initdb")
+            .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D"])
+            .arg(cluster.data()));
+        cluster.control(&["start"]);
+        stop_with_this_process(&cluster.binaries, &cluster.data(), root);
+        cluster
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// One of Postgres' programs, as its user.
+    fn program(&self, name: &str) -> Command {
+        let program = self.binaries.join(name);
+        let mut command = if self.root {
             let mut command = Command::new("setpriv");
             command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
             command
         } else {
             Command::new(program)
         };
-        command.current_dir(&folder).env_remove("LC_ALL");
+        command.current_dir(&self.folder).env_remove("LC_ALL");
         command
-    };
-    run(as_postgres(&binaries.join("initdb"))
-        .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D"])
-        .arg(&data));
-    let options = format!(
-        "-c listen_addresses= -c unix_socket_directories={} -c fsync=off -c max_connections=200",
-        folder.display()
-    );
-    run(as_postgres(&binaries.join("pg_ctl"))
-        .args(["-w", "-D"])
-        .arg(&data)
-        .args(["-o", &options, "-l"])
-        .arg(folder.join("log"))
-        .arg("start"));
-    stop_with_this_process(&binaries, &data, root);
-    folder
+    }
+
+    /// Starts or stops it, and waits until that is done.
+    fn control(&self, arguments: &[&str]) {
+        run(self
+            .program("pg_ctl")
+            .args(["-w", "-D"])
+            .arg(self.data())
+            .args(["-o", &self.options, "-l"])
+            .arg(self.folder.join("log"))
+            .args(arguments));
+    }
 }
 
 /// A watcher that outlives the test process by a moment, stops its server and removes the folder.

@@ -71,7 +71,8 @@ pub fn stay_on(core: usize) {
     let _ = rustix::thread::sched_setaffinity(None, &cores);
 }
 
-fn used() -> Duration {
+/// Processor time that this process has used.
+pub fn used() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -1,14 +1,16 @@
 //! Measures what has to do with time on real processes: `bench wake`, `bench step`, `bench counting`,
-//! `bench viewers`. Used by `cargo xtask bench`, which
+//! `bench viewers`, `bench rollouts`. Used by `cargo xtask bench`, which
 //! also measures a gateway beside others with what is in `callers`.
 //!
 //! The engine, the gateway and the runtime are the real ones; only the doors are left out, so that a deployment can be put
-//! to sleep without waiting for the autoscaler.
+//! to sleep without waiting for the autoscaler. `viewers` and `rollouts` have the whole server, the latter before a pretended
+//! machine.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that can't go on has nothing else to say")]
 
 mod callers;
 mod counting;
+mod rollouts;
 mod step;
 mod toy;
 mod viewers;
@@ -16,6 +18,10 @@ mod wake;
 mod world;
 
 use std::process::ExitCode;
+
+/// The server's own: what it holds of the memory counts in `rollouts`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// As many open files as the machine permits: each request that waits is a connection.
 fn more_files() {
@@ -51,6 +57,7 @@ fn main() -> ExitCode {
         ["step", rate] => runtime.block_on(step::run(rate.parse().unwrap())),
         ["counting"] => runtime.block_on(counting::run()),
         ["viewers"] => runtime.block_on(viewers::run()),
+        ["rollouts"] => runtime.block_on(rollouts::run()),
         ["look", address, model, count] => {
             runtime.block_on(viewers::look(address.parse().unwrap(), model, count.parse().unwrap()));
             true
@@ -62,7 +69,7 @@ fn main() -> ExitCode {
             runtime.block_on(step::call(address, path, rate.parse().unwrap(), seconds.parse().unwrap()))
         }
         _ => {
-            eprintln!("bench wake | bench step | bench counting | bench viewers");
+            eprintln!("bench wake | bench step | bench counting | bench viewers | bench rollouts");
             false
         }
     };

@@ -87,9 +87,11 @@ async fn serve(data: &Path) -> (Server, Subject, Vec<String>) {
         database_url: None,
         keep_replicas: false,
         gateway_threads: 1,
+        gateway_connections: None,
         log: "warn".into(),
         machine: Default::default(),
         isolation: isolation(),
+        limits: Default::default(),
         keep: runtime::Retention { environments: 0, logs: 0 },
     };
     let server = start(config).await.unwrap();

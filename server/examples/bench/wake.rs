@@ -95,7 +95,8 @@ fn millis(micros: i64) -> f64 {
     micros as f64 / 1000.0
 }
 
-fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
+/// The least of the values that so many of a hundred of them do not exceed.
+pub fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     values[(values.len() * percent).div_ceil(100).max(1) - 1]
 }

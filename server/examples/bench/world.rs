@@ -89,6 +89,7 @@ impl World {
             wake: wakes.clone(),
             gpus: 0,
             isolation: isolation(),
+            limits: Default::default(),
         };
         let runtime = LocalRuntime::open(config).await.unwrap();
         let grant = KeyGrant { role: Role::Invoker, models: None, environments: None };
@@ -108,6 +109,7 @@ impl World {
             store: store.clone(),
             runtime: runtime.clone(),
             host: Arc::new(host()),
+            builds_at_once: 2,
             traffic: gateways[0].clone(),
             publisher: Arc::new(Published(gateways)),
             clock,

@@ -4,7 +4,7 @@ use app::backend::MetricsOf;
 use app::error::AppError;
 use app::view::{MetricMark, MetricsPage, PERIODS};
 use control::MetricScope;
-use domain::{Actor, EventKind, ModelId};
+use domain::{Actor, Event, EventKind, ModelId};
 use store::EventFilter;
 
 use super::Dashboard;
@@ -50,7 +50,7 @@ impl Dashboard {
         };
         let events = self.api.control.activity(actor, filter).await.map_err(told)?;
         let since = series.period.start;
-        let shown = events.iter().filter(|event| event.at >= since && is_mark(event.kind));
+        let shown = events.iter().filter(|event| event.at >= since && is_mark(event));
         let mut marks: Vec<MetricMark> = shown
             .take(MOST_MARKS as usize)
             .map(|event| MetricMark {
@@ -95,16 +95,17 @@ fn headline(requests: u64, failed: u64, label: &str) -> String {
     }
 }
 
-fn is_mark(kind: EventKind) -> bool {
-    matches!(
-        kind,
-        EventKind::ScalingDecision
-            | EventKind::ModelDeploymentPromoted
-            | EventKind::ModelPromotionSucceeded
-            | EventKind::ModelPromotionFailed
-            | EventKind::ModelPromotionCanceled
-            | EventKind::ModelPromotionControlAction
-    )
+fn is_mark(event: &Event) -> bool {
+    match event.kind {
+        // Replicas that follow a promotion, or what a person did, are not news beside it.
+        EventKind::ScalingDecision => event.data.get("change").is_none(),
+        EventKind::ModelDeploymentPromoted
+        | EventKind::ModelPromotionSucceeded
+        | EventKind::ModelPromotionFailed
+        | EventKind::ModelPromotionCanceled
+        | EventKind::ModelPromotionControlAction => true,
+        _ => false,
+    }
 }
 
 /// A period's length in milliseconds.

@@ -122,8 +122,8 @@ impl Dashboard {
         let mut page = pages::deployment_page(&picture, deployment, copies);
         page.making = self.making(actor, &picture, deployment).await;
         page.instance_type = self.api.host.type_name(&deployment.compute);
-        let stored = self.api.control.storage_of(actor, deployment).await.map_err(told)?;
-        page.holds = pages::holds(&stored);
+        let disk = self.api.control.storage_of(actor, deployment).await.map_err(told)?;
+        page.holds = pages::holds(deployment, &disk);
         Ok(page)
     }
 

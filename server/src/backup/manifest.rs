@@ -19,6 +19,11 @@ pub const DATABASE: &str = "slipway.db";
 /// The folder of pushed code, here and in the data folder.
 pub const ARTIFACTS: &str = "artifacts";
 
+/// The file beside pushed code that names the push whose Python environment it goes on with.
+pub fn note_of(artifact: &str) -> String {
+    format!("{artifact}.push")
+}
+
 /// `backup.json`: what the backup holds, so that a restore can tell whether it is all there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -35,6 +40,9 @@ pub struct Manifest {
     pub secret_key: Option<Held>,
     /// Pushed code by its folder's name.
     pub artifacts: BTreeMap<String, Held>,
+    /// What is noted beside pushed code ([`note_of`]), by the code's name; most has none.
+    #[serde(default)]
+    pub notes: BTreeMap<String, Held>,
     /// Pushed code that deployments name and that was not there any more.
     pub missing: Vec<String>,
 }

@@ -7,9 +7,9 @@ use anyhow::Context;
 use domain::memory_text;
 use store::{Store, Vault};
 
-use super::copy::{self, Held, copy};
+use super::copy::{self, Failed, Held, copy};
 use super::fresh;
-use super::manifest::{ARTIFACTS, DATABASE, Manifest};
+use super::manifest::{ARTIFACTS, DATABASE, Manifest, note_of};
 use crate::secret_key;
 
 /// Copies the database, and reads in the copy which pushed code it names.
@@ -44,33 +44,55 @@ pub fn unpacked(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
     Ok(names.filter(|name| !name.starts_with('.')).collect())
 }
 
-/// Copies the pushed code of these names; what is not there any more is told by its name.
+/// What was copied of the pushed code.
+#[derive(Debug, Default)]
+pub struct Code {
+    pub artifacts: BTreeMap<String, Held>,
+    pub notes: BTreeMap<String, Held>,
+    /// The names of what is not there any more.
+    pub missing: Vec<String>,
+}
+
+/// Copies the pushed code of these names, with what is noted beside it.
 pub async fn copy_artifacts(
     folder: &Path,
     to: &Path,
     names: BTreeSet<String>,
     say: &(dyn Fn(String) + Sync),
-) -> anyhow::Result<(BTreeMap<String, Held>, Vec<String>)> {
+) -> anyhow::Result<Code> {
     let (from, to) = (folder.join(ARTIFACTS), to.join(ARTIFACTS));
     fresh::private_folder(&to)?;
-    let (mut artifacts, mut missing) = (BTreeMap::new(), Vec::new());
+    let mut code = Code::default();
     let all = names.len();
     for (number, name) in names.into_iter().enumerate() {
         let (source, target) = (from.join(&name), to.join(&name));
         match tokio::task::spawn_blocking(move || copy(&source, &target)).await? {
             Ok(held) => {
                 say(format!("pushed code {} of {all}: {}", number + 1, memory_text(held.bytes)));
-                artifacts.insert(name, held);
+                let note = note_of(&name);
+                if let Some(held) = copy_note(&from.join(&note), &to.join(&note))? {
+                    code.notes.insert(name.clone(), held);
+                }
+                code.artifacts.insert(name, held);
             }
             // Deleted since the database was copied, or lost long ago.
             Err(_) if !from.join(&name).exists() => {
                 fresh::remove(&to.join(&name));
-                missing.push(name);
+                code.missing.push(name);
             }
             Err(error) => return Err(error.into()),
         }
     }
-    Ok((artifacts, missing))
+    Ok(code)
+}
+
+/// Copies what is noted beside pushed code, if anything is. It is a name, so this takes no time.
+fn copy_note(from: &Path, to: &Path) -> Result<Option<Held>, Failed> {
+    match copy(from, to) {
+        Ok(held) => Ok(Some(held)),
+        Err(_) if !from.exists() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The secrets of a copied database that neither the copied key nor the given one opens.

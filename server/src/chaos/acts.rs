@@ -92,9 +92,10 @@ impl Show {
         Ok(vec![format!("canary at {seen:?} %")])
     }
 
-    pub async fn take_over(&mut self) -> Figures {
+    /// A new server takes over; `keeps` says that it is to leave its replicas running when it ends.
+    pub async fn take_over(&mut self, keeps: bool) -> Figures {
         let before = self.settled().await?;
-        let took = self.stage.take_over().await?;
+        let took = self.stage.take_over(keeps).await?;
         self.check_adopted(&before).await?;
         let count = before.len();
         Ok(vec![format!("{} ms, {count} of {count} replicas taken over", took.as_millis())])
@@ -174,9 +175,13 @@ impl Show {
         Ok(vec!["to 4 replicas, and back to 2".into()])
     }
 
-    pub async fn fill_disk(&self, own_disk: Result<(), &str>) -> Figures {
+    /// The disk is full, and the server is killed and started meanwhile. The models print for each request.
+    pub async fn fill_disk(&mut self, own_disk: Result<(), &str>) -> Figures {
         own_disk.map_err(|why| NotTried(why.to_owned()))?;
         let ballast = Ballast::fill(&self.stage.data).context("the disk could not be filled")?;
+        // What models had printed is given back once it is read.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        ballast.grow().context("the disk could not be filled again")?;
         let left = Ballast::left(&self.stage.data)?;
         ensure!(left < 64 << 10, "{left} bytes are left on a disk that should be full");
         let (before, since) = (self.good(), Instant::now());
@@ -188,15 +193,20 @@ impl Show {
         ensure!(refused.status.as_u16() == 507, "a push onto a full disk: {refused}");
         tokio::time::sleep(Duration::from_secs(2)).await;
         self.check_serving(before, since).context("while the disk was full")?;
+        let took = self.kill_and_start_on_full_disk().await.context("started on a full disk")?;
         drop(ballast);
         let again = until("nothing could be pushed once there was room", SOON, async || {
             Ok(Some(self.push(&toy).await?))
         });
         let deployment = again.await?;
         self.wait_for(&deployment, &WELL, BUILT_WITHIN).await?;
-        Ok(vec![format!(
-            "a push: \"{}\"; models answered; with room again it was pushed and built",
-            refused.message
-        )])
+        Ok(vec![
+            format!("a push: \"{}\"; models answered", refused.message),
+            format!(
+                "server killed: first answer {} ms after its start, still without room",
+                took.as_millis()
+            ),
+            "with room again it was pushed and built".into(),
+        ])
     }
 }

@@ -34,7 +34,14 @@ impl Ballast {
     /// Fills the disk of the folder until nothing more goes onto it.
     pub fn fill(folder: &Path) -> io::Result<Self> {
         let ballast = Self(folder.join("ballast"));
-        let mut file = File::create(&ballast.0)?;
+        File::create(&ballast.0)?;
+        ballast.grow()?;
+        Ok(ballast)
+    }
+
+    /// Takes what has become free since, too.
+    pub fn grow(&self) -> io::Result<()> {
+        let mut file = File::options().append(true).open(&self.0)?;
         let chunk = vec![0; CHUNK];
         let mut rest = chunk.as_slice();
         // Whole pages first, then what is left of the last one.
@@ -49,7 +56,7 @@ impl Ballast {
                 Err(error) => return Err(error),
             }
         }
-        Ok(ballast)
+        Ok(())
     }
 
     /// Bytes that still go onto the folder's disk.

@@ -1,4 +1,4 @@
-//! Which requests had to fail. Each failure has a reason of two, or none.
+//! Which requests had to fail. Each failure has a reason of three, or none.
 
 use std::time::Duration;
 
@@ -40,8 +40,10 @@ pub struct Excuses<'a> {
     pub over: Instant,
     /// Requests a second.
     pub rate: u32,
-    /// Times without a server.
+    /// Times without a server, which was killed.
     pub dead: &'a [Span],
+    /// Times from the moment in which a server was asked to end.
+    pub away: &'a [Span],
     /// Ends of replicas.
     pub killed: &'a [Span],
 }
@@ -56,6 +58,8 @@ impl Excuses<'_> {
             let with = self.killed.iter().position(|span| self.with_replica(failure, span));
             if self.dead.iter().any(|span| self.while_dead(failure, span)) {
                 requests.while_dead += 1;
+            } else if self.away.iter().any(|span| self.while_away(failure, span)) {
+                requests.while_away += 1;
             } else if let Some(which) = with
                 && left[which] > 0
             {
@@ -85,6 +89,12 @@ impl Excuses<'_> {
             && failure.sent <= until
             && failure.ended >= span.from
             && failure.ended <= until + KNOWN_WITHIN
+    }
+
+    /// Nobody listened, because the server had been asked to end. Whatever it has let in it has to answer.
+    fn while_away(&self, failure: &Failure, span: &Span) -> bool {
+        let until = span.until.unwrap_or(self.over);
+        failure.refused && failure.sent <= until && failure.ended >= span.from
     }
 
     /// It had been given to a replica that died, and is not sent a second time, because it may have had its effect.
@@ -123,18 +133,17 @@ mod tests {
         let begun = Instant::now();
         let at = |millis: u64| begun + Duration::from_millis(millis);
         let span = |from, until| Span { from: at(from), until: Some(at(until)) };
-        let mut totals = Totals::default();
-        totals.sent = failures.len() as u64;
+        let mut totals = Totals { sent: failures.len() as u64, ..Totals::default() };
         for (sent, ended, status) in failures {
             match status {
                 Some(status) => *totals.answers.entry(*status).or_default() += 1,
                 None => totals.broken += 1,
             }
             let (sent, ended, what) = (at(*sent), at(*ended), format!("{status:?}"));
-            totals.failures.push(Failure { sent, ended, status: *status, what });
+            totals.failures.push(Failure { sent, ended, status: *status, refused: false, what });
         }
         let (dead, killed) = ([span(1_000, 2_000)], [span(3_990, 4_000)]);
-        Excuses { begun, over: at(9_000), rate, dead: &dead, killed: &killed }.sort(&totals)
+        Excuses { begun, over: at(9_000), rate, dead: &dead, away: &[], killed: &killed }.sort(&totals)
     }
 
     fn unexplained(failures: &[(u64, u64, Option<u16>)]) -> usize {
@@ -178,11 +187,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_server_that_ended_in_order_excuses_what_it_did_not_let_in() {
+        let begun = Instant::now();
+        let at = |millis: u64| begun + Duration::from_millis(millis);
+        let away = [Span { from: at(1_000), until: Some(at(2_000)) }];
+        let failures = [(1_000, true), (1_500, true), (1_500, false), (2_001, true)];
+        let failures = failures.map(|(sent, refused)| Failure {
+            sent: at(sent),
+            ended: at(sent),
+            status: None,
+            refused,
+            what: String::new(),
+        });
+        let failures = failures.to_vec();
+        let totals = Totals { sent: 4, broken: 4, failures, ..Totals::default() };
+        let excuses = Excuses { begun, over: at(9_000), rate: 10, dead: &[], away: &away, killed: &[] };
+        let requests = excuses.sort(&totals);
+        assert_eq!((requests.while_away, requests.unexplained.len()), (2, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_never_ends_is_told() {
         let begun = Instant::now();
-        let mut totals = Totals::default();
-        totals.sent = 3;
-        let requests = Excuses { begun, over: begun, rate: 10, dead: &[], killed: &[] }.sort(&totals);
+        let totals = Totals { sent: 3, ..Totals::default() };
+        let excuses = Excuses { begun, over: begun, rate: 10, dead: &[], away: &[], killed: &[] };
+        let requests = excuses.sort(&totals);
         assert_eq!(requests.unexplained[0].1, "3 had no answer long after the last was sent");
     }
 }

@@ -43,29 +43,39 @@ impl Drop for Place {
     }
 }
 
-/// How the server names the control group of a replica.
+/// How the server's names of a replica's control groups begin; the replica's id follows.
 const GROUP: &str = "slipway-";
 
 /// Removes the control groups of replicas that the last server did not get to.
 fn remove_groups(data: &Path) {
     let folders = std::fs::read_dir(data.join("replicas")).into_iter().flatten().flatten();
     let folders: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
-    let mut groups: BTreeSet<PathBuf> = folders.iter().filter_map(|folder| written(folder)).collect();
+    let mut groups: BTreeSet<PathBuf> = folders.iter().flat_map(|folder| written(folder)).collect();
     // Those that were never written down are beside the others.
     let parents: BTreeSet<PathBuf> =
         groups.iter().filter_map(|group| group.parent().map(Path::to_owned)).collect();
     for name in folders.iter().filter_map(|folder| folder.file_name()?.to_str()) {
-        groups.extend(parents.iter().map(|parent| parent.join(format!("{GROUP}{name}"))));
+        groups.extend(parents.iter().flat_map(|parent| beginning(parent, &format!("{GROUP}{name}"))));
     }
     groups.iter().for_each(|group| remove_group(group));
 }
 
-/// The group that the server wrote down for the replica of this folder.
-fn written(folder: &Path) -> Option<PathBuf> {
-    let text = std::fs::read(folder.join("replica.json")).ok()?;
-    let manifest: Value = serde_json::from_slice(&text).ok()?;
-    let group = PathBuf::from(manifest["group"]["path"].as_str()?);
-    group.file_name()?.to_str()?.starts_with(GROUP).then_some(group)
+/// The groups that the server wrote down for the replica of this folder.
+fn written(folder: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read(folder.join("replica.json")).unwrap_or_default();
+    let manifest: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let groups = manifest["group"]["folders"].as_array().cloned().unwrap_or_default();
+    groups.iter().filter_map(Value::as_str).map(PathBuf::from).filter(|group| begins(group, GROUP)).collect()
+}
+
+/// What is in a folder with such names.
+fn beginning(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| begins(path, name)).collect()
+}
+
+fn begins(path: &Path, name: &str) -> bool {
+    path.file_name().is_some_and(|own| own.to_string_lossy().starts_with(name))
 }
 
 fn remove_group(group: &Path) {
@@ -88,13 +98,13 @@ mod tests {
     fn groups_of_replicas_are_removed_and_no_others() {
         let temp = tempfile::tempdir().unwrap();
         let at = |path: &str| temp.path().join(path);
-        let groups = ["slipway-r1", "slipway-r2", "slipway-r3", "other"];
+        let groups = ["slipway-r1-0a", "slipway-r2-0a", "slipway-r3-0a", "other"];
         for name in groups {
             std::fs::create_dir_all(at("groups").join(name)).unwrap();
         }
-        for (replica, group) in [("r1", "groups/slipway-r1"), ("r4", "groups/other")] {
+        for (replica, group) in [("r1", "groups/slipway-r1-0a"), ("r4", "groups/other")] {
             std::fs::create_dir_all(at("data/replicas").join(replica)).unwrap();
-            let text = serde_json::json!({ "group": { "path": at(group), "version": "one", "limit": 1 } });
+            let text = serde_json::json!({ "group": { "folders": [at(group)], "limit": 1 } });
             std::fs::write(at("data/replicas").join(replica).join("replica.json"), text.to_string()).unwrap();
         }
         // Its server was killed before it wrote anything down.

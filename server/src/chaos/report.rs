@@ -32,6 +32,8 @@ pub struct Requests {
     pub good: u64,
     /// Without an answer, because the server had been killed and no model answered again yet.
     pub while_dead: u64,
+    /// Not let in, because the server had been asked to end and the next one did not listen yet.
+    pub while_away: u64,
     /// Lost with a replica that was killed: none may be sent a second time, because it may have had its effect.
     pub on_killed_replicas: u64,
     /// All other failures: when each came, and what it was.
@@ -111,6 +113,7 @@ impl Requests {
             ("sent", self.sent),
             ("answered with success", self.good),
             ("had no answer because the server had been killed", self.while_dead),
+            ("were refused a connection between an end in order and the next start", self.while_away),
             ("were lost with a replica that was killed, and are never sent twice", self.on_killed_replicas),
             ("failed otherwise", self.unexplained.len() as u64),
         ] {
@@ -130,7 +133,7 @@ mod tests {
     fn report(verdict: Verdict, unexplained: Vec<(Duration, String)>) -> Report {
         let figures = vec!["answered after 0.4 s".to_owned()];
         let act = Act { name: "the server is killed", at: Duration::from_secs(12), verdict, figures };
-        let requests = Requests { sent: 10, good: 8, while_dead: 2, on_killed_replicas: 0, unexplained };
+        let requests = Requests { sent: 10, good: 8, while_dead: 2, unexplained, ..Requests::default() };
         Report { database: "SQLite", rate: 100, acts: vec![act], requests, interrupted: None }
     }
 

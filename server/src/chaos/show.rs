@@ -71,16 +71,18 @@ pub struct Show {
     rate: u32,
     begun: Instant,
     acts: Vec<Act>,
-    /// Times without a server.
+    /// Times without a server, which was killed.
     dead: Vec<Span>,
+    /// Times from the moment in which a server was asked to end.
+    away: Vec<Span>,
     /// Ends of replicas.
     killed: Vec<Span>,
 }
 
 impl Show {
     pub fn new(stage: Stage, traffic: Running, model: String, ramp: Duration, rate: u32) -> Self {
-        let (acts, dead, killed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { stage, traffic, model, ramp, rate, begun: Instant::now(), acts, dead, killed }
+        let (acts, dead, away, killed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { stage, traffic, model, ramp, rate, begun: Instant::now(), acts, dead, away, killed }
     }
 
     pub fn passed(&self) -> Duration {
@@ -237,12 +239,7 @@ impl Show {
         let deployments = self.deployments().await?;
         let before = self.percent().await?;
         let window = self.set(2).await?;
-        self.dead.push(Span::begin());
-        let back = self.come_back().await;
-        if let Some(span) = self.dead.last_mut() {
-            span.until = Some(Instant::now());
-        }
-        let took = back?;
+        let took = self.come_back().await?;
         let after = self.percent().await?;
         ensure!(took <= BACK_WITHIN, "the first answer came {} ms after the start", took.as_millis());
         let kept = self.window().await?;
@@ -255,10 +252,54 @@ impl Show {
         Ok(Restart { took, replicas: replicas.len(), before, after })
     }
 
+    /// Kills the server and starts it where nothing can be written down. Fails if no model answers soon, or a replica is not taken
+    /// over.
+    pub async fn kill_and_start_on_full_disk(&mut self) -> anyhow::Result<Duration> {
+        let replicas = self.settled().await?;
+        let took = self.come_back().await?;
+        ensure!(took <= BACK_WITHIN, "the first answer came {} ms after the start", took.as_millis());
+        self.check_adopted(&replicas).await?;
+        Ok(took)
+    }
+
     /// Kills the server and starts it; says how long after its start a request was answered by a model.
     async fn come_back(&mut self) -> anyhow::Result<Duration> {
+        self.dead.push(Span::begin());
+        let back = self.be_away().await;
+        if let Some(span) = self.dead.last_mut() {
+            span.until = Some(Instant::now());
+        }
+        back
+    }
+
+    async fn be_away(&mut self) -> anyhow::Result<Duration> {
         self.stage.kill().await?;
         tokio::time::sleep(AWAY).await;
+        self.start_again().await
+    }
+
+    /// Asks the server to end, which is to leave its replicas to the next one, and starts that. Fails if a replica is not taken over.
+    pub async fn stop_and_start(&mut self) -> anyhow::Result<Vec<String>> {
+        let replicas = self.settled().await?;
+        self.away.push(Span::begin());
+        let begun = Instant::now();
+        let ended = self.stage.end().await.map(|()| begun.elapsed());
+        let back = self.start_again().await;
+        if let Some(span) = self.away.last_mut() {
+            span.until = Some(Instant::now());
+        }
+        let (ended, back) = (ended?, back?);
+        self.check_adopted(&replicas).await?;
+        let count = replicas.len();
+        Ok(vec![
+            format!("ended {} ms after it was asked to", ended.as_millis()),
+            format!("first answer {} ms after the start", back.as_millis()),
+            format!("{count} of {count} replicas taken over"),
+        ])
+    }
+
+    /// Starts the server; says how long after that a request was answered by a model.
+    async fn start_again(&mut self) -> anyhow::Result<Duration> {
         let before = self.good();
         let started = Instant::now();
         self.stage.start().await?;
@@ -316,6 +357,7 @@ impl Show {
             over: Instant::now(),
             rate: self.rate,
             dead: &self.dead,
+            away: &self.away,
             killed: &self.killed,
         };
         let requests = excuses.sort(&totals);

@@ -67,15 +67,16 @@ impl Stage {
     /// Starts the server and waits until it answers; says how long that took.
     pub async fn start(&mut self) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        self.child = Some(self.spawn(false)?);
+        self.child = Some(self.spawn(&[])?);
         self.wait_until_it_answers(begun).await?;
         Ok(begun.elapsed())
     }
 
-    /// Lets a new process take over from the one that runs, and waits until that one has ended, as it should.
-    pub async fn take_over(&mut self) -> anyhow::Result<Duration> {
+    /// Lets a new process take over from the one that runs, and waits until that one has ended, as it should. `keeps` says that
+    /// the new one leaves its replicas running when it ends.
+    pub async fn take_over(&mut self, keeps: bool) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        let next = self.spawn(true)?;
+        let next = self.spawn(if keeps { &["--take-over", "--keep-replicas"] } else { &["--take-over"] })?;
         let former = self.child.replace(next);
         if let Some(mut former) = former {
             let ended = tokio::time::timeout(END_LIMIT, former.wait()).await;
@@ -109,10 +110,10 @@ impl Stage {
         self.child.as_ref()?.id()
     }
 
-    fn spawn(&self, take_over: bool) -> anyhow::Result<Child> {
+    fn spawn(&self, flags: &[&str]) -> anyhow::Result<Child> {
         let log = File::options().create(true).append(true).open(self.log())?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("serve").args(take_over.then_some("--take-over"));
+        command.arg("serve").args(flags);
         command.arg("--data-dir").arg(&self.data).arg("--listen").arg(self.address.to_string());
         // What is set for the server that people use is not for this one.
         for (name, _) in std::env::vars_os() {

@@ -1,8 +1,10 @@
-"""A model that answers at once: HTTP/1.1 with kept connections, and an orderly end."""
+"""A model that answers at once: HTTP/1.1 with kept connections, a line of its log for each request, and an orderly end."""
 
 import asyncio
 import os
 import signal
+
+import slipway_output
 
 BODY = b'{"ok": true}'
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
@@ -28,6 +30,7 @@ class Connection(asyncio.Protocol):
                 return
             self.buffer = rest[length:]
             self.transport.write(ANSWER)
+            print(f"a request of {length} bytes is answered")
 
 
 async def main():
@@ -41,4 +44,5 @@ async def main():
     await asyncio.sleep(0.2)
 
 
+slipway_output.install()
 asyncio.run(main())

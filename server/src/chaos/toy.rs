@@ -39,6 +39,8 @@ impl Toy {
             "resources": { "cpu": "100m", "memory": "64Mi" },
         });
         folder.write("toy.py", include_str!("toy.py"))?;
+        // What the launcher gives every Truss model: a full disk fails no print.
+        folder.write("slipway_output.py", runtime::OUTPUT_MODULE)?;
         if let Some(seconds) = held {
             config["requirements_file"] = "needs.txt".into();
             folder.write("needs.txt", "./slow\n")?;

@@ -23,6 +23,7 @@ pub struct File {
     pub tls_certificate: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
     pub gateway_threads: Option<usize>,
+    pub gateway_connections: Option<usize>,
     pub log: Option<String>,
     pub machine: Option<MachineTable>,
     pub instance_types: Option<Vec<TypeTable>>,

@@ -1,9 +1,10 @@
 //! What `slipway.toml` says of the machine: how much models may use, in which sizes, and what is kept of what they left.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use domain::{InstanceType, LOCAL, Price};
-use runtime::{Isolation, IsolationSettings, Retention, UserIds};
+use runtime::{Isolation, IsolationSettings, Limits, Retention, UserIds};
 use serde::Deserialize;
 
 use super::{Error, value};
@@ -22,6 +23,9 @@ pub struct MachineTable {
     isolation: Option<String>,
     users: Option<String>,
     readable: Option<Vec<PathBuf>>,
+    builds_at_once: Option<i64>,
+    build_limit_minutes: Option<i64>,
+    processes_per_replica: Option<i64>,
 }
 
 /// One of `[[instance_types]]`.
@@ -80,6 +84,23 @@ pub fn isolation(table: Option<&MachineTable>) -> Result<IsolationSettings, Erro
         }
     }
     Ok(settings)
+}
+
+/// What builds and replicas may use at most.
+pub fn limits(table: Option<&MachineTable>) -> Result<Limits, Error> {
+    let mut limits = Limits::default();
+    let Some(table) = table else { return Ok(limits) };
+    if let Some(builds) = table.builds_at_once {
+        limits.builds_at_once = within("machine.builds_at_once", builds, 1, 64)? as usize;
+    }
+    if let Some(minutes) = table.build_limit_minutes {
+        let minutes = within("machine.build_limit_minutes", minutes, 1, 1440)?;
+        limits.build = Duration::from_secs(minutes.unsigned_abs() * 60);
+    }
+    if let Some(processes) = table.processes_per_replica {
+        limits.processes = within("machine.processes_per_replica", processes, 64, 65_536)? as u32;
+    }
+    Ok(limits)
 }
 
 pub fn machine(table: Option<MachineTable>, types: Vec<TypeTable>) -> Result<MachineSettings, Error> {
@@ -160,6 +181,7 @@ mod tests {
     fn read(text: &str) -> Result<(MachineSettings, Retention), Error> {
         let file = File::parse(text, "slipway.toml")?;
         isolation(file.machine.as_ref())?;
+        limits(file.machine.as_ref())?;
         Ok((machine(file.machine, file.instance_types.unwrap_or_default())?, retention(file.keep)?))
     }
 
@@ -209,6 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_as_they_are_set() {
+        let read = |text: &str| {
+            let file = File::parse(text, "slipway.toml").unwrap();
+            limits(file.machine.as_ref()).unwrap()
+        };
+        assert_eq!(read(""), Limits::default());
+        assert_eq!(read("[machine]\ngpus = 1"), Limits::default());
+        let set = read("[machine]\nbuilds_at_once = 1\nbuild_limit_minutes = 5\nprocesses_per_replica = 64");
+        assert_eq!(set, Limits { builds_at_once: 1, build: Duration::from_secs(300), processes: 64 });
+        assert!((2..=8).contains(&Limits::default().builds_at_once));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let one = |more: &str| format!("[[instance_types]]\nid = 'a'\ncpu = '1'\nmemory = '1Gi'\n{more}\n");
         let table = [
@@ -217,6 +252,10 @@ mod tests {
             ("[machine]\nusers = '7-8'".to_owned(), "machine.users"),
             ("[machine]\nreadable = ['weights']".to_owned(), "machine.readable"),
             ("[machine]\nreadable = ['/']".to_owned(), "below it"),
+            ("[machine]\nbuilds_at_once = 0".to_owned(), "machine.builds_at_once: 0 is not within 1 to 64"),
+            ("[machine]\nbuild_limit_minutes = 0".to_owned(), "machine.build_limit_minutes: 0"),
+            ("[machine]\nbuild_limit_minutes = 1441".to_owned(), "not within 1 to 1440"),
+            ("[machine]\nprocesses_per_replica = 63".to_owned(), "machine.processes_per_replica: 63"),
             (one("price_per_minute = -1.0"), "price_per_minute"),
             (one("price_per_minute = 1.0\nprice_per_hour = 1.0"), "keep one of them"),
             (one("") + &one(""), "twice"),

@@ -59,6 +59,9 @@ pub fn open_files() -> Finding {
     }
 }
 
+/// What lets control groups be made.
+const DELEGATE: &str = "delegate a control group (with systemd: Delegate=yes, DelegateSubgroup=server)";
+
 /// Whether models can be held to the memory they were given.
 pub fn memory_limits() -> Finding {
     match runtime::memory_limits() {
@@ -66,7 +69,36 @@ pub fn memory_limits() -> Finding {
         Err(reason) => Finding::warn(
             "memory limits",
             format!("models are not held to the memory they ask for: {reason}"),
-            "nothing, if you trust them; else delegate a control group (with systemd: Delegate=yes, DelegateSubgroup=server)",
+            format!("nothing, if you trust them; else {DELEGATE}"),
+        ),
+    }
+}
+
+/// Whether the number of a model's processes can be limited.
+pub fn process_limits(config: &Config) -> Finding {
+    match runtime::process_limits() {
+        Ok(()) => Finding::ok(
+            "process limits",
+            format!("a replica has {} processes and threads at most", config.limits.processes),
+        ),
+        Err(reason) => Finding::warn(
+            "process limits",
+            format!("a replica may have as many processes and threads as the machine has: {reason}"),
+            format!("nothing, if you trust them; else {DELEGATE}"),
+        ),
+    }
+}
+
+/// Whether models share the processors by their instance types.
+pub fn processor_weights() -> Finding {
+    match runtime::processor_weights() {
+        Ok(()) => {
+            Finding::ok("processors", "where they are short, models share them by their instance types")
+        }
+        Err(reason) => Finding::warn(
+            "processors",
+            format!("where they are short, models share them by how many threads each has: {reason}"),
+            format!("nothing, if there are enough; else {DELEGATE}"),
         ),
     }
 }

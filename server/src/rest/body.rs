@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::response::Response;
 use domain::Invalid;
@@ -42,15 +42,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for FilesJson<T> {
 }
 
 async fn receive<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Response> {
-    let body = axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
+    let body = received(request.into_body(), limit).await?;
+    read(&body).map_err(|invalid| error::invalid(&invalid))
+}
+
+/// All of a body that has at most `limit` bytes, or the refusal. Only for those who are known: a stranger's body is not
+/// read.
+pub async fn received(body: Body, limit: usize) -> Result<Bytes, Response> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
         if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
             let message = format!("the body has more than {limit} bytes");
             return answer::error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message);
         }
         let message = format!("the body could not be received: {error}");
         answer::error(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", &message)
-    })?;
-    read(&body).map_err(|invalid| error::invalid(&invalid))
+    })
 }
 
 pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Invalid> {
@@ -72,7 +78,7 @@ pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rest::contract::{PromoteToEnvironment, UpdateEnvironment};
+    use crate::rest::contract::{LogsRequest, PromoteToEnvironment, UpdateEnvironment};
 
     #[test]
     fn refusals_name_the_field_that_was_wrong() {
@@ -84,6 +90,31 @@ mod tests {
         assert_eq!(refusal("{").field, "body");
         assert_eq!(refusal("{} {}").field, "body");
         assert_eq!(refusal("[]").field, "body");
+    }
+
+    #[test]
+    fn a_number_of_the_wrong_kind_is_told_its_range() {
+        let refusal = |text: &'static str| read::<UpdateEnvironment>(&Bytes::from(text)).unwrap_err();
+        for (text, says) in [
+            (
+                r#"{"autoscaling_settings": {"max_replica": "two"}}"#,
+                "autoscaling_settings.max_replica: is a text, and has to be a whole number \
+                 from 1 to 1000",
+            ),
+            (
+                r#"{"promotion_settings": {"rolling_deploy_config": {"max_surge_percent": 1.5}}}"#,
+                "promotion_settings.rolling_deploy_config.max_surge_percent: is the number 1.5, and has to be \
+                 a whole number from 0 to 50",
+            ),
+            (
+                r#"{"promotion_settings": {"rolling_deploy_config": 5}}"#,
+                "promotion_settings.rolling_deploy_config: is the number 5, and has to be an object",
+            ),
+        ] {
+            assert_eq!(refusal(text).to_string(), says);
+        }
+        let lines = read::<LogsRequest>(&Bytes::from(r#"{"limit": true}"#)).unwrap_err();
+        assert_eq!(lines.to_string(), "limit: is true or false, and has to be a whole number from 1 to 1000");
     }
 
     #[test]

@@ -74,6 +74,7 @@ mod tests {
     #[allow(dead_code, reason = "it is read, and not looked at")]
     struct Asked {
         limit: Option<usize>,
+        count: Option<u8>,
         mine: Option<bool>,
         since: i64,
     }
@@ -86,9 +87,14 @@ mod tests {
             of_query(&rejection).to_string()
         };
         for (query, says) in [
-            ("since=1&limit=many", "limit: has to be a whole number, written in digits"),
-            ("since=1&limit=-1", "limit: has to be a whole number, written in digits"),
-            ("since=1&limit=99999999999999999999999", "limit: is larger than any number that it may be"),
+            ("since=1&limit=many", "limit: has to be a whole number from 1 to 1000, written in digits"),
+            ("since=1&limit=-1", "limit: has to be a whole number from 1 to 1000, written in digits"),
+            (
+                "since=1&limit=99999999999999999999999",
+                "limit: has to be a whole number from 1 to 1000, written in digits",
+            ),
+            ("since=1&count=many", "count: has to be a whole number, written in digits"),
+            ("since=1&count=999", "count: is larger than any number that it may be"),
             ("since=1&mine=perhaps", "mine: has to be true or false"),
             ("limit=1", "since: is missing; it has to be given"),
             ("since=1&since=2", "since: is given more than once; give it once"),

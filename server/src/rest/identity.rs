@@ -55,13 +55,8 @@ pub async fn users(
     Extension(actor): Caller,
     Query(query): Query<PeopleQuery>,
 ) -> Answer {
-    let limit = query.limit.unwrap_or(100);
-    if !(1..=1000).contains(&limit) {
-        return Err(error::invalid(&domain::Invalid::new(
-            "limit",
-            format!("{limit} is not within 1 to 1000"),
-        )));
-    }
+    let limit = i64::try_from(query.limit.unwrap_or(100)).unwrap_or(i64::MAX);
+    let limit = unread::LIMIT.check(limit).map_err(|invalid| error::invalid(&invalid))? as usize;
     let found = api.control.people(&actor).await.map_err(|error| failure(&error))?;
     let mut items: Vec<User> = found.people.into_iter().map(user).collect();
     items.sort_by(|a, b| a.user_id.cmp(&b.user_id));

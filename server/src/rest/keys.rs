@@ -132,7 +132,7 @@ fn owner(id: &PersonId, person: Option<Person>) -> Owner {
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateAPIKey)]
 pub struct Create {
-    #[schema(max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, pattern = "^[a-z0-9-]+$")]
     name: Option<String>,
     #[serde(rename = "type")]
     #[schema(value_type = contract::words::APIKeyType)]

@@ -17,9 +17,10 @@ const EARLY: &str = "A search that would take long answers what it has found wit
                      `x-slipway-searched-to` how far it came, in nanoseconds since 1970: ask on from there. Without the \
                      header everything was looked at.";
 
-const OF_ENVIRONMENT: &str = "The lines of all deployments that the environment had within the window: what served it, and both \
-                              sides of promotions that ran. A search that would take long stops early, as in a \
-                              deployment's log, and says so with the header `x-slipway-searched-to`.";
+const OF_ENVIRONMENT: &str = "The lines of all deployments that the environment had within the window, each for the time that it was \
+                              there: what served it, and both sides of promotions that ran. A search that would take \
+                              long stops early, as in a deployment's log, and says so with the header \
+                              `x-slipway-searched-to`.";
 
 type Pairs = Query<Vec<(String, String)>>;
 

@@ -80,7 +80,7 @@ async fn read(
     Ok(answer::ok(&Metrics::new(&request, (start, end), &series, &used)))
 }
 
-/// What the replicas in scope use now; those that end meanwhile tell nothing.
+/// How the replicas in scope are now; of those that end meanwhile nobody knows what they use.
 async fn used(api: &Api, picture: &Picture, scope: &MetricScope) -> Vec<Used> {
     let mut used = Vec::new();
     let in_scope = picture.deployments.iter().filter(|deployment| match scope {
@@ -94,6 +94,7 @@ async fn used(api: &Api, picture: &Picture, scope: &MetricScope) -> Vec<Used> {
         let percent = now.map(|now| api.uses.percent(&replica.id, now, api.clock.monotonic(), up));
         used.push(Used {
             replica: replica.id.to_string(),
+            is_ready: replica.is_ready(),
             cores: percent.map(|percent| percent / 100.0),
             memory: now.map(|now| now.memory as f64),
         });

@@ -46,16 +46,12 @@ pub struct Listing {
 impl Listing {
     /// Rows of a page where it is not said.
     const PAGE: u32 = 100;
-    const LONGEST_PAGE: i64 = 1_000;
 
     /// Rows of the page that is asked for; nothing if everything is.
     pub fn page(&self) -> Result<Option<u32>, Invalid> {
         match self.limit {
             None => Ok(self.cursor.as_ref().map(|_| Self::PAGE)),
-            Some(limit @ 1..=Self::LONGEST_PAGE) => Ok(u32::try_from(limit).ok()),
-            Some(limit) => {
-                Err(Invalid::new("limit", format!("{limit} is not within 1 to {}", Self::LONGEST_PAGE)))
-            }
+            Some(limit) => unread::LIMIT.check(limit).map(Some),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use domain::Invalid;
+use domain::{Invalid, WholeNumber};
+
+/// How many rows or lines are asked for, in the bodies and queries that are read here.
+pub const LIMIT: WholeNumber = WholeNumber::new("limit", 1, 1000);
 
 /// Characters that a refusal repeats at most, of a field's name and of a word.
 const LONGEST_NAME: usize = 200;
@@ -39,16 +42,27 @@ pub fn told(whole: &str, path: &str, said: &str) -> Invalid {
     }
     let wrong = plain.strip_prefix("invalid type: ").or_else(|| plain.strip_prefix("invalid value: "));
     if let Some((there, expected)) = wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) {
-        return invalid(here, format!("is {}, and has to be {}", thing(there), wanted(expected)));
+        let wanted = match (wanted(expected), number(here)) {
+            (kind, Some(number)) if kind.starts_with("a whole number") => number.to_string().into(),
+            (kind, _) => kind,
+        };
+        return invalid(here, format!("is {}, and has to be {wanted}", thing(there)));
     }
     // A list is taken for the fields of a struct in their order.
     if plain.starts_with("invalid length ") && plain.contains(", expected struct ") {
         return invalid(here, "is a list, and has to be an object".into());
     }
-    match of_a_text(plain) {
-        Some(problem) => invalid(here, problem.to_owned()),
-        None => invalid(here, said.to_owned()),
+    match (of_a_text(plain), number(here)) {
+        (Some(_), Some(number)) => invalid(here, format!("has to be {number}, written in digits")),
+        (Some(problem), None) => invalid(here, problem.to_owned()),
+        (None, _) => invalid(here, said.to_owned()),
     }
+}
+
+/// What is known of a number by its name, wherever it stands.
+fn number(path: &str) -> Option<WholeNumber> {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    if name == LIMIT.name { Some(LIMIT) } else { WholeNumber::setting(name) }
 }
 
 /// Without the line and column that JSON's reader adds.

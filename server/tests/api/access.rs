@@ -19,6 +19,7 @@ async fn no_door_opens_without_a_key() {
         Call::new("GET", "/api/ui/log_file?model_id=a&deployment_id=b"),
         Call::new("GET", "/v1/models/a/deployments/b/logs/download"),
         Call::new("GET", "/api/ui/log_stream?model_id=a&deployment_id=b"),
+        Call::new("GET", "/api/ui/log_stream?model_id=a&environment=b"),
         Call::new("POST", "/api/local/keys").json(&json!({ "name": "x", "role": "admin" })),
         Call::new("POST", "/api/local/sign-in-link").json(&json!({})),
         Call::new("POST", "/model/abc/production/predict").json(&json!({})),
@@ -60,7 +61,8 @@ async fn both_schemes_are_taken_everywhere() {
 #[tokio::test]
 async fn roles_reach_as_far_as_they_say() {
     let world = World::start().await;
-    let make = |kind: &'static str| world.rest("POST", "/v1/api_keys", json!({ "name": kind, "type": kind }));
+    let make =
+        |kind: &'static str| world.rest("POST", "/v1/api_keys", json!({ "name": "made", "type": kind }));
     let invoker = make("WORKSPACE_INVOKE").await.ok()["api_key"].as_str().unwrap().to_owned();
     let viewer = world.create_key("viewer", "viewer").await;
     let deployer = make("WORKSPACE_MANAGE_ALL").await.ok()["api_key"].as_str().unwrap().to_owned();

@@ -506,7 +506,7 @@ const LEAVE_NONE: [(&str, &str); 14] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 47] = [
+const READ: [&str; 49] = [
     "look_again",
     "activity",
     "workspace_activity",
@@ -520,6 +520,8 @@ const READ: [&str; 47] = [
     "logs",
     "follow_logs",
     "environment_logs",
+    "environment_log_end",
+    "follow_environment_logs",
     "metrics",
     "model",
     "model_of",

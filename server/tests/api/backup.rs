@@ -238,6 +238,14 @@ async fn a_restore_takes_a_whole_backup_only_and_an_unused_folder_only() {
     assert!(refused(&lost).await.contains("newer Slipway"));
     assert!(refused(&at("none")).await.contains("is no backup"));
 
+    // What was changed in place since its push says which push that was.
+    let artifact = names(&world.data().join("artifacts")).remove(0);
+    let note = format!("artifacts/{artifact}.push");
+    std::fs::write(world.data().join(&note), "another").unwrap();
+    let renamed = make("renamed").await;
+    std::fs::write(renamed.join(&note), "a third").unwrap();
+    assert!(refused(&renamed).await.contains("not what was backed up"));
+
     let sound = make("sound").await;
     let refusal = restore_to(&world.config, world.data(), &sound).await.unwrap_err().to_string();
     assert!(refusal.contains("in use"), "{refusal}");
@@ -245,6 +253,7 @@ async fn a_restore_takes_a_whole_backup_only_and_an_unused_folder_only() {
     assert!(refusal.contains("holds something already"), "{refusal}");
     restore_to(&world.config, &to, &sound).await.unwrap();
     assert_eq!(names(&to), ["artifacts", "layout", "restored", "secret.key", "slipway.db"]);
+    assert_eq!(std::fs::read_to_string(to.join(&note)).unwrap(), "another");
     assert_eq!(mode(&to), 0o700);
     world.stop().await;
 }

@@ -28,6 +28,7 @@ async fn pages_arrive_whole_and_guarded() {
         ("/models".to_owned(), "Pages"),
         (format!("/models/{model}"), "deployment-1"),
         (format!("/models/{model}/environments/production"), "production"),
+        (format!("/models/{model}/environments/production/logs"), "Logs of production"),
         (format!("/models/{model}/deployments/{deployment}"), "deployment-1"),
         ("/usage".to_owned(), "Usage"),
     ] {
@@ -43,6 +44,51 @@ async fn pages_arrive_whole_and_guarded() {
     assert_eq!(missing.status, 404, "{}", missing.text());
     let nowhere = world.send(Call::new("GET", "/no/such/page").header("cookie", cookie)).await;
     assert_eq!(nowhere.status, 404);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_page_shows_is_read_and_carried_once() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Once"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    let html = async |path: String| {
+        world.send(with_key(Call::new("GET", path)).header("accept", "text/html")).await.text()
+    };
+    // Who looks and the page; on a deployment's page its log as well.
+    for (path, parts) in
+        [(format!("/models/{model}"), 2), (format!("/models/{model}/deployments/{deployment}"), 3)]
+    {
+        let page = html(path.clone()).await;
+        let carried = page.split("__PENDING_RESOURCES=[").nth(1).unwrap().split(']').next().unwrap();
+        let ids: Vec<&str> = carried.split(',').filter(|id| !id.is_empty()).collect();
+        assert_eq!(ids.len(), parts, "{path} carries {ids:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_row_leads_to_the_page_that_has_its_menu() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Menus"), "").await;
+    world.reaches(&model, &deployment, "ACTIVE").await;
+    let html = async |path: String| {
+        world.send(with_key(Call::new("GET", path)).header("accept", "text/html")).await.text()
+    };
+    let own = format!("/models/{model}/deployments/{deployment}");
+    let list = html(format!("/models/{model}")).await;
+    let row = list.split("<tr aria-label=\"deployment-1\"").nth(1).unwrap().split("</tr>").next().unwrap();
+    assert_eq!(row.matches(&format!("href=\"{own}\"")).count(), 2, "its name and its actions: {row}");
+    assert!(row.contains("Actions for deployment-1"), "{row}");
+    assert!(row.len() < 2000, "a row is {} bytes: {row}", row.len());
+    let menu = format!("id=\"menu-{deployment}\"");
+    assert!(!list.contains(&menu), "the menu is made when it is used");
+    let page = html(own).await;
+    assert!(page.contains(&menu), "here it is there");
+    for action in ["promote", "rename", "retry", "activate", "deactivate", "delete"] {
+        let asks = format!("name=\"dialog\" value=\"{action}\"");
+        assert!(page.contains(&asks), "{action} is missing on the deployment's page");
+    }
     world.stop().await;
 }
 

@@ -46,6 +46,37 @@ async fn an_environment_is_switched_off_and_on_with_what_it_serves() {
 }
 
 #[tokio::test]
+async fn rolling_back_to_what_is_inactive_is_one_act() {
+    let world = World::start().await;
+    let (model, first) = serving(&world, "Back").await;
+    let (_, second) = world.push(Err(&model), "").await;
+    world.reaches(&model, &second, "ACTIVE").await;
+    let promote = async |deployment: &str| {
+        let fields = [
+            ("model_id", model.as_str()),
+            ("deployment_id", deployment),
+            ("environment", "production"),
+            ("strategy", "direct"),
+        ];
+        world.act("promote", &fields).await.ok();
+        let production = format!("/v1/models/{model}/environments/production");
+        world.until(&production, |seen| seen["current_deployment"]["id"] == deployment).await;
+    };
+    promote(&second).await;
+    let off = format!("/v1/models/{model}/deployments/{first}/deactivate");
+    world.send(with_key(Call::new("POST", off))).await.ok();
+    world.reaches(&model, &first, "INACTIVE").await;
+
+    let page = world.get(&format!("/api/ui/model?model_id={model}")).await.ok();
+    let choices = page["choices"]["deployments"].as_array().unwrap();
+    let before = choices.iter().find(|choice| choice["id"] == first.as_str()).expect("it may be chosen");
+    assert!(before["name"].as_str().unwrap().ends_with("(inactive)"), "{before}");
+    promote(&first).await;
+    world.reaches(&model, &first, "ACTIVE").await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn an_environment_owns_its_scaling() {
     let world = World::start().await;
     let (model, _) = serving(&world, "Owned").await;
@@ -215,11 +246,21 @@ async fn scaling_is_explained_with_what_it_was_computed_from() {
     assert_eq!(page["counts"][0]["wanted"], 1, "{page}");
     let raise = json!({ "autoscaling_settings": { "min_replica": 2, "max_replica": 2 } });
     world.rest("PATCH", &format!("/v1/models/{model}/environments/production"), raise).await.ok();
-    let page =
-        world.until(&path, |page| page["decisions"].as_array().is_some_and(|all| !all.is_empty())).await;
-    let decision = &page["decisions"][0];
-    assert_eq!(decision["applied"], 2, "{decision}");
+    let page = world.until(&path, |page| page["decisions"][1]["applied"] == 2).await;
+    let (first, decision) = (&page["decisions"][0], &page["decisions"][1]);
     assert!(decision["inputs"].to_string().contains("the least allowed, 2"), "{decision}");
+    assert!(first["sentence"].as_str().unwrap().contains("from 0 to 1 replica: it was built"), "{first}");
+    assert_eq!(first["inputs"], json!([]), "{first}");
+
+    // What follows from something else than load says from what.
+    let second = world.push(Err(&model), "").await.1;
+    world.reaches(&model, &second, "ACTIVE").await;
+    let path = format!("/api/ui/scaling?model_id={model}&deployment_id={second}&hours=1");
+    for (action, because) in [("deactivate", "it was deactivated"), ("activate", "it was activated")] {
+        let target = format!("/v1/models/{model}/deployments/{second}/{action}");
+        world.send(with_key(Call::new("POST", target))).await.ok();
+        world.until(&path, |page| page["decisions"].to_string().contains(because)).await;
+    }
     let refused =
         world.get(&format!("/api/ui/scaling?model_id={model}&deployment_id={deployment}&hours=169")).await;
     assert_eq!(refused.status, 400);

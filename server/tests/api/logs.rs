@@ -8,27 +8,27 @@ use serde_json::{Value, json};
 use crate::support::{Call, KEY, World};
 
 /// A deployment whose model prints what it is sent.
-async fn talkative(world: &World, name: &str) -> (String, String) {
+pub async fn talkative(world: &World, name: &str) -> (String, String) {
     let (model, deployment) = world.push(Ok(name), "").await;
     world.reaches(&model, &deployment, "ACTIVE").await;
     (model, deployment)
 }
 
-async fn say(world: &World, model: &str, deployment: &str, text: &str) {
+pub async fn say(world: &World, model: &str, deployment: &str, text: &str) {
     let path = format!("/model/{model}/deployment/{deployment}/predict");
     let answer = world.rest("POST", &path, json!({ "say": text })).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 /// A stream of events, as a browser reads it.
-struct Stream {
+pub struct Stream {
     body: Incoming,
     text: String,
     connection: tokio::task::JoinHandle<Result<(), hyper::Error>>,
 }
 
 impl Stream {
-    async fn open(world: &World, path: &str, last: Option<&str>) -> Self {
+    pub async fn open(world: &World, path: &str, last: Option<&str>) -> Self {
         let stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -47,7 +47,7 @@ impl Stream {
     }
 
     /// The next event's id and what it says; nothing when the stream has ended.
-    async fn next(&mut self) -> Option<(String, Value)> {
+    pub async fn next(&mut self) -> Option<(String, Value)> {
         loop {
             if let Some((event, rest)) = self.text.clone().split_once("\n\n") {
                 self.text = rest.to_owned();
@@ -82,7 +82,7 @@ impl Drop for Stream {
     }
 }
 
-fn messages(page: &Value) -> Vec<String> {
+pub fn messages(page: &Value) -> Vec<String> {
     let lines = page["lines"].as_array().unwrap();
     lines.iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect()
 }
@@ -262,11 +262,14 @@ async fn an_environments_log_has_the_lines_of_both_sides_of_a_promotion_and_of_n
     });
     world.rest("POST", &format!("{production}/promote"), body).await.ok();
     world.until(&production, |seen| seen["in_progress_promotion"]["status"] == "RAMPING_UP").await;
-    assert_eq!(heard("").await, both, "the candidate's from the first moment on");
+    assert_eq!(heard("").await, [first.as_str()], "what the candidate said before it came is its own");
+    say(&world, &model, &second, &format!("of {second}")).await;
+    assert_eq!(heard("").await, both, "and what it says from the first moment on is the environment's");
     assert_eq!(heard("&limit=1").await.len(), 1);
     world.rest("POST", &format!("{production}/force_roll_forward_promotion"), json!({})).await.ok();
     world.until(&production, |seen| seen["current_deployment"]["id"] == second.as_str()).await;
-    assert_eq!(heard("").await, both, "and those of what served before");
+    say(&world, &model, &first, &format!("of {first}")).await;
+    assert_eq!(heard("").await, both, "and those of what served before, up to when it left");
     // In a window before all promotions there is what served then.
     let long_ago = heard("&start_epoch_millis=0&end_epoch_millis=1000").await;
     assert_eq!(long_ago, Vec::<String>::new(), "the environment was not there yet");

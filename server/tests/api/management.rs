@@ -218,8 +218,9 @@ async fn a_value_of_the_wrong_kind_is_refused_with_what_it_has_to_be() {
     let (model, _) = world.push(Ok("Kinds"), "").await;
     let base = format!("/v1/models/{model}");
     for (path, says) in [
-        ("/v1/models?limit=many".to_owned(), "limit: has to be a whole number"),
+        ("/v1/models?limit=many".to_owned(), "limit: has to be a whole number from 1 to 1000"),
         ("/v1/users?limit=-5".to_owned(), "limit: has to be a whole number"),
+        ("/v1/users?limit=0".to_owned(), "limit: 0 is not within 1 to 1000"),
         ("/v1/api_keys?created_by_me=maybe".to_owned(), "created_by_me: has to be true or false"),
         (format!("{base}/deployments?limit=1.5"), "limit: has to be a whole number"),
         ("/v1/models?name=a&name=b".to_owned(), "name: is given more than once"),
@@ -234,7 +235,12 @@ async fn a_value_of_the_wrong_kind_is_refused_with_what_it_has_to_be() {
     for (body, says) in [
         (
             json!({ "autoscaling_settings": { "min_replica": "two" } }),
-            "autoscaling_settings.min_replica: is a text, and has to be a whole number",
+            "autoscaling_settings.min_replica: is a text, and has to be a whole number from 0 to 1000",
+        ),
+        (
+            json!({ "promotion_settings": { "ramp_up_duration_seconds": "long" } }),
+            "promotion_settings.ramp_up_duration_seconds: is a text, and has to be a whole number \
+             from 0 to 604800",
         ),
         (
             json!({ "promotion_settings": { "rolling_deploy": 1 } }),

@@ -106,6 +106,9 @@ async fn what_processes_use_is_a_series_too_also_of_a_deployment_that_nobody_cal
     assert_eq!(numbers(&metrics, memory).last(), Some(&vec![f64::from(64 << 20)]));
     let replica = metrics["metric_descriptors"][0]["label_sets"][0]["replica"].as_str().unwrap();
     assert!(!replica.is_empty());
+    let ready = world.get(&format!("{of_deployment}?metrics=baseten_pod_readiness")).await.ok();
+    assert_eq!(ready["metric_descriptors"][0]["label_sets"], json!([{ "replica": replica }]));
+    assert_eq!(ready["metric_values"][0]["values"], json!([[1.0]]));
     let spent = sum(&metrics, cpu);
     assert!(spent >= 5.0 && spent % 5.0 == 0.0, "{spent} s of processor");
 
@@ -190,6 +193,23 @@ async fn a_look_does_not_wait_for_a_database_that_does_not_answer() {
 }
 
 #[tokio::test]
+async fn a_look_does_not_wait_for_a_database_that_does_not_write() {
+    let world = World::start().await;
+    let (model, _) = served(&world, 3).await;
+    // Nobody writes beside this.
+    let writer = world.store().begin().await.unwrap();
+    let flushed = tokio::time::timeout(Duration::from_secs(8), world.try_flush()).await;
+    assert!(flushed.expect("it goes on").is_err(), "it says that it could not write");
+    writer.rollback().await.unwrap();
+    let page = format!("/api/ui/metrics?model_id={model}&scope=environments&id=production&period=1h");
+    let told = |page: &Value| page["headline"] == "3 requests in the last hour, and none failed.";
+    world.until(&page, told).await;
+    world.try_flush().await.unwrap();
+    world.until(&page, told).await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_prometheus_server_reads_the_counters_and_not_too_often() {
     let world = World::start().await;
     let (model, deployment) = served(&world, 3).await;
@@ -199,9 +219,10 @@ async fn a_prometheus_server_reads_the_counters_and_not_too_often() {
     let labels = format!(
         "model_id=\"{model}\",model_name=\"Measured\",deployment_id=\"{deployment}\",environment=\"production\",rollout_phase=\"stable\""
     );
+    let fine = format!("{labels},status_code=\"2xx\",is_async=\"false\"");
     for line in [
-        format!("baseten_inference_requests_total{{{labels},status_code=\"2xx\",is_async=\"false\"}} 3"),
-        format!("baseten_end_to_end_response_time_seconds_count{{{labels}}} 3"),
+        format!("baseten_inference_requests_total{{{fine}}} 3"),
+        format!("baseten_end_to_end_response_time_seconds_count{{{fine}}} 3"),
         format!("baseten_replicas_active{{{labels}}} 1"),
     ] {
         assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");

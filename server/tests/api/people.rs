@@ -235,7 +235,8 @@ async fn keys_of_each_kind_do_their_work_and_no_other() {
         (json!({ "name": "x", "type": "WORKSPACE_MANAGE_ALL", "model_ids": [one] }), "model_ids"),
         (json!({ "name": "x", "type": "WORKSPACE_MANAGE_ALL", "role": "root" }), "role"),
         (json!({ "name": "x", "type": "WORKSPACE_INVOKE", "role": "admin" }), "role"),
-        (json!({ "name": " ", "type": "WORKSPACE_INVOKE" }), "name"),
+        (json!({ "name": "", "type": "WORKSPACE_INVOKE" }), "name"),
+        (json!({ "name": "My key", "type": "WORKSPACE_INVOKE" }), "lower-case letters, digits or hyphens"),
     ] {
         let refused = make(body.clone()).await;
         assert_eq!(refused.status, 400, "{body}: {}", refused.text());

@@ -216,13 +216,25 @@ async fn a_disk_that_takes_long_to_measure_holds_no_answer_up() {
     world.reaches(&model, &deployment, "ACTIVE").await;
     let before = world.get("/v1").await.ok()["disk"].clone();
     assert!(before["as_of"].is_string(), "{before}");
-    world.push_with("Vast", json!({ "description": "vast" })).await;
-    for _ in 0..2 {
+    let (vast_model, vast) = world.push_with("Vast", json!({ "description": "vast" })).await;
+    let in_time = async |path: String| {
         let asked = tokio::time::Instant::now();
-        let disk = world.get("/v1").await.ok()["disk"].clone();
-        assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
+        let answer = world.get(&path).await.ok();
+        assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{path}: {:?}", asked.elapsed());
+        answer
+    };
+    for _ in 0..2 {
+        let disk = in_time("/v1".into()).await["disk"].clone();
         assert_eq!(disk, before, "the numbers of the last look, and of when they are");
     }
+    // Nor its own page, nor anybody else's.
+    let page = |model: &str, id: &str| format!("/api/ui/deployment?model_id={model}&deployment_id={id}");
+    for _ in 0..2 {
+        let holds = in_time(page(&vast_model, &vast)).await["holds"].clone();
+        assert!(holds.as_str().unwrap().contains("still being measured"), "{holds}");
+    }
+    let holds = in_time(page(&model, &deployment)).await["holds"].clone();
+    assert!(holds.as_str().unwrap().contains("on disk: 100 bytes of code"), "{holds}");
     world.stop().await;
 }
 

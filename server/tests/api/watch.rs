@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{World, archive, client, config, pushed};
+use crate::support::{World, archive, client, config, config_with, pushed};
 
 const MODEL: &str = "class Model:\n    def predict(self, request):\n        return 2\n";
 
@@ -170,5 +170,160 @@ async fn a_copy_takes_the_changed_code_and_later_changes_stay_in_the_slot() {
     assert_eq!(sync(&world, &model).await["succeeded"], true);
     assert!(fetched(copy).await.contains("return 2"), "the copy has the code that ran when it was made");
     assert!(fetched(deployment).await.contains("later = True"));
+    world.stop().await;
+}
+
+/// A step that gives the configuration another description; the machine of these tests goes by it.
+fn described(text: &str) -> Value {
+    let config = STANDARD.decode(config_with(json!({ "description": text }))).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    json!({"type": "config", "body": {"action": "UPDATE", "config": config, "path": "config.yaml"}})
+}
+
+/// Waits until a change starts.
+async fn starts(world: &World, model: &str) {
+    let starts = |page: &Value| page["sentence"].as_str().unwrap().starts_with("a change starts");
+    world.until(&format!("/api/ui/live?model_id={model}"), starts).await;
+}
+
+#[tokio::test]
+async fn a_failed_change_shows_the_traceback_of_its_own_process_and_of_no_caller() {
+    let world = World::start().await;
+    let (model, deployment) = draft(&world, "Traced").await;
+    let (hash, signature) = pushed_state(&world, &deployment).await;
+    // Calls go to the code that runs, and their failures are in the same log.
+    let call = async || {
+        let body = json!({ "say": "Traceback (most recent call last):\nValueError: of a caller" });
+        world.rest("POST", &format!("/model/{model}/development/predict"), body).await.ok();
+    };
+    let shown = async || {
+        let page = world.get(&format!("/api/ui/live?model_id={model}")).await.ok();
+        page["failure"].as_str().unwrap_or_default().to_owned()
+    };
+
+    let staged = stage(&world, &model, &patch(&hash, "h1", &signature, &[described("mortal")])).await;
+    assert_eq!(staged["succeeded"], true, "{staged}");
+    call().await;
+    let failed = sync(&world, &model).await;
+    assert_eq!(failed["succeeded"], false);
+    call().await;
+    let own = "it fell over\nTraceback (most recent call last):\nRuntimeError: it fell over";
+    assert_eq!((failed["error"].as_str(), shown().await.as_str()), (Some(own), own));
+
+    let staged = stage(&world, &model, &patch("h1", "h2", &signature, &[described("broken")])).await;
+    assert_eq!(staged["succeeded"], true, "{staged}");
+    call().await;
+    let failed = sync(&world, &model).await;
+    let of_build = "the description says so";
+    assert_eq!((failed["error"].as_str(), shown().await.as_str()), (Some(of_build), of_build));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_received_while_another_starts_waits_until_it_is_put_into_service() {
+    let world = World::start().await;
+    let (model, deployment) = draft(&world, "Received").await;
+    let (hash, signature) = pushed_state(&world, &deployment).await;
+    stage(&world, &model, &patch(&hash, "h1", &signature, &[described("slow")])).await;
+    let (first, ()) = tokio::join!(sync(&world, &model), async {
+        starts(&world, &model).await;
+        let staged = stage(&world, &model, &patch("h1", "h2", &signature, &[described("")])).await;
+        assert_eq!(staged["succeeded"], true, "{staged}");
+    });
+    assert_eq!(first["succeeded"], true, "{first}");
+    let between = watch_state(&world, &model).await;
+    assert_eq!(between["container_patch_state"]["current_hash"], "h1", "its code is what runs");
+    assert_eq!(between["django_patch_state"]["current_hash"], "h2");
+    let page = world.get(&format!("/api/ui/live?model_id={model}")).await.ok();
+    assert_eq!(page["sentence"], "a change was received and waits to be put into service");
+    assert_eq!(sync(&world, &model).await["succeeded"], true);
+    let after = watch_state(&world, &model).await;
+    assert_eq!(after["container_patch_state"]["current_hash"], "h2");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_change_that_fails_is_told_why_though_another_was_received() {
+    let world = World::start().await;
+    let (model, deployment) = draft(&world, "Outdone").await;
+    let (hash, signature) = pushed_state(&world, &deployment).await;
+    stage(&world, &model, &patch(&hash, "h1", &signature, &[described("doomed")])).await;
+    let (first, ()) = tokio::join!(sync(&world, &model), async {
+        starts(&world, &model).await;
+        let staged = stage(&world, &model, &patch("h1", "h2", &signature, &[described("")])).await;
+        assert_eq!(staged["succeeded"], true, "{staged}");
+    });
+    let own = "it fell over\nTraceback (most recent call last):\nRuntimeError: it fell over";
+    assert_eq!((&first["succeeded"], first["error"].as_str()), (&json!(false), Some(own)));
+    let page = world.get(&format!("/api/ui/live?model_id={model}")).await.ok();
+    assert_eq!(page["failure"], own);
+    let sentence = page["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("a change was received and waits to be put into service"), "{sentence}");
+    assert!(sentence.ends_with("the one before it did not come up: it fell over"), "{sentence}");
+    assert_eq!(sync(&world, &model).await["succeeded"], true, "the other one is as good as it was");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_that_starts_gives_way_to_a_newer_one_and_what_ran_before_stays() {
+    let world = World::start().await;
+    let (model, deployment) = draft(&world, "Overtaken").await;
+    let (hash, signature) = pushed_state(&world, &deployment).await;
+    let runs = format!("/v1/models/{model}/deployments/{deployment}/config");
+    let before = world.get(&runs).await.ok()["config"].clone();
+    stage(&world, &model, &patch(&hash, "h1", &signature, &[described("slow")])).await;
+    let (first, second) = tokio::join!(sync(&world, &model), async {
+        starts(&world, &model).await;
+        stage(&world, &model, &patch("h1", "h2", &signature, &[described("mortal")])).await;
+        sync(&world, &model).await
+    });
+    assert_eq!(first["error"], "a newer change took its place");
+    assert!(second["error"].as_str().unwrap().starts_with("it fell over"), "{second}");
+    assert_eq!(world.get(&runs).await.ok()["config"], before, "not what never came up");
+    let state = watch_state(&world, &model).await;
+    assert_eq!(state["container_patch_state"]["current_hash"], hash.as_str());
+    world.rest("POST", &format!("/model/{model}/development/predict"), json!({})).await.ok();
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_of_the_development_deployment_says_how_it_stands_and_what_changed_since_its_copy() {
+    let world = World::start().await;
+    let (model, deployment) = draft(&world, "Shown").await;
+    let live = format!("/api/ui/live?model_id={model}");
+    let page = world.get(&live).await.ok();
+    assert_eq!(page["model_id"], model.as_str());
+    assert!(page["sentence"].as_str().unwrap().starts_with("runs as it was pushed"), "{page}");
+    for field in ["failure", "patched_at", "since_copy"] {
+        assert_eq!(page[field], Value::Null, "{field}");
+    }
+
+    let promote = format!("/v1/models/{model}/deployments/development/promote");
+    let copy = world.rest("POST", &promote, json!({})).await.ok()["id"].as_str().unwrap().to_owned();
+    let page = world.get(&live).await.ok();
+    assert_eq!(page["since_copy"]["copy"]["id"], copy.as_str());
+    assert_eq!((&page["since_copy"]["files"], &page["since_copy"]["more"]), (&json!([]), &json!(0)));
+
+    let (hash, mut signature) = pushed_state(&world, &deployment).await;
+    signature["content_hashes_by_path"]["model/model.py"] = Value::Null;
+    stage(&world, &model, &patch(&hash, "h1", &signature, &[code(MODEL)])).await;
+    assert_eq!(sync(&world, &model).await["succeeded"], true);
+    let page = world.get(&live).await.ok();
+    assert_eq!((&page["sentence"], &page["failure"]), (&json!("the last change runs"), &Value::Null));
+    assert!(page["patched_at"].is_i64(), "{page}");
+    let files = page["since_copy"]["files"].as_array().unwrap();
+    let file = files.iter().find(|file| file["path"] == "model/model.py").unwrap();
+    assert_eq!(file["change"], "changed");
+    let marked = |mark: &str| {
+        let lines = file["lines"].as_array().unwrap().iter();
+        lines.filter(|line| line["mark"] == mark).map(|line| line["text"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(marked("-"), [json!("        return request")]);
+    assert_eq!(marked("+"), [json!("        return 2")]);
+
+    let (other, _) = world.push(Ok("Published"), "").await;
+    let missing = world.get(&format!("/api/ui/live?model_id={other}")).await;
+    assert_eq!(missing.status, 404);
+    assert!(missing.text().contains("no development deployment"), "{}", missing.text());
     world.stop().await;
 }

@@ -4,10 +4,12 @@
 
 mod activity;
 mod file;
+mod known;
 mod models;
 mod own_database;
 mod people;
 mod records;
+mod restart;
 mod restrictions;
 
 use domain::*;

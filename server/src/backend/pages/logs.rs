@@ -1,6 +1,6 @@
 //! Log lines as the page shows them.
 
-use app::view::LogRow;
+use app::view::{DeploymentRef, LogRow};
 use domain::{LogLine, Timestamp};
 use serde_json::{Map, Value};
 
@@ -24,9 +24,9 @@ const KNOWN: [&str; 12] = [
 /// Where loggers put a traceback.
 const TRACES: [&str; 5] = ["exc_info", "exception", "traceback", "stack", "stack_info"];
 
-/// Log lines in the order they come in.
-pub fn log_rows(lines: Vec<LogLine>) -> Vec<LogRow> {
-    let row = |line: LogLine| LogRow {
+/// A line; `deployment` is whose it is, where the log has those of several.
+pub fn log_row(line: LogLine, deployment: Option<DeploymentRef>) -> LogRow {
+    LogRow {
         id: line.nanos.to_string(),
         at: Timestamp::from_millis(line.nanos / 1_000_000),
         level: line.level,
@@ -34,8 +34,8 @@ pub fn log_rows(lines: Vec<LogLine>) -> Vec<LogRow> {
         replica: line.replica.map(|replica| replica.to_string()),
         request_id: line.request_id,
         message: readable(line.message),
-    };
-    lines.into_iter().map(row).collect()
+        deployment,
+    }
 }
 
 /// A line of JSON as `what it says  name=value …`, with its traceback below; any other line as it is.

@@ -1,7 +1,10 @@
 //! How one deployment scaled, and why.
 
 use app::view::{ColdStartRow, CountsAt, ScalingDecision, ScalingPage};
-use domain::{ColdStart, DecisionRow, DeploymentId, Limit, ModelId, ScalingHistory, StartOutcome, Timestamp};
+use domain::{
+    AutoscalingSettings, ColdStart, Decided, DecisionRow, DeploymentId, Limit, ModelId, ScaleDecision,
+    ScalingHistory, StartOutcome, Timestamp,
+};
 
 /// Starts that the page shows: the last ones.
 const STARTS: usize = 8;
@@ -53,9 +56,28 @@ fn start(start: ColdStart) -> ColdStartRow {
     }
 }
 
-/// The decision with its inputs in words: what was measured, the formula, what bound it.
 fn decision(row: DecisionRow) -> ScalingDecision {
-    let DecisionRow { at, sentence, decision, floor, settings } = row;
+    let DecisionRow { at, sentence, decided } = row;
+    let (_, applied) = decided.numbers();
+    let inputs = match &decided {
+        Decided::Computed { decision, floor, settings } => computed_from(decision, *floor, settings),
+        // The sentence says all there is.
+        Decided::Caused { .. } => Vec::new(),
+    };
+    ScalingDecision {
+        at,
+        sentence,
+        applied,
+        inputs: inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    }
+}
+
+/// The inputs of a decision in words: what was measured, the formula, what bound it.
+fn computed_from(
+    decision: &ScaleDecision,
+    floor: u32,
+    settings: &AutoscalingSettings,
+) -> Vec<(&'static str, String)> {
     let each =
         f64::from(settings.concurrency_target) * f64::from(settings.target_utilization_percentage) / 100.0;
     let mut inputs = vec![
@@ -78,20 +100,22 @@ fn decision(row: DecisionRow) -> ScalingDecision {
         ),
         ("Between", format!("{} and {}", settings.min_replica, settings.max_replica)),
     ];
+    if decision.arrived > 0 {
+        let came = match decision.arrived {
+            1 => "1 request came".to_owned(),
+            many => format!("{many} requests came"),
+        };
+        inputs.push(("Since the look before", came));
+    }
     if floor > 0 {
         inputs.push(("Needed by a promotion", floor.to_string()));
     }
-    inputs.push(("Bound by", bound(decision.limit, &settings)));
+    inputs.push(("Bound by", bound(decision.limit, settings)));
     inputs.push(("From, to", format!("{} → {}", decision.current, decision.applied)));
-    ScalingDecision {
-        at,
-        sentence,
-        applied: decision.applied,
-        inputs: inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-    }
+    inputs
 }
 
-fn bound(limit: Limit, settings: &domain::AutoscalingSettings) -> String {
+fn bound(limit: Limit, settings: &AutoscalingSettings) -> String {
     match limit {
         Limit::None => "nothing: the formula's answer was taken".into(),
         Limit::Minimum => format!("the least allowed, {}", settings.min_replica),

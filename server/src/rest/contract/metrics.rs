@@ -34,13 +34,14 @@ enum Metric {
     Websockets,
     Active,
     Starting,
+    Ready,
     Cpu,
     Memory,
     Restarts,
 }
 
 /// Those that are answered, by name.
-const SERVED: [(&str, Metric); 13] = [
+const SERVED: [(&str, Metric); 14] = [
     ("baseten_replicas_active", Metric::Active),
     ("baseten_replicas_starting", Metric::Starting),
     ("baseten_inference_requests_total", Metric::Requests),
@@ -51,21 +52,20 @@ const SERVED: [(&str, Metric); 13] = [
     ("baseten_response_size_bytes", Metric::ResponseSize),
     ("baseten_concurrent_requests", Metric::Concurrent),
     ("baseten_ongoing_websocket_connections", Metric::Websockets),
+    ("baseten_pod_readiness", Metric::Ready),
     ("baseten_container_cpu_usage_seconds_total", Metric::Cpu),
     ("baseten_container_cpu_memory_working_set_bytes", Metric::Memory),
     ("baseten_container_restarts_total", Metric::Restarts),
 ];
 /// Answered when no metric is named.
 const DEFAULT: [Metric; 3] = [Metric::Active, Metric::Requests, Metric::EndToEnd];
-/// Names that exist and do not apply here: they are left out of the answer. Whether one replica is ready is told at `/metrics`,
-/// and is not kept.
-const OTHERS: [&str; 7] = [
+/// Names that exist and do not apply here: they are left out of the answer.
+const OTHERS: [&str; 6] = [
     "baseten_async_queue_size",
     "baseten_async_webhook_latency_seconds",
     "baseten_async_webhook_requests_total",
     "baseten_gpu_memory_used",
     "baseten_gpu_utilization",
-    "baseten_pod_readiness",
     "baseten_time_in_async_queue_seconds",
 ];
 const QUANTILES: [(&str, u64); 4] = [("0.5", 50), ("0.9", 90), ("0.95", 95), ("0.99", 99)];
@@ -121,10 +121,14 @@ impl MetricsRequest {
         if !named {
             request.metrics = DEFAULT.to_vec();
         }
+        if request.mode != Mode::Current {
+            // Whether one replica was ready is not kept.
+            request.metrics.retain(|metric| *metric != Metric::Ready);
+        }
         Ok(request)
     }
 
-    /// Whether it asks what the processes of replicas use at this moment.
+    /// Whether it asks how single replicas are at this moment.
     pub fn asks_for_uses(&self) -> bool {
         self.mode == Mode::Current && self.metrics.iter().any(|metric| metric.is_of_processes())
     }
@@ -258,7 +262,7 @@ struct Step<'a> {
 
 impl Metric {
     fn is_of_processes(self) -> bool {
-        matches!(self, Self::Cpu | Self::Memory)
+        matches!(self, Self::Cpu | Self::Memory | Self::Ready)
     }
 
     fn descriptor(self, processes: &Processes<'_>) -> Descriptor {
@@ -270,6 +274,7 @@ impl Metric {
         let (unit_hint, kind, label_sets) = match self {
             Self::Cpu => ("PER_SECOND", "COUNTER", replicas()),
             Self::Memory => ("BYTES", "GAUGE", replicas()),
+            Self::Ready => ("COUNT", "GAUGE", replicas()),
             Self::Restarts => ("PER_SECOND", "COUNTER", vec![BTreeMap::new()]),
             Self::Requests => ("PER_SECOND", "COUNTER", labels("status_code", &["2xx", "4xx", "5xx"])),
             Self::EndToEnd | Self::FirstByte | Self::Inference => {
@@ -316,6 +321,7 @@ impl Metric {
                 processes.values(point, |of| of.cores, cores)
             }
             Self::Memory => processes.values(point, |of| of.memory, |used| Some(used.memory as f64)),
+            Self::Ready => processes.values(point, |of| Some(f64::from(u8::from(of.is_ready))), |_| None),
         }
     }
 }
@@ -361,6 +367,23 @@ mod tests {
         assert!(request(&[named]).unwrap().asks_for_uses());
         assert!(!request(&[("mode", "SERIES"), named]).unwrap().asks_for_uses());
         assert!(!request(&[named, ("mode", "SUMMARY")]).unwrap().asks_for_uses());
+    }
+
+    #[test]
+    fn whether_a_replica_is_ready_is_told_of_now_alone() {
+        let named = ("metrics", "baseten_pod_readiness");
+        let current = request(&[named]).unwrap();
+        assert!(current.asks_for_uses());
+        let replica =
+            |name: &str, is_ready| Used { replica: name.to_owned(), is_ready, cores: None, memory: None };
+        let series = hour(0);
+        let window = (series.period.start, series.period.end);
+        let metrics = Metrics::new(&current, window, &series, &[replica("a", true), replica("b", false)]);
+        let labels = metrics.metric_descriptors[0].label_sets.iter().map(|set| set["replica"].as_str());
+        assert_eq!(labels.collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(metrics.metric_values[0].values, [[Some(1.0), Some(0.0)]]);
+        let past = |mode| request(&[("mode", mode), named]).unwrap().metrics;
+        assert!(past("SERIES").is_empty() && past("SUMMARY").is_empty(), "it is not kept");
     }
 
     /// An hour that ends at second 0, looked at until `through`, with 60 requests, 6 s of processor time and 3 restarts in its

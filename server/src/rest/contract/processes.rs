@@ -1,4 +1,4 @@
-//! What the processes of replicas use, as values of the metrics API: one for each replica.
+//! What the processes of replicas use, and which are ready, as values of the metrics API: one for each replica.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,11 @@ use domain::{Measured, ReplicaId, ReplicaUse};
 const MOST: usize = 40;
 const OTHERS: &str = "others";
 
-/// What the processes of one replica use now.
+/// How one replica is now, and what its processes use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Used {
     pub replica: String,
+    pub is_ready: bool,
     /// Cores, over the last seconds.
     pub cores: Option<f64>,
     /// Bytes.

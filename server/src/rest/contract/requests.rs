@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use super::{REGION, UpdateAutoscaling, UpdatePromotion, words};
+use crate::rest::unread::LIMIT;
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -228,7 +229,7 @@ impl LogsRequest {
             match name.as_str() {
                 "start_epoch_millis" => request.start_epoch_millis = Some(number()?),
                 "end_epoch_millis" => request.end_epoch_millis = Some(number()?),
-                "limit" => request.limit = Some(number()?),
+                "limit" => request.limit = Some(LIMIT.read(&value)?.into()),
                 "direction" => request.direction = Some(value),
                 "min_level" => request.min_level = Some(level(&value)?),
                 "replica" => request.replica = Some(value),
@@ -253,10 +254,7 @@ impl LogsRequest {
         if end.saturating_sub(start) > WEEK {
             return Err(Invalid::new("start_epoch_millis", "is more than 7 days before end_epoch_millis"));
         }
-        let limit = self.limit.unwrap_or(500);
-        if !(1..=1000).contains(&limit) {
-            return Err(Invalid::new("limit", format!("{limit} is not within 1 to 1000")));
-        }
+        let limit = LIMIT.check(self.limit.unwrap_or(500))?;
         let ascending = match self.direction.as_deref() {
             None | Some("desc") => false,
             Some("asc") => true,
@@ -353,6 +351,8 @@ mod tests {
         };
         assert_eq!(field(&[("limit", "0")]), "limit");
         assert_eq!(field(&[("limit", "x")]), "limit");
+        let refused = LogsRequest::from_pairs(pairs(&[("limit", "1001")])).unwrap_err();
+        assert_eq!(refused.to_string(), "limit: 1001 is not within 1 to 1000");
         assert_eq!(field(&[("direction", "up")]), "direction");
         assert_eq!(field(&[("min_level", "LOUD")]), "min_level");
         assert_eq!(field(&[("start_epoch_millis", "0")]), "start_epoch_millis");

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{any, get};
 use domain::{
-    ArtifactId, BuildFailure, BuildSpec, Deployment, DeploymentId, EnvironmentName, EnvironmentUse,
+    ArtifactId, BuildFailure, BuildSpec, Clock, Deployment, DeploymentId, EnvironmentName, EnvironmentUse,
     ExternalUse, Holding, LogFound, LogLine, LogNews, LogQuery, LogSource, ModelId, ObservedReplica,
     ReplicaId, ReplicaSample, ReplicaSpec, ReplicaState, Reserved, Runtime, RuntimeError, Seen, StopReason,
     StorageUse, Timestamp, Wake,
@@ -18,9 +18,11 @@ use tokio::task::AbortHandle;
 
 /// How long a replica loads that is slow.
 const SLOW: Duration = Duration::from_secs(4);
+/// What a replica writes whose model can't be loaded.
+const FELL_OVER: &str = "Traceback (most recent call last):\nRuntimeError: it fell over";
 
 /// Builds succeed at once, except of configurations whose description says `broken`. Those that are
-/// described as `mortal` never start, and those that are `slow` take their time to load.
+/// described as `mortal` never start, those that are `slow` take their time to load, and `doomed` ones to fail.
 pub struct Machine {
     wakes: Arc<engine::Wakes>,
     replicas: Arc<Mutex<BTreeMap<ReplicaId, (ObservedReplica, AbortHandle)>>>,
@@ -38,16 +40,28 @@ struct Lines {
 
 impl Lines {
     fn write(&self, deployment: &DeploymentId, source: LogSource, message: &str) {
+        self.write_of(deployment, source, None, message);
+    }
+
+    /// A line that a replica wrote, if it is named.
+    fn write_of(
+        &self,
+        deployment: &DeploymentId,
+        source: LogSource,
+        replica: Option<&ReplicaId>,
+        message: &str,
+    ) {
         let mut all = self.all.lock().unwrap();
+        let now = server::clock::SystemClock::new().now().millis() * 1_000_000;
         let lines = all.entry(deployment.clone()).or_default();
-        let nanos = lines.last().map_or(1_000_000, |line: &LogLine| line.nanos + 1);
+        let nanos = lines.last().map_or(now, |line: &LogLine| now.max(line.nanos + 1));
         let level = Some(domain::LogLevel::Info);
         lines.push(LogLine {
             nanos,
             message: message.into(),
             level,
             source,
-            replica: None,
+            replica: replica.cloned(),
             request_id: None,
         });
         drop(all);
@@ -89,12 +103,20 @@ impl Runtime for Machine {
         let id = spec.id.to_string();
         let secrets: BTreeMap<String, String> =
             spec.secrets.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
-        let (lines, deployment) = (self.lines.clone(), spec.deployment.clone());
+        let (lines, deployment, speaker) = (self.lines.clone(), spec.deployment.clone(), spec.id.clone());
+        let (replicas, wakes) = (self.replicas.clone(), self.wakes.clone());
         let answer = move |body: String| async move {
-            // A model that prints what it is told to.
+            // A model that prints what it is told to, and dies when it is told to.
             let input: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+            if input["die"] == true
+                && let Some((observed, _)) = replicas.lock().unwrap().get_mut(&speaker)
+            {
+                let reason = "it was told to".into();
+                observed.state = ReplicaState::Exited { code: Some(1), signal: None, reason };
+                wakes.wake(&observed.model);
+            }
             if let Some(said) = input["say"].as_str() {
-                lines.write(&deployment, LogSource::Replica, said);
+                lines.write_of(&deployment, LogSource::Replica, Some(&speaker), said);
             }
             axum::Json(serde_json::json!({ "replica": id, "input": body, "secrets": secrets }))
         };
@@ -110,10 +132,11 @@ impl Runtime for Machine {
         let described = spec.config["description"].as_str().unwrap_or_default();
         let (state, is_ready) = match described {
             "mortal" => {
+                self.lines.write_of(&spec.deployment, LogSource::Replica, Some(&spec.id), FELL_OVER);
                 let reason = "it fell over".into();
                 (ReplicaState::Exited { code: Some(1), signal: None, reason }, false)
             }
-            "slow" => (ReplicaState::Loading, false),
+            "slow" | "doomed" => (ReplicaState::Loading, false),
             _ => (ReplicaState::Ready, true),
         };
         let observed = ObservedReplica {
@@ -135,14 +158,24 @@ impl Runtime for Machine {
         self.reserved.lock().unwrap().insert(spec.id.clone(), spec.reserved);
         self.replicas.lock().unwrap().insert(spec.id.clone(), (observed, task.abort_handle()));
         self.wakes.wake(&spec.model);
-        if described == "slow" {
+        if matches!(described, "slow" | "doomed") {
             let (replicas, wakes, id) = (self.replicas.clone(), self.wakes.clone(), spec.id.clone());
+            let (lines, deployment, fails) =
+                (self.lines.clone(), spec.deployment.clone(), described == "doomed");
             tokio::spawn(async move {
                 tokio::time::sleep(SLOW).await;
+                if fails {
+                    lines.write_of(&deployment, LogSource::Replica, Some(&id), FELL_OVER);
+                }
                 if let Some((observed, _)) = replicas.lock().unwrap().get_mut(&id)
                     && observed.state == ReplicaState::Loading
                 {
-                    (observed.state, observed.ready_at) = (ReplicaState::Ready, Some(now));
+                    if fails {
+                        let reason = "it fell over".into();
+                        observed.state = ReplicaState::Exited { code: Some(1), signal: None, reason };
+                    } else {
+                        (observed.state, observed.ready_at) = (ReplicaState::Ready, Some(now));
+                    }
                     wakes.wake(&observed.model);
                 }
             });
@@ -215,6 +248,11 @@ impl Runtime for Machine {
         lines.retain(|line| query.after_nanos.is_none_or(|after| line.nanos > after));
         lines.retain(|line| query.before_nanos.is_none_or(|before| line.nanos < before));
         lines.retain(|line| query.component.is_none_or(|component| line.source == component));
+        lines.retain(|line| {
+            let replica = line.replica.as_ref().map(ReplicaId::as_str);
+            query.replica.is_none() || query.replica.as_deref() == replica
+        });
+        lines.retain(|line| query.includes.iter().all(|text| line.message.contains(text)));
         if !query.ascending {
             lines.reverse();
         }

@@ -83,9 +83,11 @@ impl World {
             database_url: None,
             keep_replicas: false,
             gateway_threads: 1,
+            gateway_connections: None,
             log: "warn".into(),
             machine: Default::default(),
             isolation: Default::default(),
+            limits: Default::default(),
             keep: runtime::Retention { environments: 0, logs: 0 },
         };
         change(&mut config);
@@ -224,6 +226,16 @@ impl World {
     /// Looks at the counters now, and not only at the next round time.
     pub async fn look(&self) {
         self.try_look().await.unwrap();
+    }
+
+    /// Writes what was measured, as a server that stops.
+    pub async fn try_flush(&self) -> Result<(), control::Error> {
+        self.server.as_ref().unwrap().control().flush_metrics().await
+    }
+
+    /// The server itself; from here on it is the caller's to stop.
+    pub fn take_server(&mut self) -> Server {
+        self.server.take().unwrap()
     }
 
     pub async fn try_look(&self) -> Result<(), control::Error> {
