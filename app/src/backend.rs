@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    Access, AutoscalingPatch, DeploymentId, EnvironmentName, ModelId, PromotionPatch, ReplicaId, Signal,
-    Timestamp,
+    Access, AutoscalingPatch, DeploymentId, EnvironmentName, Invalid, LogPlaces, ModelId, PromotionPatch,
+    ReplicaId, Signal, Timestamp, parse_id,
 };
 use http::request::Parts;
 
 use crate::error::AppError;
 use crate::view::{
     ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogFilter,
-    LogPage, LogPiece, MetricsPage, ModelPage, ModelsPage, ReferencePage, ReplicasNow, ScalingPage,
+    LogPage, LogPiece, LogScope, MetricsPage, ModelPage, ModelsPage, ReferencePage, ReplicasNow, ScalingPage,
     SessionInfo, SignIn, TryAnswer, UsagePage,
 };
 
@@ -44,6 +44,29 @@ pub enum MetricsOf {
     Deployment(DeploymentId),
     Environment(EnvironmentName),
     Model,
+}
+
+/// Whose log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogsOf {
+    Deployment(DeploymentId),
+    Environment(EnvironmentName),
+}
+
+impl LogsOf {
+    /// The model, and whose log of it is asked for.
+    ///
+    /// # Errors
+    /// An id or a name can't be one, or both a deployment and an environment are named.
+    pub fn parse(scope: &LogScope) -> Result<(ModelId, Self), Invalid> {
+        let model = ModelId::new(parse_id("model_id", &scope.model_id)?);
+        let of = match (scope.deployment_id.as_str(), scope.environment.as_str()) {
+            (id, "") => Self::Deployment(DeploymentId::new(parse_id("deployment_id", id)?)),
+            ("", name) => Self::Environment(EnvironmentName::new(name)?),
+            _ => return Err(Invalid::new("environment", "can't be given together with `deployment_id`")),
+        };
+        Ok((model, of))
+    }
 }
 
 /// Which part of a log.
@@ -131,40 +154,35 @@ pub trait Backend: Team + Send + Sync + 'static {
         deployment: &DeploymentId,
     ) -> Result<DeploymentPage, AppError>;
 
-    /// Lines of a deployment's log, oldest first.
+    /// Lines of a log, oldest first.
     async fn logs(
         &self,
         session: &Session,
         model: &ModelId,
-        deployment: &DeploymentId,
+        of: &LogsOf,
         filter: LogFilter,
         part: LogPart,
     ) -> Result<LogPage, AppError>;
 
-    /// Waits until something is written after a line, and answers what the filter lets through of it: perhaps nothing.
+    /// Waits until something is written after these places, and answers what the filter lets through of it: perhaps nothing.
     async fn follow_logs(
         &self,
         session: &Session,
         model: &ModelId,
-        deployment: &DeploymentId,
+        of: &LogsOf,
         filter: &LogFilter,
-        after: LogCursor,
+        after: &LogPlaces,
     ) -> Result<LogNews, AppError>;
 
-    /// The file that has a deployment's log as it is at this moment.
-    async fn log_file(
-        &self,
-        session: &Session,
-        model: &ModelId,
-        deployment: &DeploymentId,
-    ) -> Result<LogFile, AppError>;
+    /// The file that has a log as it is at this moment.
+    async fn log_file(&self, session: &Session, model: &ModelId, of: &LogsOf) -> Result<LogFile, AppError>;
 
     /// A piece of that file: some lines after a line, oldest first, up to the moment `until`.
     async fn log_piece(
         &self,
         session: &Session,
         model: &ModelId,
-        deployment: &DeploymentId,
+        of: &LogsOf,
         filter: &LogFilter,
         after: LogCursor,
         until: Timestamp,

@@ -5,12 +5,13 @@
 //! without it, on the server and in a plain build, they are simply there.
 
 use leptos::prelude::*;
+use leptos_router::hooks::use_params_map;
 
 use crate::components::ScalingHistory;
 use crate::erase::Erase;
 use crate::pages::{
-    ActivityPage, DeploymentDialogs, DeploymentPage, EnvironmentPage, MetricsPage, ModelPage, ReferencePage,
-    SettingsPage, UsagePage,
+    ActivityPage, DeploymentDialogs, DeploymentPage, EnvironmentPage, LogsPage, MetricsPage, ModelPage,
+    ReferencePage, SettingsPage, UsagePage,
 };
 
 /// A page with code of its own.
@@ -18,6 +19,7 @@ use crate::pages::{
 pub enum Chunk {
     Model,
     Environment,
+    /// A deployment's page, and the log of an environment.
     Deployment,
     Usage,
     Metrics,
@@ -47,7 +49,9 @@ impl Chunk {
         match parts.as_slice() {
             ["models", _] => Some(Self::Model),
             ["models", _, "environments", _] => Some(Self::Environment),
-            ["models", _, "deployments" | "logs", _] => Some(Self::Deployment),
+            ["models", _, "deployments" | "logs", _] | ["models", _, "environments", _, "logs"] => {
+                Some(Self::Deployment)
+            }
             ["models", _, "metrics"] | ["models", _, "environments" | "deployments", _, "metrics"] => {
                 Some(Self::Metrics)
             }
@@ -93,8 +97,13 @@ fn environment_view() -> AnyView {
     view! { <EnvironmentPage /> }.erased()
 }
 
+/// A deployment's page, or the log of an environment, which is mostly the same code: in a file of its own it would make both larger.
 fn deployment_view() -> AnyView {
-    view! { <DeploymentPage /> }.erased()
+    let is_of_environment = use_params_map().read_untracked().get("environment").is_some();
+    match is_of_environment {
+        true => view! { <LogsPage /> }.erased(),
+        false => view! { <DeploymentPage /> }.erased(),
+    }
 }
 
 fn usage_view() -> AnyView {
@@ -314,6 +323,7 @@ mod tests {
         assert_eq!(Chunk::of_path("/models/abc/environments/production"), Some(Chunk::Environment));
         assert_eq!(Chunk::of_path("/models/abc/deployments/d"), Some(Chunk::Deployment));
         assert_eq!(Chunk::of_path("/models/abc/logs/d"), Some(Chunk::Deployment));
+        assert_eq!(Chunk::of_path("/models/abc/environments/production/logs"), Some(Chunk::Deployment));
         assert_eq!(Chunk::of_path("/models/abc/metrics"), Some(Chunk::Metrics));
         assert_eq!(Chunk::of_path("/usage"), Some(Chunk::Usage));
         assert_eq!(Chunk::of_path("/models/abc/environments/production/metrics"), Some(Chunk::Metrics));

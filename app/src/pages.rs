@@ -3,6 +3,7 @@
 mod activity;
 mod deployment;
 mod environment;
+mod logs;
 mod metrics;
 mod model;
 mod models;
@@ -15,6 +16,7 @@ mod usage;
 pub use activity::ActivityPage;
 pub use deployment::{DeploymentDialogs, DeploymentPage};
 pub use environment::EnvironmentPage;
+pub use logs::LogsPage;
 pub use metrics::MetricsPage;
 pub use model::ModelPage;
 pub use models::ModelsPage;

@@ -47,10 +47,11 @@ reads! {
     model = read_model(model_id: String, cursor: String);
     environment = read_environment(model_id: String, environment: String);
     deployment = read_deployment(model_id: String, deployment_id: String);
-    /// The last lines of its log, or those after or before a line.
+    /// The last lines of the log of a deployment or of an environment, or those after or before a line.
     logs = read_logs(
         model_id: String,
         deployment_id: String,
+        environment: String,
         level: String,
         search: String,
         after: i64,
@@ -144,16 +145,39 @@ pub fn Loaded(
             {move || {
                 let text = text.clone();
                 Suspend::new(async move {
-                    match text.await.and_then(|text| body(&text)) {
-                        Ok(view) => view,
-                        Err(_) if quiet => ().erased(),
-                        Err(error) => view! { <ErrorView error=error /> }.erased(),
+                    match text.await {
+                        Ok(text) => {
+                            when_written(move || body(&text).unwrap_or_else(|error| instead(error, quiet)))
+                        }
+                        Err(error) => instead(error, quiet),
                     }
                 })
             }}
         </Transition>
     }
     .erased()
+}
+
+/// What is shown where a page can't be.
+fn instead(error: AppError, quiet: bool) -> AnyView {
+    match quiet {
+        true => ().erased(),
+        false => view! { <ErrorView error=error /> }.erased(),
+    }
+}
+
+/// The page, made when it is written. The server looks into a page before that, whether something in it is still to be
+/// waited for, and would make all of it for that look alone, reading what its parts read. There is nothing to find: a part
+/// that waits has a [`Loaded`] of its own.
+#[cfg(feature = "ssr")]
+fn when_written(make: impl FnOnce() -> AnyView + Send + 'static) -> AnyView {
+    Unsuspend::new(make).erased()
+}
+
+/// In the browser nobody looks into it before.
+#[cfg(not(feature = "ssr"))]
+fn when_written(make: impl FnOnce() -> AnyView) -> AnyView {
+    make()
 }
 
 #[cfg(test)]

@@ -51,6 +51,11 @@ pub fn App() -> impl IntoView {
                         ssr=SsrMode::Async
                     />
                     <Route
+                        path=path!("/models/:model/environments/:environment/logs")
+                        view=|| view! { <Later chunk=Chunk::Deployment /> }
+                        ssr=SsrMode::Async
+                    />
+                    <Route
                         path=path!("/models/:model/deployments/:deployment/metrics")
                         view=|| view! { <Later chunk=Chunk::Metrics /> }
                         ssr=SsrMode::Async

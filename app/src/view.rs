@@ -25,7 +25,7 @@ pub use environment::{
     SampleRun, Side,
 };
 pub use live::{ChangedFile, ChangedLine, LivePage, SinceCopy};
-pub use logs::{LogCursor, LogFilter, LogPage, LogPiece, LogRow};
+pub use logs::{LogCursor, LogFilter, LogPage, LogPiece, LogRow, LogScope};
 pub use metrics::{MetricMark, MetricPoint, MetricsPage, PERIODS};
 pub use model::{
     Actions, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Making, ModelPage, ModelRow,

@@ -1,5 +1,9 @@
+import { done } from '../support/canary.ts';
 import { EXAMPLES, unique } from '../support/truss.ts';
 import { expect, hydrated, open, signIn, test } from '../support/test.ts';
+
+// What records a test takes the processor that is measured, and keeps what the page does.
+test.use({ trace: 'off', screenshot: 'off' });
 
 /** From the beginning of the navigation to a page that answers to clicks, with a processor four times slower, in milliseconds. */
 const INTERACTIVE = 800;
@@ -11,7 +15,9 @@ const GROWTH = 2;
 const CHANGES = 3_600;
 
 test('dashboard: a page is soon interactive on a slow machine', async ({ browser, page, slipway, truss }) => {
-  const { model } = await truss.push(`${EXAMPLES}/echo`, '--model-name', unique('bench-dashboard'));
+  const { model, deployment } = await truss.push(`${EXAMPLES}/echo`, '--model-name', unique('bench-dashboard'));
+  // Its build takes the processor, too.
+  await slipway.reaches(model, deployment, 'ACTIVE');
   await signIn(page, slipway);
   const state = await page.context().storageState();
   for (const address of ['/models', `/models/${model}`]) {
@@ -64,7 +70,7 @@ test('dashboard: a page that was open for an hour keeps nothing of it', async ({
     // The page reads at most ten times a second, so as many changes as it can tell apart.
     for (let number = 0; number < count; number += 1) {
       const body = { max_replica: 2 + (number % 2) };
-      await slipway.rest('PATCH', `/v1/models/${model}/deployments/${deployment}/autoscaling_settings`, body);
+      await done(slipway.rest('PATCH', `/v1/models/${model}/deployments/${deployment}/autoscaling_settings`, body));
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   };

@@ -39,6 +39,7 @@ test.describe('every page is accessible', () => {
         `/models/${model}/deployments/${deployment}?dialog=terminate&replica=any`,
         `/models/${model}/deployments/${deployment}/metrics`,
         `/models/${model}/environments/production/metrics`,
+        `/models/${model}/environments/production/logs`,
         '/usage',
         '/settings/people',
         '/settings/keys',
@@ -60,6 +61,29 @@ test.describe('every page is accessible', () => {
 
 test.describe('without JavaScript', () => {
   test.use({ javaScriptEnabled: false });
+
+  test('the menu of a row is a link to the page that has the same actions', async ({ page, slipway, truss }) => {
+    const { model, deployment } = await truss.push(`${EXAMPLES}/echo`, '--model-name', unique('plain'));
+    await slipway.reaches(model, deployment, 'ACTIVE', 'SCALED_TO_ZERO');
+    await page.goto('/sign-in');
+    await page.getByLabel('API key').fill(slipway.key);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await expect(page).toHaveURL(/\/models$/);
+
+    await page.goto(`/models/${model}`);
+    await page.getByRole('link', { name: 'Actions for deployment-1', exact: true }).click();
+    await expect(page).toHaveURL(new RegExp(`/models/${model}/deployments/${deployment}$`));
+    await page.getByRole('button', { name: 'Actions for deployment-1', exact: true }).click();
+    const menu = page.getByRole('list', { name: 'Actions for deployment-1', exact: true });
+    for (const action of ['Rename', 'Retry', 'Activate', 'Deactivate', 'Delete']) {
+      await expect(menu.getByRole('button', { name: action, exact: true })).toBeVisible();
+    }
+    await menu.getByRole('button', { name: 'Rename', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name').fill('without-code');
+    await dialog.getByRole('button', { name: 'Rename' }).click();
+    await expect(page.getByRole('heading', { level: 1 })).toHaveText('without-code');
+  });
 
   test('one can sign in, rename and promote', async ({ page, slipway, truss }) => {
     const name = unique('plain');

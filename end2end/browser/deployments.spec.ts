@@ -73,6 +73,31 @@ test.describe('deployments of a model', () => {
     expect(refused.body.message).toContain('promote another deployment first');
   });
 
+  test('the menu opens with the keyboard, gives the focus back, and closes at a second click', async ({ page }) => {
+    const button = page.getByRole('button', { name: 'Actions for deployment-1', exact: true });
+    const menu = page.getByRole('list', { name: 'Actions for deployment-1', exact: true });
+    for (const key of ['Enter', 'Space', 'ArrowDown']) {
+      // Each time as the page comes: the menu is made when it is first used.
+      await open(page, `/models/${model}`);
+      await expect(button).toHaveAttribute('aria-expanded', 'false');
+      await expect(menu).toHaveCount(0);
+      await button.focus();
+      await page.keyboard.press(key);
+      await expect(menu).toBeVisible();
+      await expect(button).toBeFocused();
+      await page.keyboard.press('Tab');
+      await expect(menu.getByRole('button', { name: 'Rename', exact: true })).toBeFocused();
+      await page.keyboard.press('Escape');
+      await expect(menu).toBeHidden();
+      await expect(button).toBeFocused();
+    }
+    await expect(page).toHaveURL(new RegExp(`/models/${model}$`));
+    await button.click();
+    await expect(menu).toBeVisible();
+    await button.click();
+    await expect(menu).toBeHidden();
+  });
+
   test('a deleted deployment leaves the page and stays in the usage log', async ({ page, slipway }) => {
     await choose(page, 'best-echo', 'Delete');
     const dialog = page.getByRole('dialog');

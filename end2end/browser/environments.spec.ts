@@ -46,12 +46,12 @@ test.describe('environments and replicas', () => {
 
   test('a key that is limited to an environment calls it and no other', async ({ page, slipway }) => {
     await open(page, '/settings/keys');
-    await page.getByLabel('Name', { exact: true }).fill('staging only');
+    await page.getByLabel('Name', { exact: true }).fill('staging-only');
     await page.getByLabel('May').selectOption('invoker');
     await page.locator('select[name="environments"]').selectOption('staging');
     await page.getByRole('button', { name: 'Make a key' }).click();
     const key = (await page.getByRole('region', { name: 'API key', exact: true }).innerText()).trim();
-    await expect(row(page, 'staging only').getByRole('cell', { name: 'staging', exact: true })).toBeVisible();
+    await expect(row(page, 'staging-only').getByRole('cell', { name: 'staging', exact: true })).toBeVisible();
     const call = async (target: string) => {
       const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
       return (await fetch(`${slipway.url}/model/${model}/${target}/predict`, { method: 'POST', headers, body: '{}' })).status;
@@ -171,7 +171,7 @@ test.describe('environments and replicas', () => {
     const { violations } = await new AxeBuilder({ page }).analyze();
     expect(violations.map((violation) => violation.id)).toEqual([]);
 
-    const made = await slipway.rest('POST', '/v1/api_keys', { name: 'kept out', type: 'WORKSPACE_MANAGE_ALL' });
+    const made = await slipway.rest('POST', '/v1/api_keys', { name: 'kept-out', type: 'WORKSPACE_MANAGE_ALL' });
     const elsewhere = await browser.newContext();
     const other = await elsewhere.newPage();
     await signIn(other, { key: made.body.api_key });

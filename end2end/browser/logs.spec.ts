@@ -1,11 +1,26 @@
 import { readFile } from 'node:fs/promises';
 import type { Page } from '@playwright/test';
-import type { Slipway } from '../support/slipway.ts';
+import { until, type Slipway } from '../support/slipway.ts';
 import { printing, unique } from '../support/truss.ts';
 import { expect, open, signIn, test } from '../support/test.ts';
 
 /** Rows that may be in the page, however many lines there are. */
 const DRAWN = 300;
+
+const log = (page: Page) => page.getByRole('log', { name: 'Log lines' });
+const line = (page: Page, text: string) => log(page).locator('.line:not(.ruler)').filter({ hasText: text });
+
+/** Lets a model's process write lines `word 0`, `word 1`, … */
+async function print(
+  slipway: Slipway,
+  { model, deployment }: { model: string; deployment: string },
+  word: string,
+  lines: number,
+  extra: object = {},
+): Promise<void> {
+  const answer = await slipway.predict(`/model/${model}/deployment/${deployment}/predict`, { word, lines, ...extra });
+  expect(answer.status).toBe(200);
+}
 
 test.describe('the log of a deployment', () => {
   // One story: later tests count on the lines of earlier ones.
@@ -21,14 +36,8 @@ test.describe('the log of a deployment', () => {
     address = `/models/${model}/deployments/${deployment}`;
   });
 
-  /** Lets the model's process write lines `word 0`, `word 1`, … */
-  async function write(slipway: Slipway, word: string, lines: number, extra: object = {}): Promise<void> {
-    const answer = await slipway.predict(`/model/${model}/deployment/${deployment}/predict`, { word, lines, ...extra });
-    expect(answer.status).toBe(200);
-  }
-
-  const log = (page: Page) => page.getByRole('log', { name: 'Log lines' });
-  const line = (page: Page, text: string) => log(page).locator('.line:not(.ruler)').filter({ hasText: text });
+  const write = (slipway: Slipway, word: string, lines: number, extra: object = {}) =>
+    print(slipway, { model, deployment }, word, lines, extra);
   const drawn = (page: Page) => log(page).locator('.line:not(.ruler)').count();
   /** Scrolls the page to its log once what comes later has its place above it. */
   async function comesIntoView(page: Page): Promise<void> {
@@ -196,6 +205,133 @@ test.describe('the log of a deployment', () => {
       await expect(page).toHaveURL(/search=hello/);
       await expect(line(page, 'hello 0')).toHaveCount(1);
       await expect(line(page, 'later')).toHaveCount(0);
+    });
+  });
+});
+
+test.describe('the log of an environment', () => {
+  // One story: a promotion from its beginning to its end.
+  test.describe.configure({ mode: 'serial' });
+
+  let model: string;
+  let address: string;
+  /** What serves production, and what is promoted. */
+  let first: { model: string; deployment: string };
+  let second: { model: string; deployment: string };
+
+  test.beforeAll(async ({ slipway, truss }) => {
+    const [folder, name] = [await printing(), unique('sides')];
+    first = await truss.push(folder, '--model-name', name);
+    model = first.model;
+    await slipway.reaches(model, first.deployment, 'ACTIVE');
+    second = await truss.push(folder, '--model-name', name);
+    await slipway.reaches(model, second.deployment, 'ACTIVE', 'SCALED_TO_ZERO');
+    address = `/models/${model}/environments/production`;
+  });
+
+  /** Waits until the environment is as wanted. */
+  const stands = (slipway: Slipway, what: string, wanted: (environment: any) => boolean) =>
+    until(what, async () => wanted((await slipway.rest('GET', `/v1${address}`)).body), 90_000);
+  /** The name of a deployment in a line of its. */
+  const of = (page: Page, text: string, name: string) => line(page, text).getByRole('link', { name, exact: true });
+
+  test('both sides of a promotion appear as they write, each line with its deployment', async ({ page, slipway }) => {
+    test.setTimeout(240_000);
+    await print(slipway, second, 'elsewhere', 1);
+    await print(slipway, first, 'alone', 1);
+    await signIn(page, slipway);
+    await open(page, address);
+    await page.getByRole('link', { name: 'Logs', exact: true }).click();
+    await expect(page.getByRole('heading', { level: 1 })).toHaveText('Logs of production');
+    await expect(of(page, 'alone 0', 'deployment-1')).toBeVisible();
+    await expect(line(page, 'elsewhere 0')).toHaveCount(0);
+
+    const begun = await slipway.rest('POST', `/v1${address}/promote`, {
+      deployment_id: second.deployment,
+      promotion_settings_override: { ramp_up_while_promoting: true, ramp_up_duration_seconds: 360_000 },
+    });
+    expect(begun.status).toBe(200);
+    await stands(slipway, 'the canary runs', (body) => body.in_progress_promotion?.status === 'RAMPING_UP');
+    await print(slipway, second, 'azure', 1);
+    await expect(of(page, 'azure 0', 'deployment-2')).toBeVisible();
+    await print(slipway, first, 'ruby', 1);
+    await expect(of(page, 'ruby 0', 'deployment-1')).toBeVisible();
+    const lines = await log(page).locator('.line:not(.ruler) .message').allInnerTexts();
+    expect(lines.indexOf('azure 0')).toBeGreaterThan(-1);
+    expect(lines.indexOf('ruby 0')).toBeGreaterThan(lines.indexOf('azure 0'));
+  });
+
+  test('the filter holds for both sides, also for lines that come', async ({ page, slipway }) => {
+    await signIn(page, slipway);
+    await open(page, `${address}/logs`);
+    const form = page.getByRole('search', { name: 'Filter the log' });
+    await form.getByLabel('Search').fill('azur -other');
+    await form.getByRole('button', { name: 'Filter' }).click();
+    await expect(page).toHaveURL(/\/environments\/production\/logs\?search=azur/);
+    await expect(of(page, 'azure 0', 'deployment-2')).toBeVisible();
+    await expect(line(page, 'ruby 0')).toHaveCount(0);
+    await print(slipway, first, 'other azurish', 1);
+    await print(slipway, first, 'azurish', 1);
+    await expect(of(page, 'azurish 0', 'deployment-1')).toBeVisible();
+    await expect(line(page, 'other')).toHaveCount(0);
+
+    // Only lines of one replica, so of one side.
+    await line(page, 'azure 0').getByRole('link').last().click();
+    await expect(page).toHaveURL(/\/environments\/production\/logs\?search=replica%3A/);
+    await expect(line(page, 'azure 0')).toHaveCount(1);
+    await expect(line(page, 'azurish 0')).toHaveCount(0);
+
+    await form.getByRole('link', { name: 'Show all lines' }).click();
+    await expect(page).not.toHaveURL(/search=/);
+    await form.getByLabel('Level').selectOption('Errors');
+    await expect(page).toHaveURL(/level=ERROR/);
+    await print(slipway, second, 'x', 0, { traceback: true });
+    await expect(of(page, 'no such weights', 'deployment-2')).toBeVisible();
+    await expect(line(page, 'azure 0')).toHaveCount(0);
+  });
+
+  test('what has left is heard no more, and stays for its time', async ({ page, slipway }) => {
+    test.setTimeout(240_000);
+    await signIn(page, slipway);
+    await open(page, `${address}/logs`);
+    await expect(line(page, 'azurish 0').first()).toBeVisible();
+    expect((await slipway.rest('POST', `/v1${address}/force_roll_forward_promotion`, {})).status).toBe(200);
+    await stands(slipway, 'it is over', (body) => body.current_deployment?.id === second.deployment);
+    await print(slipway, first, 'departed', 1);
+    await print(slipway, second, 'remains', 1);
+    await expect(of(page, 'remains 0', 'deployment-2')).toBeVisible();
+    await expect(line(page, 'departed 0')).toHaveCount(0);
+
+    await open(page, `${address}/logs?search=departed`);
+    await expect(page.getByText('No line matches. New ones that do appear here.')).toBeVisible();
+    await open(page, `${address}/logs?search=ruby`);
+    await expect(of(page, 'ruby 0', 'deployment-1')).toBeVisible();
+
+    await open(page, `${address}/logs`);
+    const download = page.waitForEvent('download');
+    await page.getByRole('link', { name: 'Download' }).click();
+    const file = await download;
+    expect(file.suggestedFilename()).toMatch(/^sides-.*-production-\d{4}-\d\d-\d\dT\d{6}Z\.log$/);
+    const text = await readFile(await file.path(), 'utf8');
+    expect(text).toMatch(/ deployment-1 \S+ +ruby 0$/m);
+    expect(text).toMatch(/ deployment-2 \S+ +azure 0$/m);
+    for (const missing of ['departed 0', 'elsewhere 0']) expect(text).not.toContain(missing);
+  });
+
+  test.describe('without JavaScript', () => {
+    test.use({ javaScriptEnabled: false });
+
+    test('lines say whose they are, and can be filtered', async ({ page, slipway }) => {
+      await page.goto('/sign-in');
+      await page.getByLabel('API key').fill(slipway.key);
+      await page.getByRole('button', { name: 'Sign in' }).click();
+      await page.goto(`${address}/logs`);
+      const form = page.getByRole('search', { name: 'Filter the log' });
+      await form.getByLabel('Search').fill('azure');
+      await form.getByRole('button', { name: 'Filter' }).click();
+      await expect(page).toHaveURL(/search=azure/);
+      await expect(of(page, 'azure 0', 'deployment-2')).toBeVisible();
+      await expect(line(page, 'ruby 0')).toHaveCount(0);
     });
   });
 });

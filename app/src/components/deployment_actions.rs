@@ -10,15 +10,42 @@ pub fn DeploymentActions(
     #[prop(into)] id: String,
     #[prop(into)] name: Signal<String>,
     #[prop(into)] actions: Signal<Actions>,
+    /// In a list: the path of the deployment's own page, which has the same actions.
+    #[prop(optional, into)]
+    page: Option<String>,
 ) -> impl IntoView {
-    let why = move |pick: fn(&Actions) -> &Permit| {
-        Signal::derive(move || actions.with(|actions| pick(actions).reason().map(str::to_owned)))
-    };
+    view! {
+        <div class="row-actions">
+            <DialogButton
+                kind=DialogKind::Promote
+                deployment=id.clone()
+                class="plain"
+                refused=why(actions, |actions| &actions.promote)
+            >
+                "Promote…"
+            </DialogButton>
+            <ActionMenu
+                id=id.clone()
+                name=name
+                items=Box::new(move || menu(actions))
+                deployment=id
+                page=page
+            />
+        </div>
+    }
+}
+
+/// Why an action can't be used; nothing when it can.
+fn why(actions: Signal<Actions>, pick: fn(&Actions) -> &Permit) -> Signal<Option<String>> {
+    Signal::derive(move || actions.with(|actions| pick(actions).reason().map(str::to_owned)))
+}
+
+fn menu(actions: Signal<Actions>) -> Vec<MenuItem> {
     let item = |kind: DialogKind, label: &'static str, pick: fn(&Actions) -> &Permit| MenuItem {
         kind,
         label,
         danger: kind == DialogKind::Delete,
-        refused: why(pick),
+        refused: why(actions, pick),
     };
     let may_be_published = actions.with_untracked(|actions| actions.publish.is_some());
     let publish = may_be_published.then(|| MenuItem {
@@ -29,20 +56,12 @@ pub fn DeploymentActions(
             actions.with(|actions| actions.publish.as_ref()?.reason().map(str::to_owned))
         }),
     });
-    let items = publish.into_iter().chain([
+    let others = [
         item(DialogKind::Rename, "Rename", |actions| &actions.rename),
         item(DialogKind::Retry, "Retry", |actions| &actions.retry),
         item(DialogKind::Activate, "Activate", |actions| &actions.activate),
         item(DialogKind::Deactivate, "Deactivate", |actions| &actions.deactivate),
         item(DialogKind::Delete, "Delete", |actions| &actions.delete),
-    ]);
-    let promote = why(|actions| &actions.promote);
-    view! {
-        <div class="row-actions">
-            <DialogButton kind=DialogKind::Promote deployment=id.clone() class="plain" refused=promote>
-                "Promote…"
-            </DialogButton>
-            <ActionMenu id=id.clone() name=name items=items.collect() deployment=id />
-        </div>
-    }
+    ];
+    publish.into_iter().chain(others).collect()
 }

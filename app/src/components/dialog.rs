@@ -5,6 +5,7 @@ use leptos::html;
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate, use_query_map};
+use leptos_router::location::Location;
 use leptos_router::params::ParamsMap;
 use wasm_bindgen::JsCast;
 
@@ -115,8 +116,8 @@ pub fn DialogButton(
     children: ErasedChildren,
 ) -> impl IntoView {
     let navigate = use_navigate();
-    let path = use_location().pathname;
-    let query = use_query_map();
+    // Both are the router's own: a page has a button in each row, and each would make its own query.
+    let Location { pathname: path, query, .. } = use_location();
     let asked: Vec<(&'static str, String)> =
         [("deployment", &deployment), ("environment", &environment), ("replica", &replica)]
             .into_iter()

@@ -77,14 +77,12 @@ pub fn LineChart(
     /// What each line is called.
     names: &'static [&'static str],
     /// What lines after those are called; they may become others.
-    #[prop(optional)]
-    more: Option<Signal<Vec<String>>>,
+    more: Signal<Vec<String>>,
     #[prop(into)] lines: Signal<Lines>,
 ) -> impl IntoView {
     let has_errors = names.contains(&"5xx");
     let names = Memo::new(move |_| {
-        let more = more.map(|more| more.get()).unwrap_or_default();
-        names.iter().map(|name| (*name).to_owned()).chain(more).collect::<Vec<String>>()
+        names.iter().map(|name| (*name).to_owned()).chain(more.get()).collect::<Vec<String>>()
     });
     let most = Memo::new(move |_| lines.with(Lines::most));
     let measured =

@@ -1,4 +1,4 @@
-//! The log of a deployment, followed while the page is open.
+//! The log of a deployment or of an environment, followed while the page is open.
 
 mod lines;
 mod pane;
@@ -14,7 +14,7 @@ use leptos_router::params::ParamsMap;
 
 use crate::erase::Erase;
 use crate::read::{self, Loaded, decode};
-use crate::view::{LogFilter, LogPage};
+use crate::view::{LogFilter, LogPage, LogScope};
 use lines::LogLines;
 
 /// The least levels to choose from, with what they are called.
@@ -38,7 +38,7 @@ struct Choices {
 }
 
 #[component]
-pub fn LogView(model_id: String, deployment_id: String) -> impl IntoView {
+pub fn LogView(of: LogScope) -> impl IntoView {
     provide_context(Choices {
         tail: RwSignal::new(true),
         wrap: RwSignal::new(true),
@@ -52,16 +52,17 @@ pub fn LogView(model_id: String, deployment_id: String) -> impl IntoView {
         })
     });
     let which = Memo::new(move |_| {
+        let LogScope { model_id, deployment_id, environment } = of.clone();
         let LogFilter { level, search } = filter.get();
-        vec![model_id.clone(), deployment_id.clone(), level, search]
+        vec![model_id, deployment_id, environment, level, search]
     });
     view! {
         <FilterForm filter=filter />
         <Loaded
             which=which
             read=|which| {
-                let [model, deployment, level, search] = which.try_into().unwrap_or_default();
-                read::logs(model, deployment, level, search, 0, 0)
+                let [model, deployment, environment, level, search] = which.try_into().unwrap_or_default();
+                read::logs(model, deployment, environment, level, search, 0, 0)
             }
             body=|text| {
                 let initial = decode::<LogPage>(text)?;

@@ -86,7 +86,7 @@ fn Decisions(#[prop(into)] page: Signal<ScalingPage>) -> impl IntoView {
         {move || {
             decisions
                 .with(Vec::is_empty)
-                .then(|| view! { <p class="none">"The autoscaler changed nothing in this time."</p> })
+                .then(|| view! { <p class="none">"Nothing changed in this time."</p> })
         }}
         <ol class="decisions" aria-label="Scaling decisions, newest first">
             <For each=move || decisions.get() key=|decision| (decision.at, decision.applied) let(decision)>
@@ -97,6 +97,7 @@ fn Decisions(#[prop(into)] page: Signal<ScalingPage>) -> impl IntoView {
 }
 
 fn line(decision: ScalingDecision) -> impl IntoView {
+    let computed = !decision.inputs.is_empty();
     let inputs = decision
         .inputs
         .into_iter()
@@ -107,6 +108,14 @@ fn line(decision: ScalingDecision) -> impl IntoView {
             }
         })
         .collect_view();
+    let details = computed.then(|| {
+        view! {
+            <details>
+                <summary>"Computed from"</summary>
+                <dl class="inputs">{inputs}</dl>
+            </details>
+        }
+    });
     view! {
         <li>
             <time datetime=machine(decision.at) title=absolute(decision.at)>
@@ -114,10 +123,7 @@ fn line(decision: ScalingDecision) -> impl IntoView {
             </time>
             <div>
                 <span>{decision.sentence}</span>
-                <details>
-                    <summary>"Computed from"</summary>
-                    <dl class="inputs">{inputs}</dl>
-                </details>
+                {details}
             </div>
         </li>
     }

@@ -51,10 +51,10 @@ pub fn phase_word(phase: Phase) -> &'static str {
 }
 
 #[component]
-pub fn StatusBadge(#[prop(into)] status: Signal<DeploymentStatus>) -> impl IntoView {
+pub fn StatusBadge(status: DeploymentStatus) -> impl IntoView {
     view! {
-        <span class="status" data-tone=move || tone(status.get()) data-status=move || status.get().as_str()>
-            {move || status_word(status.get())}
+        <span class="status" data-tone=tone(status) data-status=status.as_str()>
+            {status_word(status)}
         </span>
     }
 }

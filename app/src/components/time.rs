@@ -6,18 +6,18 @@ use crate::clock::{absolute, countdown, machine, span, use_now};
 /// How long ago, with the moment itself on hover.
 #[component]
 pub fn TimeAgo(
-    #[prop(into)] at: Signal<Timestamp>,
+    at: Timestamp,
     /// When the page's data was true.
     #[prop(into)]
     as_of: Signal<Timestamp>,
 ) -> impl IntoView {
     let now = use_now();
     let words = move || {
-        let past = now.get(as_of.get()).since(at.get());
+        let past = now.get(as_of.get()).since(at);
         if past < 5000 { "just now".to_owned() } else { format!("{} ago", span(past)) }
     };
     view! {
-        <time datetime=move || machine(at.get()) title=move || absolute(at.get())>
+        <time datetime=machine(at) title=absolute(at)>
             {words}
         </time>
     }

@@ -20,7 +20,7 @@ use crate::components::{
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
 use crate::server_fns::UpdateAutoscaling;
-use crate::view::{self, DeploymentRef, ReplicaRow};
+use crate::view::{self, DeploymentRef, LogScope, ReplicaRow};
 
 type Page = RwSignal<view::DeploymentPage>;
 
@@ -60,6 +60,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
     let name = Signal::derive(move || page.with(|page| page.name.clone()));
     let as_of = Signal::derive(move || page.with(|page| page.as_of));
     let environment = Memo::new(move |_| page.with(|page| page.environment.clone()));
+    let making = Memo::new(move |_| page.with(|page| page.making.clone()));
     let address = Signal::derive(move || page.with(|page| page.address.clone()));
     let chip_model = model_id.clone();
     provide_context(DialogsOf { page, model_id: model_id.clone() });
@@ -97,7 +98,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
         </PageHeader>
 
         <div class="facts">
-            <StatusBadge status=Signal::derive(move || page.with(|page| page.status)) />
+            {move || view! { <StatusBadge status=page.with(|page| page.status) /> }}
             <span class="sentence">{move || page.with(|page| page.sentence.clone())}</span>
             {move || {
                 environment
@@ -114,7 +115,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
             <span class="by">"instance type " {move || page.with(|page| page.instance_type.clone())}</span>
             <span class="by">{move || page.with(|page| page.holds.clone())}</span>
         </div>
-        <MakingView making=Signal::derive(move || page.with(|page| page.making.clone())) as_of=as_of />
+        {move || making.get().map(|making| view! { <MakingView making=making as_of=as_of /> })}
         <p class="address">
             <code>{address}</code>
             <CopyButton text=address what="address" />
@@ -122,7 +123,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
 
         <section aria-labelledby="replicas">
             <h2 id="replicas">
-                "Replicas " <ReplicaDots replicas=Signal::derive(move || page.with(|page| page.replicas)) />
+                "Replicas " {move || view! { <ReplicaDots replicas=page.with(|page| page.replicas) /> }}
             </h2>
             <Copies
                 model_id=model_id.clone()
@@ -139,7 +140,7 @@ fn Body(initial: view::DeploymentPage) -> impl IntoView {
 
         <section aria-labelledby="logs">
             <h2 id="logs">"Logs"</h2>
-            <LogView model_id=model_id.clone() deployment_id=id.clone() />
+            <LogView of=LogScope::deployment(model_id.clone(), id.clone()) />
         </section>
 
         <div class="columns">

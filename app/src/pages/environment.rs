@@ -63,7 +63,8 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
     let rollout_model = model_id.clone();
     let rollout_name = name.clone();
     let current_model = model_id.clone();
-    let metrics = format!("{}/metrics", environment_path(&model_id, &name));
+    let path = environment_path(&model_id, &name);
+    let (logs, metrics) = (format!("{path}/logs"), format!("{path}/metrics"));
     let (promote_name, menu_name) = (name.clone(), name.clone());
     view! {
         <Gone error=fresh.gone />
@@ -76,13 +77,21 @@ fn Body(initial: view::EnvironmentPage) -> impl IntoView {
             headline=Signal::derive(move || page.with(|page| page.headline.clone()))
         >
             <div class="row-actions">
+                <A href=logs attr:class="button plain">
+                    "Logs"
+                </A>
                 <A href=metrics attr:class="button plain">
                     "Metrics"
                 </A>
                 <DialogButton kind=DialogKind::Promote environment=promote_name class="plain" refused=promote>
                     "Promote…"
                 </DialogButton>
-                <ActionMenu id=menu_name.clone() name=menu_name.clone() items=menu(page) environment=menu_name />
+                <ActionMenu
+                    id=menu_name.clone()
+                    name=menu_name.clone()
+                    items=Box::new(move || menu(page))
+                    environment=menu_name
+                />
             </div>
         </PageHeader>
 

@@ -1,13 +1,17 @@
 //! What was measured of a deployment's requests, or of an environment's.
 
+mod arrange;
+mod graphs;
+mod layout;
+
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
+use self::arrange::{Arrange, Arrangement};
+use self::graphs::Graphs;
 use super::use_param;
 use crate::clock::{machine, time_of_day};
-use crate::components::{
-    Crumb, Gone, LineChart, Lines, PageHeader, deployment_path, environment_path, model_path, short,
-};
+use crate::components::{Crumb, Gone, PageHeader, deployment_path, environment_path, model_path, short};
 use crate::erase::Erase;
 use crate::fresh::{keep_fresh, refresh_every};
 use crate::live::Topic;
@@ -16,7 +20,6 @@ use crate::view::{self, MetricPoint, PERIODS};
 
 /// How often the page is read again, in milliseconds: as often as the gateway's counters are looked at.
 const EVERY: u32 = 10_000;
-const PERCENTILES: &[&str] = &["p50", "p90", "p95", "p99"];
 
 #[component]
 pub fn MetricsPage() -> impl IntoView {
@@ -63,6 +66,7 @@ fn Body(initial: view::MetricsPage) -> impl IntoView {
         _ => (initial.name.clone(), deployment_path(&model_id, &initial.id)),
     };
     let title = format!("Metrics of {name}");
+    let arrangement = Arrangement::of(&model_id);
     let fresh = keep_fresh(
         initial,
         Topic::Model(model_id.clone()),
@@ -106,98 +110,14 @@ fn Body(initial: view::MetricsPage) -> impl IntoView {
             </nav>
         </div>
         <p class="hint">{complete} " Gaps are times in which nothing was measured. Inference is the time at the replica, without the wait for it."</p>
-        <section class="charts two" aria-label="Charts">
-            <LineChart
-                title="Requests a second"
-                unit=""
-                names=&["2xx", "4xx", "5xx"]
-                lines=lines(page, |point| point.rates.map(Vec::from))
-            />
-            <LineChart
-                title="End to end"
-                unit=" ms"
-                names=PERCENTILES
-                lines=lines(page, |point| point.end_to_end.map(Vec::from))
-            />
-            <LineChart
-                title="First byte"
-                unit=" ms"
-                names=PERCENTILES
-                lines=lines(page, |point| point.first_byte.map(Vec::from))
-            />
-            <LineChart
-                title="Inference"
-                unit=" ms"
-                names=PERCENTILES
-                lines=lines(page, |point| point.inference.map(Vec::from))
-            />
-            <LineChart
-                title="Request size"
-                unit=" KiB"
-                names=PERCENTILES
-                lines=lines(page, |point| point.request_sizes.map(Vec::from))
-            />
-            <LineChart
-                title="Response size"
-                unit=" KiB"
-                names=PERCENTILES
-                lines=lines(page, |point| point.response_sizes.map(Vec::from))
-            />
-            <LineChart
-                title="Load"
-                unit=""
-                names=&["in flight", "waiting"]
-                lines=lines(page, |point| point.load.map(Vec::from))
-            />
-            <LineChart
-                title="Replicas"
-                unit=""
-                names=&["wanted", "starting", "ready"]
-                lines=lines(page, |point| point.replicas.map(Vec::from))
-            />
-            <LineChart
-                title="Processor"
-                unit=" cores"
-                names=&["all replicas"]
-                more=Signal::derive(move || page.with(|page| page.cores_of.clone()))
-                lines=lines(page, |point| with_gaps(&point.cores))
-            />
-            <LineChart
-                title="Memory"
-                unit=" MiB"
-                names=&["all replicas"]
-                more=Signal::derive(move || page.with(|page| page.memory_of.clone()))
-                lines=lines(page, |point| with_gaps(&point.memory))
-            />
-            <LineChart
-                title="Restarts"
-                unit=""
-                names=&["replicas that ended of themselves"]
-                lines=lines(page, |point| point.restarts.map(Vec::from))
-            />
-        </section>
+        <Arrange arrangement=arrangement />
+        <Graphs page=page arrangement=arrangement />
         <Marks page=page />
         <details>
             <summary>"The numbers as a table"</summary>
             <Numbers page=page />
         </details>
     }
-}
-
-fn lines(page: RwSignal<view::MetricsPage>, pick: fn(&MetricPoint) -> Option<Vec<f64>>) -> Signal<Lines> {
-    Signal::derive(move || {
-        page.with(|page| Lines {
-            start: page.start,
-            end: page.end,
-            step: page.step,
-            points: page.points.iter().map(|point| (point.at, pick(point))).collect(),
-            marks: page.marks.clone(),
-        })
-    })
-}
-
-fn with_gaps(values: &Option<Vec<Option<f64>>>) -> Option<Vec<f64>> {
-    Some(values.as_ref()?.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
 }
 
 /// What the marks on the time axis stand for.

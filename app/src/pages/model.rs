@@ -1,5 +1,7 @@
 //! One model: environments first, deployments below.
 
+mod row;
+
 use crate::erase::Erase;
 use crate::read::{self, Loaded, decode};
 use leptos::prelude::*;
@@ -17,7 +19,8 @@ use crate::components::{
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
 
-use crate::view::{self, DeploymentRef, DeploymentRow, DevelopmentBand, EnvironmentCard, Permit};
+use crate::view::{self, DeploymentRef, DevelopmentBand, EnvironmentCard, Permit};
+use row::Row;
 
 type Page = RwSignal<view::ModelPage>;
 
@@ -61,6 +64,8 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
         move || page.with(|page| page.environments.iter().map(|card| card.name.clone()).collect::<Vec<_>>());
     let deployments =
         move || page.with(|page| page.deployments.iter().map(|row| row.id.clone()).collect::<Vec<_>>());
+    let is_empty = move || page.with(|page| page.deployments.is_empty());
+    let as_of = Signal::derive(move || page.with(|page| page.as_of));
     let refused = move |pick: fn(&view::ModelPage) -> &Permit| {
         Signal::derive(move || page.with(|page| pick(page).reason().map(str::to_owned)))
     };
@@ -106,7 +111,7 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
         <section aria-labelledby="deployments">
             <h2 id="deployments">"Deployments"</h2>
             {move || {
-                (deployments().is_empty() && page.with(|page| page.cursor.is_empty()))
+                (is_empty() && page.with(|page| page.cursor.is_empty()))
                     .then(|| {
                         view! {
                             <p class="none">
@@ -117,7 +122,7 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
                         }
                     })
             }}
-            <div class="scroll" class:hidden=move || deployments().is_empty() tabindex="0" role="region" aria-label="Deployments">
+            <div class="scroll" class:hidden=is_empty tabindex="0" role="region" aria-label="Deployments">
                 <table class="deployments">
                     <caption class="hidden">"Deployments, newest first"</caption>
                     <thead>
@@ -134,7 +139,7 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
                     </thead>
                     <tbody>
                         <For each=deployments key=String::clone let(deployment)>
-                            <Row page=page model_id=row_model.clone() id=deployment />
+                            <Row page=page model_id=row_model.clone() id=deployment as_of=as_of />
                         </For>
                     </tbody>
                 </table>
@@ -211,7 +216,7 @@ fn Card(page: Page, model_id: String, name: String) -> impl IntoView {
         let path = deployment_path(&model.get_value(), &served.deployment.id);
         view! {
             <div class="side-line" class:candidate=candidate>
-                <A href=path>{served.deployment.name}</A>
+                <a href=path>{served.deployment.name}</a>
                 <StatusBadge status=served.status />
                 <ReplicaDots replicas=served.replicas candidate=candidate />
             </div>
@@ -221,7 +226,7 @@ fn Card(page: Page, model_id: String, name: String) -> impl IntoView {
         <article class="card" aria-label=name.clone()>
             <header>
                 <h3>
-                    <A href=path.clone()>{title}</A>
+                    <a href=path.clone()>{title}</a>
                     {move || restricted.get().then(|| view! { " " <span class="chip">"restricted"</span> })}
                 </h3>
                 <DialogButton kind=DialogKind::Promote environment=name.clone() class="plain">
@@ -265,7 +270,7 @@ fn Card(page: Page, model_id: String, name: String) -> impl IntoView {
                             <p class="stage">
                                 <strong>{phase_word(promotion.phase)} ", " {promotion.percent} " %"</strong>
                                 {next}
-                                <A href=path.clone()>"Watch the rollout"</A>
+                                <a href=path.clone()>"Watch the rollout"</a>
                             </p>
                         }
                     })
@@ -276,74 +281,6 @@ fn Card(page: Page, model_id: String, name: String) -> impl IntoView {
             </p>
         </article>
     }
-}
-
-#[component]
-fn Row(page: Page, model_id: String, id: String) -> impl IntoView {
-    let key = id.clone();
-    // A row that leaves keeps its last look until the table has dropped it.
-    let row = Memo::new(move |before: Option<&Option<DeploymentRow>>| {
-        page.with(|page| page.deployments.iter().find(|row| row.id == key).cloned())
-            .or(before.cloned().flatten())
-    });
-    let as_of = Signal::derive(move || page.with(|page| page.as_of));
-    row.get_untracked().map(|first| {
-        let fallback = first.clone();
-        let row = Signal::derive(move || row.get().unwrap_or_else(|| fallback.clone()));
-        let environment = Memo::new(move |_| row.with(|row| row.environment.clone()));
-        let key = id.clone();
-        let is_candidate = Memo::new(move |_| {
-            page.with(|page| {
-                let mut candidates = page.environments.iter().filter_map(|card| card.candidate.as_ref());
-                candidates.any(|served| served.deployment.id == key)
-            })
-        });
-        let created_by = first.created_by.clone();
-        let path = deployment_path(&model_id, &id);
-        view! {
-            <tr aria-label=move || row.with(|row| row.name.clone())>
-                <th scope="row">
-                    <A href=path>{move || row.with(|row| row.name.clone())}</A>
-                </th>
-                <td class="standing">
-                    <StatusBadge status=Signal::derive(move || row.with(|row| row.status)) />
-                    <span class="sentence">{move || row.with(|row| row.sentence.clone())}</span>
-                    <MakingView making=Signal::derive(move || row.with(|row| row.making.clone())) as_of=as_of />
-                </td>
-                <td>
-                    {move || {
-                        let candidate = is_candidate.get();
-                        environment
-                            .get()
-                            .map(|name| {
-                                let path = environment_path(&model_id, &name);
-                                let class = if candidate { "chip candidate" } else { "chip" };
-                                view! {
-                                    <A href=path attr:class=class>
-                                        {name}
-                                        {candidate.then_some(" candidate")}
-                                    </A>
-                                }
-                            })
-                    }}
-                </td>
-                <td>
-                    <ReplicaDots candidate=is_candidate replicas=Signal::derive(move || row.with(|row| row.replicas)) />
-                </td>
-                <td>
-                    <TimeAgo at=first.created_at as_of=as_of />
-                    {created_by.map(|name| view! { <span class="by">" by " {name}</span> })}
-                </td>
-                <td>
-                    <DeploymentActions
-                        id=id
-                        name=Signal::derive(move || row.with(|row| row.name.clone()))
-                        actions=Signal::derive(move || row.with(|row| row.actions.clone()))
-                    />
-                </td>
-            </tr>
-        }
-    })
 }
 
 /// The development deployment, which changes under its author's hands.
@@ -357,6 +294,8 @@ fn Development(page: Page, model_id: String) -> impl IntoView {
         let fallback = first.clone();
         let band = Signal::derive(move || band.get().unwrap_or_else(|| fallback.clone()));
         let address = Signal::derive(move || band.with(|band| band.address.clone()));
+        let making = Memo::new(move |_| band.with(|band| band.deployment.making.clone()));
+        let path = deployment_path(&model_id, &first.deployment.id);
         let patched = move || {
             band.with(|band| band.patched_at)
                 .map(|at| view! { <span class="by">"patched " <TimeAgo at=at as_of=as_of /></span> })
@@ -365,24 +304,27 @@ fn Development(page: Page, model_id: String) -> impl IntoView {
             <section class="band" aria-labelledby="development">
                 <header>
                     <h2 id="development">
-                        <A href=deployment_path(&model_id, &first.deployment.id)>"Development"</A>
+                        <a href=path.clone()>"Development"</a>
                     </h2>
-                    <StatusBadge status=Signal::derive(move || band.with(|band| band.deployment.status)) />
-                    <ReplicaDots replicas=Signal::derive(move || band.with(|band| band.deployment.replicas)) />
+                    {move || {
+                        let (status, replicas) = band.with(|band| (band.deployment.status, band.deployment.replicas));
+                        view! {
+                            <StatusBadge status=status />
+                            <ReplicaDots replicas=replicas />
+                        }
+                    }}
                     <DeploymentActions
                         id=first.deployment.id.clone()
                         name="development"
                         actions=Signal::derive(move || band.with(|band| band.deployment.actions.clone()))
+                        page=path
                     />
                 </header>
                 <p class="sentence">
                     {move || band.with(|band| band.deployment.sentence.clone())} ". "
                     {move || band.with(|band| band.live_reload.clone())} " " {patched}
                 </p>
-                <MakingView
-                    making=Signal::derive(move || band.with(|band| band.deployment.making.clone()))
-                    as_of=as_of
-                />
+                {move || making.get().map(|making| view! { <MakingView making=making as_of=as_of /> })}
                 <p class="address">
                     <code>{address}</code>
                     <CopyButton text=address what="address of development" />

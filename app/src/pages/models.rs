@@ -2,6 +2,8 @@
 
 use crate::erase::Erase;
 use crate::read::{self, Loaded, decode};
+use domain::Timestamp;
+use leptos::either::Either;
 use leptos::prelude::*;
 use leptos_router::components::A;
 use leptos_router::hooks::use_query_map;
@@ -14,7 +16,7 @@ use crate::components::{
 use crate::fresh::keep_fresh;
 use crate::live::Topic;
 
-use crate::view::{self, FirstRun, ModelRow};
+use crate::view::{self, FirstRun, ModelRow, Served};
 
 #[component]
 pub fn ModelsPage() -> impl IntoView {
@@ -22,7 +24,7 @@ pub fn ModelsPage() -> impl IntoView {
     let asked = move |name: &'static str| query.with(|query| query.get(name)).unwrap_or_default();
     view! {
         <Loaded
-            which=Signal::derive(move || vec![asked("filter"), asked("cursor")])
+            which=Signal::derive(move || vec![looked_for(&asked("filter")), asked("cursor")])
             read=|mut which| read::models(which.remove(0), which.remove(0))
             body=|text| {
                 let initial = decode::<view::ModelsPage>(text)?;
@@ -30,6 +32,11 @@ pub fn ModelsPage() -> impl IntoView {
             }
         />
     }
+}
+
+/// What is looked for: what was typed or pasted, without what no name has and the server refuses, such as a tab.
+fn looked_for(typed: &str) -> String {
+    typed.chars().filter(|c| !c.is_control()).collect()
 }
 
 #[component]
@@ -40,7 +47,7 @@ fn Body(initial: view::ModelsPage) -> impl IntoView {
     let (first, cursor) = (initial.filter.clone(), initial.cursor.clone());
     let fresh = keep_fresh(initial, Topic::Models, moving, move || {
         // The page may have been left while a reading was due.
-        let wanted = filter.try_get_untracked().unwrap_or_default();
+        let wanted = looked_for(&filter.try_get_untracked().unwrap_or_default());
         let cursor = if wanted == first { cursor.clone() } else { String::new() };
         read::models(wanted, cursor)
     });
@@ -72,6 +79,7 @@ fn Body(initial: view::ModelsPage) -> impl IntoView {
 fn ModelsTable(page: RwSignal<view::ModelsPage>, filter: RwSignal<String>) -> impl IntoView {
     let ids = move || page.with(|page| page.models.iter().map(|model| model.id.clone()).collect::<Vec<_>>());
     let nothing = Memo::new(move |_| page.with(|page| page.models.is_empty()));
+    let as_of = Signal::derive(move || page.with(|page| page.as_of));
     view! {
         // Typing filters at once; without JavaScript it is a question to the server.
         <form method="get" class="bare" on:submit=|event| event.prevent_default()>
@@ -105,7 +113,7 @@ fn ModelsTable(page: RwSignal<view::ModelsPage>, filter: RwSignal<String>) -> im
                 </thead>
                 <tbody>
                     <For each=ids key=String::clone let(id)>
-                        <Row page=page id=id />
+                        <Row page=page id=id as_of=as_of />
                     </For>
                 </tbody>
             </table>
@@ -163,53 +171,50 @@ fn Places(page: RwSignal<view::ModelsPage>) -> impl IntoView {
 }
 
 #[component]
-fn Row(page: RwSignal<view::ModelsPage>, id: String) -> impl IntoView {
-    let key = id.clone();
+fn Row(page: RwSignal<view::ModelsPage>, id: String, as_of: Signal<Timestamp>) -> impl IntoView {
     let row = Memo::new(move |before: Option<&Option<ModelRow>>| {
-        page.with(|page| page.models.iter().find(|model| model.id == key).cloned())
-            .or(before.cloned().flatten())
+        page.with(|page| page.models.iter().find(|model| model.id == id).cloned())
+            .or_else(|| before.cloned().flatten())
     });
-    let as_of = Signal::derive(move || page.with(|page| page.as_of));
-    move || {
-        row.get().map(|row| {
-            let path = model_path(&row.id);
-            let label = row.name.clone();
-            let serving = row.serving.clone();
-            let name = match row.serving.as_ref().map(|served| served.deployment.clone()) {
-                Some(deployment) => {
-                    let path = deployment_path(&row.id, &deployment.id);
-                    view! { <A href=path>{deployment.name}</A> }.erased()
-                }
-                None => view! { <span class="none">"nothing yet"</span> }.erased(),
-            };
-            let rollout = row.promotion.clone().map(|promotion| {
-                let path = environment_path(&row.id, domain::PRODUCTION);
-                let percent = f64::from(promotion.percent);
-                view! {
-                    <A href=path attr:class="mini-rollout">
-                        <TrafficBar percent=percent label=format!("{percent:.0} % to the candidate") />
-                        <span class="number">{promotion.percent} " %"</span>
-                    </A>
-                }
-            });
-            view! {
-                <tr aria-label=label>
-                    <th scope="row">
-                        <A href=path>{row.name}</A>
-                    </th>
-                    <td>{name}</td>
-                    <td>
-                        {serving.as_ref().map(|served| view! { <StatusBadge status=served.status /> })}
-                    </td>
-                    <td>{rollout}</td>
-                    <td>{serving.as_ref().map(|served| view! { <ReplicaDots replicas=served.replicas /> })}</td>
-                    <td class="number">{row.deployments}</td>
-                    <td>
-                        <TimeAgo at=row.last_change_at as_of=as_of />
-                    </td>
-                </tr>
-            }
-        })
+    move || row.with(|row| row.as_ref().map(|row| line(row, as_of)))
+}
+
+/// Plain from end to end, with plain links too: a page has fifty of them.
+fn line(row: &ModelRow, as_of: Signal<Timestamp>) -> impl IntoView + use<> {
+    let serving = row.serving.as_ref();
+    let name = match serving {
+        Some(Served { deployment, .. }) => {
+            let path = deployment_path(&row.id, &deployment.id);
+            Either::Left(view! { <a href=path>{deployment.name.clone()}</a> })
+        }
+        None => Either::Right(view! { <span class="none">"nothing yet"</span> }),
+    };
+    let status = serving.map(|served| view! { <StatusBadge status=served.status /> });
+    let replicas = serving.map(|served| view! { <ReplicaDots replicas=served.replicas /> });
+    let rollout = row.promotion.as_ref().map(|promotion| {
+        let path = environment_path(&row.id, domain::PRODUCTION);
+        let percent = f64::from(promotion.percent);
+        view! {
+            <a href=path class="mini-rollout">
+                <TrafficBar percent=percent label=format!("{percent:.0} % to the candidate") />
+                <span class="number">{promotion.percent} " %"</span>
+            </a>
+        }
+    });
+    view! {
+        <tr aria-label=row.name.clone()>
+            <th scope="row">
+                <a href=model_path(&row.id)>{row.name.clone()}</a>
+            </th>
+            <td>{name}</td>
+            <td>{status}</td>
+            <td>{rollout}</td>
+            <td>{replicas}</td>
+            <td class="number">{row.deployments}</td>
+            <td>
+                <TimeAgo at=row.last_change_at as_of=as_of />
+            </td>
+        </tr>
     }
 }
 
@@ -241,5 +246,16 @@ fn FirstModel(first_run: FirstRun) -> impl IntoView {
                 "Waiting for the first push. It appears here as it arrives."
             </p>
         </section>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_name_has_is_not_looked_for() {
+        let found = ["iris", "\tiris\u{7f}", "größe 2", "\u{1b}[1m"].map(looked_for);
+        assert_eq!(found, ["iris", "iris", "größe 2", "[1m"]);
     }
 }

@@ -74,7 +74,7 @@ fn Body(initial: view::UsagePage) -> impl IntoView {
             </a>
         </div>
         <p class="hint">
-            {move || page.with(|page| format!("{} to {}, UTC. A minute of a replica counts when it was up in it.", date(page.from), date(page.to)))}
+            {move || page.with(|page| format!("{} to {}, UTC. The time of all replicas of a deployment is added up for each day; a started minute counts whole.", date(page.from), date(page.to)))}
         </p>
         {move || {
             page.with(|page| page.rows.is_empty())

@@ -12,8 +12,8 @@ use crate::view::{
 #[cfg(feature = "ssr")]
 use {
     super::door::*,
-    crate::backend::{LogPart, MetricsOf},
-    crate::view::{ActivityFilter, LogCursor, LogFilter},
+    crate::backend::{LogPart, LogsOf, MetricsOf},
+    crate::view::{ActivityFilter, LogCursor, LogFilter, LogScope},
     domain::*,
 };
 
@@ -74,13 +74,16 @@ pub async fn read_deployment(model_id: String, deployment_id: String) -> Result<
     )
 }
 
-/// Lines of a deployment's log, oldest first: the last ones, those after a line (`after`) or those before one (`before`); a
-/// line is named by its nanoseconds since 1970. `level` is the least level (DEBUG, INFO, WARNING, ERROR); `search` has words
-/// and `"texts"` that must occur, those led by `-` that must not, `replica:ID`, `request:ID` and `/expression/`.
+/// Lines of a log, oldest first: the last ones, those after a line (`after`) or those before one (`before`); a line is named
+/// by its nanoseconds since 1970. It is the log of a deployment, or that of an `environment`: the lines of all that it had, each
+/// for the time that it was there, with the `deployment` they are of. `level` is the least level (DEBUG, INFO, WARNING, ERROR);
+/// `search` has words and `"texts"` that must occur, those led by `-` that must not, `replica:ID`, `request:ID` and
+/// `/expression/`.
 #[server(prefix = "/api/ui", endpoint = "logs", input = GetUrl)]
 pub async fn read_logs(
     model_id: String,
-    deployment_id: String,
+    #[server(default)] deployment_id: String,
+    #[server(default)] environment: String,
     #[server(default)] level: String,
     #[server(default)] search: String,
     #[server(default)] after: i64,
@@ -89,8 +92,7 @@ pub async fn read_logs(
     close(
         async {
             let door = door().await?;
-            let model = ModelId::new(parse_id("model_id", &model_id)?);
-            let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
+            let (model, of) = LogsOf::parse(&LogScope { model_id, deployment_id, environment })?;
             let part = match (after, before) {
                 (0, 0) => LogPart::End,
                 (after, 0) => LogPart::After(LogCursor(after)),
@@ -98,7 +100,7 @@ pub async fn read_logs(
                 _ => return Err(AppError::invalid("before", "can't be given together with `after`")),
             };
             let filter = LogFilter { level, search };
-            door.backend.logs(&door.session, &model, &deployment, filter, part).await
+            door.backend.logs(&door.session, &model, &of, filter, part).await
         }
         .await,
     )

@@ -1,7 +1,34 @@
-//! A deployment's log, by pages and as it is written.
+//! The log of a deployment or of an environment, by pages and as it is written.
 
-use domain::{LogLevel, LogSource, Timestamp};
+use domain::{LogLevel, LogPlaces, LogSource, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use super::DeploymentRef;
+
+/// Whose log, as it stands in an address: a deployment's or an environment's, and the other of the two is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogScope {
+    pub model_id: String,
+    pub deployment_id: String,
+    /// Its log has the lines of all deployments that it had, each for the time that it was there.
+    pub environment: String,
+}
+
+impl LogScope {
+    pub fn deployment(model_id: String, deployment_id: String) -> Self {
+        Self { model_id, deployment_id, environment: String::new() }
+    }
+
+    pub fn environment(model_id: String, environment: String) -> Self {
+        Self { model_id, deployment_id: String::new(), environment }
+    }
+
+    /// Whether its lines come from several deployments.
+    pub fn is_environment(&self) -> bool {
+        !self.environment.is_empty()
+    }
+}
 
 /// Where a reader of the log is: everything up to this line was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,16 +48,15 @@ pub struct LogFilter {
 /// Some lines, and where to go on in both directions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogPage {
-    pub model_id: String,
-    pub deployment_id: String,
+    pub scope: LogScope,
     pub filter: LogFilter,
     /// Oldest first.
     pub lines: Vec<LogRow>,
     /// Lines between those before and these that are left out, because too many were written at once.
     #[serde(default)]
     pub left_out: u64,
-    /// Where to go on with newer lines.
-    pub next: LogCursor,
+    /// Where to go on with newer lines: a number, and behind it the places in other deployments' logs.
+    pub next: LogPlaces,
     /// Whether older lines may be there.
     pub older: bool,
     /// The line that the search stopped before; older ones were not looked at yet.
@@ -50,6 +76,24 @@ pub struct LogRow {
     #[serde(default)]
     pub request_id: Option<String>,
     pub message: String,
+    /// Whose line it is, in the log of an environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentRef>,
+}
+
+impl LogRow {
+    /// Nanoseconds since 1970.
+    pub fn nanos(&self) -> i64 {
+        self.id.parse().unwrap_or_default()
+    }
+
+    /// What no other line of the same page has: two deployments may have written at the same moment.
+    pub fn key(&self) -> String {
+        match &self.deployment {
+            Some(deployment) => format!("{}.{}", self.id, deployment.id),
+            None => self.id.clone(),
+        }
+    }
 }
 
 /// A piece of the log as a file.

@@ -29,14 +29,14 @@ pub struct CountsAt {
     pub ready: u32,
 }
 
-/// One decision of the scaler.
+/// One change of how many replicas there should be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScalingDecision {
     pub at: Timestamp,
     pub sentence: String,
     /// How many replicas it came to.
     pub applied: u32,
-    /// What it was computed from, as name and value.
+    /// What it was computed from, as name and value; nothing if it followed from something else than load.
     pub inputs: Vec<(String, String)>,
 }
 

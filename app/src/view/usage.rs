@@ -39,7 +39,7 @@ pub struct UsageRow {
     /// Replica minutes.
     pub minutes: u64,
     pub requests: u64,
-    /// What the minutes cost; nothing where no price is configured.
+    /// What the minutes cost; nothing where no price is configured, nor of development.
     #[serde(default)]
     pub cost: Option<f64>,
 }

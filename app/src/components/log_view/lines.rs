@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use domain::{LogLevel, LogSource, Timestamp};
+use domain::{LogLevel, LogPlaces, LogSource, Timestamp};
 use gloo_timers::callback::Timeout;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -13,9 +13,9 @@ use super::Choices;
 use super::pane::{KEPT, Pane, RULER};
 use super::stream::{Heard, Stream};
 use crate::clock::{absolute, machine, time_of_day};
-use crate::components::deployment_path;
+use crate::components::{deployment_path, environment_path};
 use crate::read::{self, decode};
-use crate::view::{LogCursor, LogFilter, LogPage, LogRow};
+use crate::view::{DeploymentRef, LogCursor, LogFilter, LogPage, LogRow, LogScope};
 
 /// Before a stream that the server refused is tried again.
 const RETRY_MS: u32 = 3000;
@@ -25,16 +25,17 @@ const ALOUD: usize = 3;
 #[component]
 pub fn LogLines(initial: LogPage) -> impl IntoView {
     let choices: Choices = expect_context();
-    let LogPage { model_id, deployment_id, filter, lines, next, older, searched_to, .. } = initial;
+    let LogPage { scope, filter, lines, next, older, searched_to, .. } = initial;
     let pane = Pane::new(lines);
     let lost = RwSignal::new(false);
     let said = RwSignal::new(String::new());
     let has_older = RwSignal::new(older);
     let stopped = RwSignal::new(searched_to);
-    let of = Of { model_id, deployment_id, filter };
+    let of = Of { scope, filter };
     let file = of.address("/api/ui/log_file", None);
-    let path = deployment_path(&of.model_id, &of.deployment_id);
     let is_filtered = of.filter != LogFilter::default();
+    let sides = of.scope.is_environment();
+    let shown_of = of.scope.clone();
     let loading = RwSignal::new(false);
     let reader = StoredValue::new(of.clone());
     let read_back = move || {
@@ -45,7 +46,7 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
     // There is nobody to follow for on the server.
     if cfg!(feature = "hydrate") {
         stay_measured(pane, choices);
-        follow(of, next.0, pane, choices, lost, said);
+        follow(of, next, pane, choices, lost, said);
     }
     let note = move || match (pane.count.get(), is_filtered) {
         (count, _) if stopped.get().is_some() => {
@@ -54,6 +55,7 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
             let at = absolute(Timestamp::from_millis(nanos.div_euclid(1_000_000)));
             format!("{count} {lines}; searched back to {at}")
         }
+        (0, false) if sides => "No lines yet. What its deployments print appears here.".to_owned(),
         (0, false) => "No lines yet. What the build and the replicas print appears here.".to_owned(),
         (0, true) => "No line matches. New ones that do appear here.".to_owned(),
         _ if lost.get() => "The connection is lost; new lines follow when the server answers.".to_owned(),
@@ -101,6 +103,7 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
         <div class="log-frame">
             <div
                 class="log"
+                class:sides=sides
                 class:wrapped=choices.wrap
                 role="log"
                 aria-live="off"
@@ -116,13 +119,14 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
             >
                 <div class="whole" node_ref=pane.whole>
                     <div class="drawn" node_ref=pane.drawn>
-                        <For each=move || pane.shown.get() key=|line| line.id.clone() let(line)>
-                            {line_view(&line, &path)}
+                        <For each=move || pane.shown.get() key=|line| line.key() let(line)>
+                            {line_view(&line, &shown_of)}
                         </For>
                     </div>
                 </div>
                 <p class="line ruler" aria-hidden="true">
                     <span class="when">"00:00:00"</span>
+                    {sides.then(|| view! { <span class="side"></span> })}
                     <span class="from"></span>
                     <span class="message" node_ref=pane.cell>
                         <span class="zeros" node_ref=pane.ruler>{zeros}</span>
@@ -141,24 +145,37 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
                 {new_lines}
             </button>
         </div>
-        <p class="hidden" aria-live="polite">
+        <span class="hidden" aria-live="polite">
             {said}
-        </p>
+        </span>
     }
 }
 
-fn line_view(line: &Arc<LogRow>, path: &str) -> impl IntoView + use<> {
-    let LogRow { at, level, source, replica, request_id, message, .. } = line.as_ref().clone();
+fn line_view(line: &Arc<LogRow>, of: &LogScope) -> impl IntoView + use<> {
+    let LogRow { at, level, source, replica, request_id, message, deployment, .. } = line.as_ref().clone();
     let level = match level {
         Some(LogLevel::Error) => "error",
         Some(LogLevel::Warning) => "warning",
         Some(LogLevel::Debug) => "debug",
         _ => "info",
     };
+    let side = of.is_environment().then(|| {
+        let link = deployment.map(|DeploymentRef { id, name }| {
+            let alone = format!("{}#logs", deployment_path(&of.model_id, &id));
+            let title = format!("The log of {name} alone");
+            view! {
+                <a href=alone title=title tabindex="-1">
+                    {name}
+                </a>
+            }
+        });
+        view! { <span class="side">{link}</span> }
+    });
     let from = match (source, replica) {
         (LogSource::Build, _) => ("build".to_owned(), None),
         (LogSource::Platform, _) => ("slipway".to_owned(), None),
         (LogSource::Replica, replica) => {
+            let path = path_of(of);
             let only = replica.as_ref().map(|id| format!("{path}?search=replica%3A{id}#logs"));
             (replica.unwrap_or_default(), only)
         }
@@ -178,6 +195,7 @@ fn line_view(line: &Arc<LogRow>, path: &str) -> impl IntoView + use<> {
             <time class="when" datetime=machine(at) title=absolute(at)>
                 {time_of_day(at)}
             </time>
+            {side}
             <span class="from">{from}</span>
             <span class="message" title=request>
                 {message}
@@ -186,20 +204,29 @@ fn line_view(line: &Arc<LogRow>, path: &str) -> impl IntoView + use<> {
     }
 }
 
+/// The page that shows a log.
+fn path_of(scope: &LogScope) -> String {
+    let LogScope { model_id, deployment_id, environment } = scope;
+    match scope.is_environment() {
+        true => format!("{}/logs", environment_path(model_id, environment)),
+        false => deployment_path(model_id, deployment_id),
+    }
+}
+
 /// Whose lines, and which of them.
 #[derive(Clone)]
 struct Of {
-    model_id: String,
-    deployment_id: String,
+    scope: LogScope,
     filter: LogFilter,
 }
 
 impl Of {
-    fn address(&self, path: &str, after: Option<i64>) -> String {
+    fn address(&self, path: &str, after: Option<LogPlaces>) -> String {
         let mut map = ParamsMap::new();
         for (name, value) in [
-            ("model_id", &self.model_id),
-            ("deployment_id", &self.deployment_id),
+            ("model_id", &self.scope.model_id),
+            ("deployment_id", &self.scope.deployment_id),
+            ("environment", &self.scope.environment),
             ("level", &self.filter.level),
             ("search", &self.filter.search),
         ] {
@@ -224,8 +251,9 @@ impl Of {
         let oldest = pane.oldest().and_then(|id| id.parse::<i64>().ok());
         let Some(before) = stopped.get_untracked().map(|at| at.0).or(oldest) else { return };
         loading.set(true);
+        let LogScope { model_id, deployment_id, environment } = self.scope.clone();
         let LogFilter { level, search } = self.filter.clone();
-        let reading = read::logs(self.model_id.clone(), self.deployment_id.clone(), level, search, 0, before);
+        let reading = read::logs(model_id, deployment_id, environment, level, search, 0, before);
         spawn_local(async move {
             // What can't be read now is asked for again when the reader scrolls on.
             if let Ok(text) = reading.await
@@ -276,8 +304,15 @@ fn measure_soon(pane: Pane, wrap: bool, is_first: bool) {
 
 /// Follows while *Tail* is on and the page is looked at: a browser has few connections to one server, and pages in the
 /// background would take them all.
-fn follow(of: Of, start: i64, pane: Pane, choices: Choices, lost: RwSignal<bool>, said: RwSignal<String>) {
-    let cursor = StoredValue::new(start);
+fn follow(
+    of: Of,
+    start: LogPlaces,
+    pane: Pane,
+    choices: Choices,
+    lost: RwSignal<bool>,
+    said: RwSignal<String>,
+) {
+    let places = StoredValue::new(start);
     let stream = StoredValue::new_local(None::<Stream>);
     let seen = RwSignal::new(!document().hidden());
     let attempt = RwSignal::new(0u32);
@@ -285,7 +320,7 @@ fn follow(of: Of, start: i64, pane: Pane, choices: Choices, lost: RwSignal<bool>
         Heard::Connected => {
             lost.try_set(false);
         }
-        Heard::News(page) => take(page, cursor, pane, choices, said),
+        Heard::News(page) => take(*page, places, pane, choices, said),
         Heard::Lost { refused } => {
             lost.try_set(true);
             if refused {
@@ -302,7 +337,7 @@ fn follow(of: Of, start: i64, pane: Pane, choices: Choices, lost: RwSignal<bool>
         // The one before is closed first.
         stream.set_value(None);
         if open {
-            let address = of.address("/api/ui/log_stream", cursor.try_get_value());
+            let address = of.address("/api/ui/log_stream", places.try_get_value());
             stream.set_value(Stream::open(&address, hear.clone()));
         } else {
             lost.set(false);
@@ -318,12 +353,13 @@ fn follow(of: Of, start: i64, pane: Pane, choices: Choices, lost: RwSignal<bool>
 }
 
 /// Takes what came over the stream.
-fn take(page: LogPage, cursor: StoredValue<i64>, pane: Pane, choices: Choices, said: RwSignal<String>) {
+fn take(page: LogPage, places: StoredValue<LogPlaces>, pane: Pane, choices: Choices, said: RwSignal<String>) {
     // What was on its way twice is taken once.
-    let Some(known) = cursor.try_get_value().filter(|known| page.next.0 > *known) else { return };
-    cursor.set_value(page.next.0);
+    let Some(known) = places.try_get_value().filter(|known| page.next != *known) else { return };
+    places.set_value(page.next);
     let mut lines = page.lines;
-    lines.retain(|line| line.id.parse().is_ok_and(|id: i64| id > known));
+    let place_of = |line: &LogRow| known.of(line.deployment.as_ref().map_or("", |of| of.id.as_str()));
+    lines.retain(|line| line.nanos() > place_of(line));
     if choices.aloud.get_untracked() {
         said.set(match lines.as_slice() {
             few if few.len() <= ALOUD => {
@@ -332,17 +368,18 @@ fn take(page: LogPage, cursor: StoredValue<i64>, pane: Pane, choices: Choices, s
             many => format!("{} new lines", many.len()),
         });
     }
-    if page.left_out > 0 {
-        lines.insert(0, left_out(page.left_out, known, lines.first()));
+    let note = lines.first().filter(|_| page.left_out > 0).map(|first| left_out(page.left_out, first));
+    if let Some(note) = note {
+        lines.insert(0, note);
     }
     pane.append(lines);
 }
 
-/// A line in the place of those that were too many.
-fn left_out(count: u64, known: i64, next: Option<&LogRow>) -> LogRow {
+/// A line in the place of those that were too many, before the first one that came.
+fn left_out(count: u64, first: &LogRow) -> LogRow {
     LogRow {
-        id: format!("{}", known.saturating_add(1)),
-        at: next.map(|line| line.at).unwrap_or_default(),
+        id: first.nanos().saturating_sub(1).to_string(),
+        at: first.at,
         level: Some(LogLevel::Warning),
         source: LogSource::Platform,
         replica: None,
@@ -350,5 +387,6 @@ fn left_out(count: u64, known: i64, next: Option<&LogRow>) -> LogRow {
         message: format!(
             "{count} lines are left out here: they were written faster than they could be sent; the file has them"
         ),
+        deployment: None,
     }
 }

@@ -176,7 +176,9 @@ impl Pane {
         });
         set_size(&drawn, "transform", &format!("translateY({:.1}px)", top as f64 * row));
         let is_same = |old: &Vec<Arc<LogRow>>| {
-            old.len() == lines.len() && old.iter().zip(&lines).all(|(old, new)| old.id == new.id)
+            let mut both = old.iter().zip(&lines);
+            old.len() == lines.len()
+                && both.all(|(old, new)| old.id == new.id && old.deployment == new.deployment)
         };
         if !self.shown.with_untracked(is_same) {
             self.shown.set(lines);

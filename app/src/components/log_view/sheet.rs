@@ -38,12 +38,21 @@ impl Sheet {
         self.lines.front().map(|line| line.id.as_str())
     }
 
-    /// Adds newer lines.
+    /// Adds newer lines. Of several logs, lines of one may come after later ones of another; they go where they belong.
     pub fn append(&mut self, lines: Vec<LogRow>) {
-        for line in lines {
+        let mut new: Vec<Arc<LogRow>> = lines.into_iter().map(Arc::new).collect();
+        let (came, first) = (new.len(), new.first().map_or(i64::MAX, |line| line.nanos()));
+        while self.lines.back().is_some_and(|line| line.nanos() > first) {
+            self.ends.pop_back();
+            new.extend(self.lines.pop_back());
+        }
+        if new.len() > came {
+            new.sort_by_key(|line| line.nanos());
+        }
+        for line in new {
             let end = self.ends.back().copied().unwrap_or(self.begin);
             self.ends.push_back(end + height(&line.message, self.columns));
-            self.lines.push_back(Arc::new(line));
+            self.lines.push_back(line);
         }
     }
 
@@ -143,6 +152,7 @@ mod tests {
             replica: None,
             request_id: None,
             message: message.into(),
+            deployment: None,
         }
     }
 
@@ -174,6 +184,15 @@ mod tests {
         assert_eq!(sheet.top_of(2), 3);
         assert_eq!((sheet.forget(11), sheet.len(), sheet.rows()), (2, 11, 11));
         assert_eq!(ids(&sheet, 0, 2), ["9", "10"]);
+    }
+
+    #[test]
+    fn a_line_that_comes_late_goes_where_it_belongs() {
+        let mut sheet = Sheet::of(lines(0..3));
+        sheet.append(vec![line(5, "two\nrows"), line(8, "x")]);
+        sheet.append(vec![line(4, "x"), line(7, "three\nrows\nhigh"), line(9, "x")]);
+        assert_eq!(ids(&sheet, 0, 99), ["0", "1", "2", "4", "5", "7", "8", "9"]);
+        assert_eq!((sheet.top_of(4), sheet.top_of(5), sheet.top_of(6), sheet.rows()), (4, 6, 9, 11));
     }
 
     #[test]

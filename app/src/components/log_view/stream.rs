@@ -10,7 +10,7 @@ use crate::view::LogPage;
 /// What comes over a stream.
 pub enum Heard {
     Connected,
-    News(LogPage),
+    News(Box<LogPage>),
     /// It broke. The browser tries again by itself, unless the server refused.
     Lost {
         refused: bool,
@@ -35,7 +35,7 @@ impl Stream {
         let message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
             let text = event.data().as_string().unwrap_or_default();
             if let Ok(page) = serde_json::from_str(&text) {
-                heard(Heard::News(page));
+                heard(Heard::News(Box::new(page)));
             }
         });
         source.set_onmessage(Some(message.as_ref().unchecked_ref()));

@@ -146,8 +146,18 @@ fn NewKey(choices: Vec<KeyChoice>, models: Vec<ModelChoice>, environments: Vec<S
             <PostForm post=create class="stack">
                 <label class="field">
                     <span>"Name"</span>
-                    <input name="name" placeholder="ci" required maxlength="100" autocomplete="off" spellcheck="false" />
+                    <input
+                        name="name"
+                        placeholder="ci"
+                        required
+                        maxlength="100"
+                        pattern="[a-z0-9\\-]+"
+                        autocomplete="off"
+                        spellcheck="false"
+                        aria-describedby="key-name-hint"
+                    />
                 </label>
+                <p class="hint" id="key-name-hint">"Lower-case letters, digits and hyphens, at most 100."</p>
                 <label class="field">
                     <span>"May"</span>
                     <select name="kind">{kinds}</select>
