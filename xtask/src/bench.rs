@@ -24,14 +24,14 @@ const BENCHES: [&str; 13] = [
     "watch",
 ];
 /// What is measured without them, by server/examples/bench.
-const INSIDE: [&str; 4] = ["counting", "step", "viewers", "wake"];
+const INSIDE: [&str; 5] = ["counting", "rollouts", "step", "viewers", "wake"];
 /// What the gateway is measured beside, and with: each program, and Debian's package that has it.
 const PEERS: [(&str, &str); 3] =
     [("nginx", "nginx-light"), ("haproxy", "haproxy"), ("taskset", "util-linux")];
 
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Which figures: canary, counting, dashboard, gateway, idle, lists, logs, overload, pages, protocols, push, reads, scale, step, viewers, wake, watch. All of them
+    /// Which figures: canary, counting, dashboard, gateway, idle, lists, logs, overload, pages, protocols, push, reads, rollouts, scale, step, viewers, wake, watch. All of them
     /// if none is named.
     pub names: Vec<String>,
 }

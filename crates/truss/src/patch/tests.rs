@@ -93,6 +93,32 @@ fn configuration_variables_and_requirements_follow() {
 }
 
 #[test]
+fn external_data_is_added_replaced_and_removed_by_where_it_lies() {
+    let config = "model_name: m
+python_version: py311
+external_data:
+- {url: https://a.example/one, local_data_path: one.bin}
+- {url: https://a.example/two, local_data_path: two.bin}
+";
+    let step = |action: &str, url: &str, place: &str| {
+        let item = json!({"url": url, "local_data_path": place, "backend": "http_public"});
+        json!({"type": "external_data", "body": {"action": action, "item": item}})
+    };
+    let patched = Truss::new(config)
+        .apply(&[
+            step("REMOVE", "https://a.example/one", "one.bin"),
+            step("UPDATE", "https://b.example/two", "two.bin"),
+            step("ADD", "https://b.example/three", "deep/three.bin"),
+        ])
+        .unwrap();
+    let items = patched.config.external_data.iter();
+    let items: Vec<_> = items.map(|item| (item.url.as_str(), item.local_data_path.as_str())).collect();
+    assert_eq!(items, [("https://b.example/two", "two.bin"), ("https://b.example/three", "deep/three.bin")]);
+    assert_eq!(Config::from_yaml(&patched.raw_config).unwrap().external_data, patched.config.external_data);
+    assert!(!patched.hot);
+}
+
+#[test]
 fn a_requirements_file_is_edited_line_by_line() {
     let truss = Truss::new("model_name: m\npython_version: py311\nrequirements_file: requirements.txt\n");
     truss
