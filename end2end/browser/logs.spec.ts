@@ -45,6 +45,16 @@ test.describe('the log of a deployment', () => {
     await log(page).evaluate((view) => view.scrollIntoView({ block: 'center' }));
   }
 
+  /** Keys scroll smoothly: waits until that is over. */
+  const rests = (page: Page) =>
+    log(page).evaluate(async (view) => {
+      for (let frames = 0, last = view.scrollTop; frames < 15; frames += 1) {
+        await new Promise(requestAnimationFrame);
+        if (view.scrollTop !== last) frames = 0;
+        last = view.scrollTop;
+      }
+    });
+
   const isAtEnd = (page: Page) =>
     expect.poll(() => log(page).evaluate((view) => view.scrollHeight - view.scrollTop - view.clientHeight)).toBeLessThan(60);
 
@@ -143,6 +153,7 @@ test.describe('the log of a deployment', () => {
         return document.elementFromPoint(left + 160, top + 60)?.closest('.line')?.textContent;
       });
     await comesIntoView(page);
+    await rests(page);
     const before = await looked();
     expect(before).toContain('many');
     await write(slipway, 'later', 12);
