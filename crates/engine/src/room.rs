@@ -102,7 +102,8 @@ impl Engine {
             })
             .collect();
         let mut waiting = self.room.returning(snapshot, plan, at);
-        let held = self.parts.runtime.held();
+        // What everybody holds is a long list where there are many, and most looks start nothing.
+        let held = if own.is_empty() { Seen::Unknown } else { self.parts.runtime.held() };
         let placement = match &held {
             Seen::Known(held) => {
                 let others = self.room.waiting.values().filter(|waiter| &waiter.model != model);

@@ -25,9 +25,13 @@ impl Work<'_> {
         };
         self.rescale(promotion, &previous);
         let extra = config.extra(promotion.total);
-        let (ready, needed) = (self.ready(&previous), promotion.total + extra);
+        // Once they have come, some may leave for the first step: they are not missing then.
+        let came = promotion.hold.as_ref().is_some_and(|hold| !matches!(hold, Hold::Overhead { .. }));
+        let all = promotion.total + extra;
+        let needed = if came { targets(config, Weight::ZERO, promotion.total).previous } else { all };
+        let ready = self.ready(&previous);
         if extra > 0 && ready < needed {
-            let hold = Hold::Overhead { ready, needed };
+            let hold = Hold::Overhead { ready, needed: all };
             if self.at.now >= promotion.gate_deadline {
                 let sentence = hold.sentence();
                 return self.fail(promotion, format!("the rollout could not begin in time ({sentence})"));
