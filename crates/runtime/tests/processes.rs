@@ -317,6 +317,7 @@ async fn what_is_pushed_without_a_cache_has_an_environment_of_its_own() {
     config["build"]["no_cache"] = json!(true);
     host.runtime.start(&host.spec("four", "aaaaa", &config)).await.unwrap();
     host.until("aaaaa", ready).await;
+    host.runtime.shutdown(false, Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -328,6 +329,7 @@ async fn what_was_pushed_without_a_cache_before_that_was_obeyed_starts_in_the_en
     config["build"]["no_cache"] = json!(true);
     host.runtime.start(&host.spec("old", "aaaaa", &config)).await.unwrap();
     host.until("aaaaa", ready).await;
+    host.runtime.shutdown(false, Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
