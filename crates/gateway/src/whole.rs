@@ -78,6 +78,9 @@ pub(crate) async fn whole<S: Wire>(
         service_fn(move |request: Request<Incoming>| {
             let (worker, from, state, alarm) = (worker.clone(), from.clone(), state.clone(), alarm.clone());
             let one = state.underway.begin();
+            // What was set for a connection at rest is not for this request; models have a time of their own, set below.
+            alarm.stir();
+            alarm.clear();
             Box::pin(async move {
                 let stays = request.body().is_end_stream()
                     && request.version() == Version::HTTP_11

@@ -3,7 +3,8 @@
 use crate::application::echo;
 use crate::stage::*;
 use crate::tls::{certify, connect};
-use gateway::{GatewayConfig, Tls};
+use gateway::{AppRequest, GatewayConfig, Tls};
+use http_body_util::BodyExt;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -172,6 +173,36 @@ async fn a_connection_that_had_a_body_for_the_application_answers_once_more() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("/v1/models 2 127.0.0.1"), "{answer}");
     assert!(answer.contains("connection: close\r\n"), "{answer}");
+    stopping.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_application_takes_longer_for_than_connections_stay_is_answered() {
+    let linger = Duration::from_millis(500);
+    let mut stage = Stage::with(GatewayConfig { linger, ..GatewayConfig::default() });
+    let mut app = stage.app.take().unwrap();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let Some(AppRequest { request, reply, .. }) = app.recv().await else { return };
+            request.into_body().collect().await.unwrap();
+            if number > 0 {
+                tokio::time::sleep(4 * linger).await;
+            }
+            let body = http_body_util::Full::from("done").map_err(|never| match never {}).boxed_unsync();
+            let _ = reply.send(http::Response::new(body));
+        }
+    });
+    let asks = "POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}";
+    let mut stream = TcpStream::connect(stage.addr).await.unwrap();
+    stream.write_all(asks.as_bytes()).await.unwrap();
+    heard(&mut stream, "done").await;
+    let addr = stage.addr;
+    let stopping = tokio::spawn(stage.stop());
+    refuses(addr).await;
+    stream.write_all(asks.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("done"), "{answer}");
     stopping.await.unwrap();
 }
 
