@@ -196,12 +196,14 @@ impl Heir {
     }
 
     fn is_told(&mut self, busy: BTreeMap<ReplicaId, u32>) -> anyhow::Result<()> {
-        write_line(&mut self.0, &serde_json::to_string(&Brought { ahead: Vec::new(), busy })?)
+        let news = Brought { ahead: Vec::new(), new: Vec::new(), busy };
+        write_line(&mut self.0, &serde_json::to_string(&news)?)
     }
 
     fn is_brought(&mut self, connections: &[Moved]) -> anyhow::Result<()> {
         let ahead = connections.iter().map(|moved| moved.ahead.len()).collect();
-        let line = serde_json::to_string(&Brought { ahead, busy: BTreeMap::new() })?;
+        let new = connections.iter().map(|moved| moved.is_new).collect();
+        let line = serde_json::to_string(&Brought { ahead, new, busy: BTreeMap::new() })?;
         let fds: Vec<BorrowedFd<'_>> = connections.iter().map(|moved| moved.connection.as_fd()).collect();
         send_with(&self.0, &format!("{line}\n"), &fds)?;
         for moved in connections {
@@ -216,6 +218,9 @@ impl Heir {
 struct Brought {
     /// For each connection, how many bytes were read of it; they follow the line.
     ahead: Vec<usize>,
+    /// For each connection, whether nothing was read of it before those; a server that does not say so means no.
+    #[serde(default)]
+    new: Vec<bool>,
     /// Requests that it has in progress on each replica; meant if there are no connections.
     busy: BTreeMap<ReplicaId, u32>,
 }
@@ -300,10 +305,11 @@ impl Predecessor {
             if fds.is_empty() {
                 busy(brought.busy);
             }
-            for (length, connection) in brought.ahead.into_iter().zip(fds) {
+            let new = brought.new.into_iter().chain(std::iter::repeat(false));
+            for ((length, connection), is_new) in brought.ahead.into_iter().zip(fds).zip(new) {
                 let mut ahead = vec![0; length];
                 self.stream.read_exact(&mut ahead)?;
-                adopt(Moved { connection, ahead });
+                adopt(Moved { connection, ahead, is_new });
             }
         }
         Ok(())
@@ -431,14 +437,16 @@ mod tests {
             let told: Vec<_> = found.sockets.iter().map(|socket| (socket.addr, socket.encrypted)).collect();
             found.is_replaced().unwrap();
             let (mut adopted, heard) = (Vec::new(), RefCell::new(Vec::new()));
-            found.brings(|moved| adopted.push(moved.ahead), |busy| heard.borrow_mut().push(busy)).unwrap();
+            let adopt = |moved: Moved| adopted.push((moved.is_new, moved.ahead));
+            found.brings(adopt, |busy| heard.borrow_mut().push(busy)).unwrap();
             (told, adopted, heard.into_inner())
         });
         let heir = door.knocked().await.takes().await.unwrap();
         let (sender, connections) = mpsc::channel();
-        let ahead = |at: usize| vec![at as u8; at * 1_000];
+        let expect = |at: usize| (at % 3 == 1, vec![at as u8; at * 1_000]);
         for (at, socket) in sockets(150).into_iter().enumerate() {
-            sender.send(Moved { connection: socket.socket, ahead: ahead(at) }).unwrap();
+            let (is_new, ahead) = expect(at);
+            sender.send(Moved { connection: socket.socket, ahead, is_new }).unwrap();
         }
         drop(sender);
         let busy = BTreeMap::from([(ReplicaId::new("r1"), 2)]);
@@ -448,7 +456,7 @@ mod tests {
             .unwrap();
         let (told, adopted, heard) = taking.await.unwrap();
         assert_eq!(told, expected);
-        assert_eq!(adopted, (0..150).map(ahead).collect::<Vec<_>>());
+        assert_eq!(adopted, (0..150).map(expect).collect::<Vec<_>>());
         assert_eq!(heard.first(), Some(&busy));
     }
 

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use domain::{Actor, Answers, Counters, DeploymentId, Histogram, Seen};
+use domain::{Actor, Answers, Counters, DeploymentId, Histogram, Outcome, Seen};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -163,6 +163,10 @@ fn labels(picture: &Picture, deployment: &domain::Deployment) -> String {
     )
 }
 
+fn with_status(labels: &str, status: &str) -> String {
+    format!("{labels},status_code=\"{status}\",is_async=\"false\"")
+}
+
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -202,25 +206,39 @@ impl Page {
     }
 
     fn requests(&mut self, labels: &str, counters: &Counters) {
-        for (status, answers) in
-            [("2xx", &counters.fine), ("4xx", &counters.client_errors), ("5xx", &counters.server_errors)]
-        {
-            let labels = format!("{labels},status_code=\"{status}\",is_async=\"false\"");
-            self.add(
-                "baseten_inference_requests_total",
-                "counter",
-                "Requests by the class of their status, as the gateway counted them.",
-                format!("{{{labels}}} {}", answers.requests),
-            );
+        for (status, count) in &counters.statuses {
+            self.ended(labels, &status.to_string(), *count);
+        }
+        for (class, outcome, answers) in [
+            ("2xx", Outcome::Fine, &counters.fine),
+            ("4xx", Outcome::ClientError, &counters.client_errors),
+            ("5xx", Outcome::ServerError, &counters.server_errors),
+        ] {
+            let of_class =
+                counters.statuses.iter().filter(|(status, _)| Outcome::of_status(*status) == outcome);
+            let told: u64 = of_class.map(|(_, count)| count).sum();
+            if answers.requests > told {
+                self.ended(labels, class, answers.requests - told);
+            }
             // A class that never came would be eighty lines of zeros.
             if answers.requests > 0 {
-                self.answers(&labels, answers);
+                self.answers(&with_status(labels, class), answers);
             }
         }
         let concurrent = f64::from(counters.in_flight) + f64::from(counters.held);
         self.gauge("baseten_concurrent_requests", "Requests under way or waiting.", labels, concurrent);
         let open = f64::from(counters.websockets);
         self.gauge("baseten_ongoing_websocket_connections", "Websockets that are open.", labels, open);
+    }
+
+    /// How many requests came to a status, or to one of a class that is not told apart.
+    fn ended(&mut self, labels: &str, status: &str, count: u64) {
+        self.add(
+            "baseten_inference_requests_total",
+            "counter",
+            "Requests by their status, as the gateway counted them.",
+            format!("{{{}}} {count}", with_status(labels, status)),
+        );
     }
 
     /// How long requests of one class took, and how large they were.
@@ -320,27 +338,33 @@ mod tests {
     }
 
     #[test]
-    fn each_class_of_answers_that_came_has_histograms_of_its_own() {
+    fn each_status_is_counted_by_itself_and_each_class_that_came_has_histograms() {
         let mut page = Page::default();
         let answers = |requests, micros| Answers {
             requests,
             end_to_end: [(size_of(micros) as u16, requests)].into_iter().collect(),
             ..Answers::default()
         };
-        let counters =
-            Counters { fine: answers(5, 2_000), server_errors: answers(2, 9_000_000), ..Counters::default() };
+        let counters = Counters {
+            fine: answers(5, 2_000),
+            server_errors: answers(4, 9_000_000),
+            statuses: vec![(200, 4), (206, 1), (503, 3)],
+            ..Counters::default()
+        };
         page.requests("model_id=\"m\"", &counters);
         let text = page.text();
         let line = |name: &str, status: &str, count: u64| {
             format!("{name}{{model_id=\"m\",status_code=\"{status}\",is_async=\"false\"}} {count}\n")
         };
-        for (status, count) in [("2xx", 5), ("4xx", 0), ("5xx", 2)] {
-            assert!(text.contains(&line("baseten_inference_requests_total", status, count)), "{text}");
+        let name = "baseten_inference_requests_total";
+        for (status, count) in [("200", 4), ("206", 1), ("503", 3), ("5xx", 1)] {
+            assert!(text.contains(&line(name, status, count)), "{text}");
         }
+        let told = text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
+        assert_eq!(told, 4, "nothing is counted twice: {text}");
         let name = "baseten_end_to_end_response_time_seconds_count";
-        assert!(text.contains(&line(name, "2xx", 5)) && text.contains(&line(name, "5xx", 2)), "{text}");
-        let of_others = text.lines().filter(|line| line.contains("status_code=\"4xx\"")).count();
-        assert_eq!(of_others, 1, "how many there were, which is none: {text}");
+        assert!(text.contains(&line(name, "2xx", 5)) && text.contains(&line(name, "5xx", 4)), "{text}");
+        assert!(!text.contains("status_code=\"4xx\""), "there were none: {text}");
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct Counters {
     pub fine: Answers,
     pub client_errors: Answers,
     pub server_errors: Answers,
+    /// How often each status was told, ascending. Requests of an outcome that are not here had statuses that nobody tells apart.
+    pub statuses: Vec<(u16, u64)>,
     /// Requests at replicas, and requests that wait, at the moment of reading.
     pub in_flight: u32,
     pub held: u32,

@@ -65,6 +65,12 @@ pub trait Traffic: Send + Sync {
         self.deployment(deployment).requests
     }
 
+    /// Whether nothing has come to a deployment since it had had so many requests, and nothing is under way there or waits.
+    fn is_quiet(&self, deployment: &DeploymentId, requests: u64) -> bool {
+        let traffic = self.deployment(deployment);
+        traffic.requests == requests && traffic.demand.total() == 0
+    }
+
     /// Requests that came by an environment's address, by the deployment they were routed to, since the
     /// environment's shares last changed and in all.
     fn routed(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, u64, u64)>;

@@ -1,6 +1,6 @@
 //! The way in: which deployment serves the address of a request, and a free replica of it.
 
-use domain::{DeploymentId, Outcome};
+use domain::DeploymentId;
 use http::StatusCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -32,13 +32,14 @@ struct Asked {
 }
 
 impl Call<'_> {
-    /// After a start, models are published one after the other: waits for this one's turn.
+    /// After a start, models are published one after the other: asks for this one's turn, and waits for it.
     pub async fn until_known(&self) -> Result<(), Refusal> {
         let (gateway, model) = (&self.worker.gateway, &self.address.model);
         if !gateway.is_late(model) {
             return Ok(());
         }
         let _part = gateway.held.take(self.bytes()).ok_or_else(|| self.too_many_in_all())?;
+        gateway.wake.wake(model);
         // If it is not known then either, it is told to be missing.
         let _ = tokio::time::timeout(UNKNOWN, gateway.until_known(model)).await;
         Ok(())
@@ -80,15 +81,17 @@ impl Call<'_> {
                 }
                 Entry::Wait(place) => place,
                 Entry::Full => {
-                    deployment.metrics.ended(Outcome::ClientError);
-                    return Err(match view.rejects_when_full {
+                    let refusal = match view.rejects_when_full {
                         true => Refusal::all_busy(),
                         false => Refusal::too_many(self.room()),
-                    });
+                    };
+                    deployment.metrics.ended(refusal.status.as_u16());
+                    return Err(refusal);
                 }
                 Entry::AllFull => {
-                    deployment.metrics.ended(Outcome::ClientError);
-                    return Err(self.too_many_in_all());
+                    let refusal = self.too_many_in_all();
+                    deployment.metrics.ended(refusal.status.as_u16());
+                    return Err(refusal);
                 }
                 Entry::Again => {
                     tokio::task::yield_now().await;
@@ -110,13 +113,14 @@ impl Call<'_> {
                 }
                 Ok(_) => asked = self.ask(Some(&deployment.id))?,
                 Err(_) => {
+                    let message = "no replica became ready in time";
+                    let refusal = Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "timeout", message);
                     deployment.metrics.errors.fetch_add(1, Relaxed);
-                    deployment.metrics.ended(Outcome::ServerError);
+                    deployment.metrics.ended(refusal.status.as_u16());
                     if let Some(side) = &side {
                         side.unserved();
                     }
-                    let message = "no replica became ready in time";
-                    return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "timeout", message));
+                    return Err(refusal);
                 }
             }
         }

@@ -16,6 +16,14 @@ const RESTED: Duration = Duration::from_secs(1);
 /// At each look one of so many does, at least one.
 const OUSTED: usize = 32;
 
+/// How a connection has nothing under way; the order is that in which connections end for the sake of new ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rest {
+    /// Its next request's head has begun to come. Those of which nothing comes end first.
+    has_begun: bool,
+    since: Instant,
+}
+
 /// How a thread ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Ending {
@@ -53,8 +61,8 @@ pub(crate) struct Alarm {
     has_rung: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
     ending: Rc<Cell<Ending>>,
-    /// Since when its connection has nothing under way, if so.
-    rests: Cell<Option<Instant>>,
+    /// How its connection rests, if it does.
+    rests: Cell<Option<Rest>>,
 }
 
 /// All alarms of one thread.
@@ -98,7 +106,7 @@ impl Alarm {
     pub fn poll_rest(&self, cx: &mut Context<'_>) -> Poll<()> {
         let rung = self.poll(cx);
         if let (Poll::Pending, Ending::Closing(linger) | Ending::Moving(linger)) = (rung, self.ending.get()) {
-            let since = self.rests.get().map_or(linger.since, |rests| rests.max(linger.since));
+            let since = self.rests.get().map_or(linger.since, |rest| rest.since.max(linger.since));
             let until = since + linger.length;
             // Whoever sends its request byte by byte does not put it off.
             self.at.set(Some(self.at.get().map_or(until, |at| at.min(until))));
@@ -108,7 +116,13 @@ impl Alarm {
 
     /// Nothing is under way from this moment on: it may ring for the sake of others.
     pub fn rest(&self, since: Instant) {
-        self.rests.set(Some(since));
+        self.rests.set(Some(Rest { has_begun: false, since }));
+    }
+
+    /// A request's head has begun to come at this moment, and nothing else is under way: as [`Self::rest`], but it rings later
+    /// than those of which nothing comes.
+    pub fn rest_in_head(&self, since: Instant) {
+        self.rests.set(Some(Rest { has_begun: true, since }));
     }
 
     pub fn is_resting(&self) -> bool {
@@ -180,16 +194,16 @@ impl Alarms {
         }
     }
 
-    /// Ends some of the connections that rest, those that have for the longest.
+    /// Ends some of the connections that rest: those that have for the longest, and those within a head last.
     pub fn oust(&self) {
         let now = Instant::now();
         let alarms = self.all.borrow();
         let rested = |alarm: Rc<Alarm>| {
-            let since = alarm.rests.get()?;
-            (now.duration_since(since) >= RESTED).then_some((since, alarm))
+            let rest = alarm.rests.get()?;
+            (now.duration_since(rest.since) >= RESTED).then_some((rest, alarm))
         };
         let mut resting: Vec<_> = alarms.iter().filter_map(Weak::upgrade).filter_map(rested).collect();
-        resting.sort_unstable_by_key(|(since, _)| *since);
+        resting.sort_unstable_by_key(|(rest, _)| *rest);
         for (_, alarm) in resting.iter().take(resting.len().div_ceil(OUSTED)) {
             alarm.stir();
             alarm.ring();
@@ -269,5 +283,19 @@ mod tests {
         all[97].stir();
         alarms.oust();
         assert_eq!(rung(), [95, 96, 98, 99]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_within_a_head_are_ousted_last() {
+        let alarms = Alarms::default();
+        let (begun, silent) = (alarms.add(), alarms.add());
+        let begin = Instant::now();
+        begun.rest_in_head(begin);
+        silent.rest(begin + Duration::from_millis(500));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        alarms.oust();
+        assert_eq!((silent.has_rung.get(), begun.has_rung.get()), (true, false));
+        alarms.oust();
+        assert!(begun.has_rung.get());
     }
 }

@@ -48,33 +48,34 @@ enum Next {
 
 /// Answers the requests of a connection until it ends.
 ///
-/// One that was `adopted` has been another process's, which read `ahead` of it.
-pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S, adopted: bool, ahead: Vec<u8>) {
+/// `ahead` was read of it already. It `is_new` if nothing was before that.
+pub(crate) async fn converse<S: Wire>(client: Client, mut wire: S, is_new: bool, ahead: Vec<u8>) {
     let alarm = client.worker.alarms.add();
     let mut ahead = (!ahead.is_empty()).then(|| client.worker.buffers.filled(ahead));
-    let mut is_new = true;
+    let mut is_first = true;
     loop {
         let worker = &client.worker;
+        let begins = is_first && is_new;
         alarm.set(worker.alarms.coarse_now() + worker.gateway.config.header_timeout);
         if ahead.is_none() {
             alarm.rest(worker.alarms.coarse_now());
-            match stirs(&wire, is_new, &alarm).await {
+            match stirs(&wire, is_first, &alarm).await {
                 Stirred::Yes => {}
                 Stirred::Never => return,
-                Stirred::Moves => return client.worker.move_away(wire, &[]),
+                Stirred::Moves => return client.worker.move_away(wire, &[], begins),
             }
         }
         let buffer = ahead.take().unwrap_or_else(|| client.worker.buffers.take());
         // In boxes, so that a connection that waits for its next request is small.
-        let next = Box::pin(next(&client, &mut wire, buffer, is_new && !adopted, &alarm)).await;
-        is_new = false;
+        let next = Box::pin(next(&client, &mut wire, buffer, begins, &alarm)).await;
+        is_first = false;
         let buffer = match next {
             Next::Idle(rest) => {
                 ahead = rest;
                 continue;
             }
             Next::End => return,
-            Next::Moves(buffer) => return client.worker.move_away(wire, &buffer),
+            Next::Moves(buffer) => return client.worker.move_away(wire, &buffer, begins),
             Next::Whole(buffer) => buffer,
             Next::Many(buffer) => return Box::pin(many(client, wire, buffer.to_vec(), &alarm)).await,
         };
@@ -95,12 +96,12 @@ enum Stirred {
 }
 
 /// Waits until something comes.
-async fn stirs<S: Wire>(wire: &S, is_new: bool, alarm: &Alarm) -> Stirred {
+async fn stirs<S: Wire>(wire: &S, is_first: bool, alarm: &Alarm) -> Stirred {
     poll_fn(|cx| {
         if S::MOVES && matches!(alarm.ending(), Ending::Moving(_)) {
             return Poll::Ready(Stirred::Moves);
         }
-        let stirs = if is_new { wire.poll_begins(cx) } else { wire.poll_stirs(cx) };
+        let stirs = if is_first { wire.poll_begins(cx) } else { wire.poll_stirs(cx) };
         if stirs.is_ready() {
             return Poll::Ready(Stirred::Yes);
         }
@@ -109,28 +110,32 @@ async fn stirs<S: Wire>(wire: &S, is_new: bool, alarm: &Alarm) -> Stirred {
     .await
 }
 
-/// Reads a head, and answers the request if it is of the usual kind.
+/// Reads a head, and answers the request if it is of the usual kind. It `begins` the connection if nothing was read before.
 async fn next<S: Wire>(
     client: &Client,
     wire: &mut S,
     mut ahead: Buffer,
-    is_new: bool,
+    begins: bool,
     alarm: &Alarm,
 ) -> Next {
     let worker = &client.worker;
+    let mut has_begun = false;
     let asked = loop {
         match look(client, &ahead) {
             Look::Partial if ahead.len() < BUFFER => {}
             Look::Usual(asked, fields) => break Some((asked, fields)),
             Look::Partial | Look::Unusual => break None,
         }
+        // Until its head is complete it has no request that could be lost. Whoever sends it byte by byte does not put that off.
+        if !ahead.is_empty() && !has_begun {
+            has_begun = true;
+            alarm.rest_in_head(worker.alarms.coarse_now());
+        }
         let read = poll_fn(|cx| match poll_read_buf(Pin::new(&mut *wire), cx, ahead.room()) {
             Poll::Ready(Ok(1..)) => Poll::Ready(Stirred::Yes),
             Poll::Ready(_) => Poll::Ready(Stirred::Never),
             Poll::Pending => {
-                // Elsewhere it is not taken for HTTP/2 any more.
-                let stays = is_new && !ahead.is_empty() && PREFACE.starts_with(&ahead);
-                if S::MOVES && !stays && matches!(alarm.ending(), Ending::Moving(_)) {
+                if S::MOVES && matches!(alarm.ending(), Ending::Moving(_)) {
                     return Poll::Ready(Stirred::Moves);
                 }
                 // One that can't tell when it stirs waits for its next request here.
@@ -145,13 +150,11 @@ async fn next<S: Wire>(
             Stirred::Never => return Next::End,
             Stirred::Moves => return Next::Moves(ahead),
         }
-        // Until its head is complete it has no request that could be lost.
-        alarm.rest(worker.alarms.coarse_now());
     };
     alarm.stir();
     let Some((asked, fields)) = asked else {
         // Only at its begin, where no request can hide behind another.
-        let speaks_http2 = is_new && ahead.starts_with(PREFACE);
+        let speaks_http2 = begins && ahead.starts_with(PREFACE);
         return if speaks_http2 { Next::Many(ahead) } else { Next::Whole(ahead) };
     };
     let Some(address) = asked.address(worker) else { return Next::Whole(ahead) };

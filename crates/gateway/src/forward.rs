@@ -1,6 +1,5 @@
 //! One inference request, from its address to its answer.
 
-use domain::Outcome;
 use http::header::{AUTHORIZATION, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -231,19 +230,19 @@ impl Call<'_> {
 
     /// The replica has had its time.
     pub fn late(&self, seat: Seat) -> Refusal {
-        let tally = self.tally(seat);
-        tally.never_begins();
-        tally.failed();
         let seconds = self.worker.gateway.config.predict_timeout.as_secs();
         let message = format!("the model did not answer within {seconds} s");
-        Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message)
+        self.unanswered(seat, Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message))
+    }
+
+    /// The replica will not answer: the client is told so, and it counts.
+    pub fn unanswered(&self, seat: Seat, refusal: Refusal) -> Refusal {
+        self.tally(seat).answered(refusal.status.as_u16());
+        refusal
     }
 
     pub fn broken(&self, seat: Seat, fate: Fate) -> Refusal {
-        if matches!(fate, Fate::TooLarge | Fate::Late) {
-            seat.flight.deployment.metrics.ended(Outcome::ClientError);
-        }
-        match fate {
+        let refusal = match fate {
             Fate::TooLarge => Refusal::too_large(self.worker.gateway.config.body_limit),
             Fate::Late => {
                 let message = format!("{LATE}; send it at once, or at 1,024 bytes a second at least");
@@ -251,18 +250,21 @@ impl Call<'_> {
             }
             Fate::Broken => {
                 let message = "the request's body broke off";
-                Refusal::new(StatusCode::BAD_REQUEST, "client_error", message)
+                return Refusal::new(StatusCode::BAD_REQUEST, "client_error", message);
             }
-            Fate::Fine => self.lost(seat, "the replica broke off before it answered"),
-        }
+            Fate::Fine => return self.lost(seat, "the replica broke off before it answered"),
+        };
+        seat.flight.deployment.metrics.ended(refusal.status.as_u16());
+        refusal
     }
 
     pub fn lost(&self, seat: Seat, message: &str) -> Refusal {
-        let replica = seat.flight.replica.id.clone();
+        let message = format!("{message} (replica {})", seat.flight.replica.id);
+        let refusal = Refusal::unavailable(StatusCode::BAD_GATEWAY, message);
         let tally = self.tally(seat);
-        tally.never_begins();
+        tally.answered(refusal.status.as_u16());
         tally.lost();
-        Refusal::unavailable(StatusCode::BAD_GATEWAY, format!("{message} (replica {replica})"))
+        refusal
     }
 
     /// Begins the account of a request whose answer begins, or will not come.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::Gateway;
 use crate::admission::Flight;
+use crate::statuses::Statuses;
 
 /// Two windows: the one that fills, and the one before it.
 const WINDOW_MILLIS: i64 = 30_000;
@@ -34,7 +35,8 @@ pub(crate) struct Metrics {
 /// What the graphs are drawn from; it only grows.
 #[derive(Debug)]
 struct Series {
-    requests: AtomicU64,
+    /// The requests, by the status that each was answered with.
+    statuses: Statuses,
     end_to_end: [AtomicU64; SIZES],
     first_byte: [AtomicU64; SIZES],
     inference: [AtomicU64; SIZES],
@@ -46,7 +48,7 @@ impl Default for Series {
     fn default() -> Self {
         let none = || std::array::from_fn(|_| AtomicU64::new(0));
         Self {
-            requests: AtomicU64::new(0),
+            statuses: Statuses::default(),
             end_to_end: none(),
             first_byte: none(),
             inference: none(),
@@ -57,12 +59,15 @@ impl Default for Series {
 }
 
 impl Series {
-    fn read(&self) -> Answers {
+    /// What was counted; adds how often each status was to `statuses`, ascending.
+    fn read(&self, statuses: &mut Vec<(u16, u64)>) -> Answers {
+        let before = statuses.len();
+        let rest = self.statuses.read(statuses);
         let read = |sizes: &[AtomicU64; SIZES]| {
             sizes.iter().enumerate().map(|(size, count)| (size as u16, count.load(Relaxed))).collect()
         };
         Answers {
-            requests: self.requests.load(Relaxed),
+            requests: statuses[before..].iter().map(|(_, count)| count).sum::<u64>() + rest,
             end_to_end: read(&self.end_to_end),
             first_byte: read(&self.first_byte),
             inference: read(&self.inference),
@@ -93,10 +98,10 @@ impl Metrics {
         self.series[outcome as usize].get_or_init(Box::default)
     }
 
-    /// Counts what became of a request; once for each.
-    pub fn ended(&self, outcome: Outcome) {
+    /// Counts what became of a request, by the status that its client was told; once for each.
+    pub fn ended(&self, status: u16) {
         if self.measures {
-            self.series(outcome).requests.fetch_add(1, Relaxed);
+            self.series(Outcome::of_status(status)).statuses.count(status);
         }
     }
 
@@ -106,13 +111,18 @@ impl Metrics {
         if !self.measures || !had_one {
             return None;
         }
-        let read = |outcome: Outcome| {
-            self.series[outcome as usize].get().map(|series| series.read()).unwrap_or_default()
+        let mut statuses = Vec::new();
+        let mut read = |outcome: Outcome| {
+            let series = self.series[outcome as usize].get();
+            series.map(|series| series.read(&mut statuses)).unwrap_or_default()
         };
+        let (fine, client_errors) = (read(Outcome::Fine), read(Outcome::ClientError));
+        let server_errors = read(Outcome::ServerError);
         Some(Counters {
-            fine: read(Outcome::Fine),
-            client_errors: read(Outcome::ClientError),
-            server_errors: read(Outcome::ServerError),
+            fine,
+            client_errors,
+            server_errors,
+            statuses,
             in_flight: 0,
             held: 0,
             websockets: self.websockets.load(Relaxed),
@@ -215,29 +225,26 @@ impl Tally {
         }
     }
 
-    /// It is known what came of the request; what is told later does not count.
+    /// It is known what came of the request, or what the client is told in place of an answer; what is told later does not
+    /// count.
     pub fn answered(&self, status: u16) {
         if self.outcome.get().is_none() && status >= 500 {
             self.failed();
         }
-        self.ends(Outcome::of_status(status));
+        self.ends(status);
     }
 
-    /// There will be no answer.
-    pub fn never_begins(&self) {
-        self.ends(Outcome::ServerError);
-    }
-
-    fn ends(&self, outcome: Outcome) {
+    fn ends(&self, status: u16) {
         if self.outcome.get().is_some() {
             return;
         }
+        let outcome = Outcome::of_status(status);
         self.outcome.set(Some(outcome));
         let metrics = self.metrics();
         if let Some(micros) = self.first_byte.take() {
             metrics.series(outcome).first_byte[size_of(micros)].fetch_add(1, Relaxed);
         }
-        metrics.ended(outcome);
+        metrics.ended(status);
     }
 
     /// What came of it; an answer that never says so is fine.
@@ -282,9 +289,10 @@ impl Tally {
 }
 
 impl Drop for Tally {
-    /// A client that leaves in the middle of an answer has had one.
+    /// A client that leaves in the middle of an answer has had one. Only a call of gRPC has not told its status by then, and
+    /// its answer began with 200.
     fn drop(&mut self) {
-        self.ends(Outcome::Fine);
+        self.ends(200);
     }
 }
 
@@ -336,15 +344,16 @@ mod tests {
     fn each_outcome_is_counted_by_itself_and_takes_room_once_it_was_seen() {
         let metrics = Metrics::new(true);
         assert_eq!(metrics.counters(), None);
-        for outcome in [Outcome::Fine, Outcome::Fine, Outcome::ServerError] {
-            metrics.ended(outcome);
-            metrics.finished(outcome, 100, 40, 0);
+        for status in [200, 200, 503] {
+            metrics.ended(status);
+            metrics.finished(Outcome::of_status(status), 100, 40, 0);
         }
         let seen = metrics.series.each_ref().map(|series| series.get().is_some());
         assert_eq!(seen, [true, false, true]);
         let counters = metrics.counters().unwrap();
         let outcomes = counters.outcomes();
         assert_eq!((outcomes.fine, outcomes.client_errors, outcomes.server_errors), (2, 0, 1));
+        assert_eq!(counters.statuses, [(200, 2), (503, 1)]);
         let answers = [&counters.fine, &counters.client_errors, &counters.server_errors];
         assert_eq!(answers.map(|answers| answers.end_to_end.count()), [2, 0, 1]);
         assert_eq!(answers.map(|answers| answers.inference.count()), [2, 0, 1]);

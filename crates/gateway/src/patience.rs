@@ -33,6 +33,11 @@ impl Patience {
         self.left = self.left.saturating_add(Duration::from_millis(bytes.saturating_mul(1000) / RATE));
     }
 
+    /// What came before earns no more than this.
+    pub fn limit(&mut self, most: Duration) {
+        self.left = self.left.min(most);
+    }
+
     /// Nothing came; ready once that has been so for too long.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();

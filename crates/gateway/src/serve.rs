@@ -31,6 +31,7 @@ use crate::links::Links;
 use crate::listen::BACKLOG;
 use crate::places::{Place, Places};
 use crate::pool::Pool;
+use crate::prompt::be_prompt;
 use crate::seldom::Seldom;
 use crate::wire::Wire;
 use crate::{Gateway, Listeners, Tls};
@@ -57,8 +58,10 @@ pub struct ServeHandle {
 #[derive(Debug)]
 pub struct Moved {
     pub connection: OwnedFd,
-    /// What was read of it and not answered: a request that waits for a replica.
+    /// What was read of it and not answered: a request that waits for a replica, or the begin of one.
     pub ahead: Vec<u8>,
+    /// Nothing was read of it before that, so it may yet turn out to speak HTTP/2.
+    pub is_new: bool,
 }
 
 /// Takes connections away, to another process.
@@ -134,6 +137,7 @@ pub fn serve(
         adopter.0.push(adopts);
         let (done, finished) = oneshot::channel();
         let run = move || {
+            be_prompt();
             thread(gateway, listeners, places, adopted, app, runtime, shutdown, abort, mover);
             // Nobody may be waiting for it.
             let _ = done.send(());
@@ -174,11 +178,11 @@ impl Worker {
     }
 
     /// Lets another process go on with a connection, and answer what was read of it.
-    pub fn move_away<S: Wire>(&self, wire: S, ahead: &[u8]) {
+    pub fn move_away<S: Wire>(&self, wire: S, ahead: &[u8], is_new: bool) {
         match (wire.release(), self.mover.get()) {
             (Ok(connection), Some(mover)) => {
                 // If nobody takes it, it closes, as it would have without the other process.
-                let _ = mover.send(Moved { connection, ahead: ahead.to_vec() });
+                let _ = mover.send(Moved { connection, ahead: ahead.to_vec(), is_new });
             }
             (Ok(_), None) => {}
             (Err(error), _) => tracing::debug!(%error, "a connection could not go to another process"),
@@ -192,7 +196,8 @@ impl Worker {
             Ok((peer, stream)) => {
                 // It is a client's already, so it comes in though there may be no place.
                 let place = self.places.take();
-                let connection = self::connection(self.clone(), stream, peer, place, None, Some(moved.ahead));
+                let (is_new, ahead) = (moved.is_new, moved.ahead);
+                let connection = self::connection(self.clone(), stream, peer, place, None, is_new, ahead);
                 self.tasks.spawn_local(connection);
             }
             Err(error) => tracing::debug!(%error, "a connection of another process had ended"),
@@ -311,7 +316,8 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Tls>, shu
         match accepted {
             Ok((stream, peer)) => {
                 let place = worker.place(&shutdown).await;
-                let connection = connection(worker.clone(), stream, peer, place, tls.clone(), None);
+                let connection =
+                    connection(worker.clone(), stream, peer, place, tls.clone(), true, Vec::new());
                 worker.tasks.spawn_local(connection);
             }
             Err(error) => {
@@ -343,7 +349,8 @@ fn accept_last(worker: &Rc<Worker>, listener: tokio::net::TcpListener, tls: Opti
             Ok((stream, peer)) => {
                 stream.set_nonblocking(true)?;
                 let (stream, place) = (TcpStream::from_std(stream)?, worker.places.take());
-                let connection = connection(worker.clone(), stream, peer, place, tls.cloned(), None);
+                let connection =
+                    connection(worker.clone(), stream, peer, place, tls.cloned(), true, Vec::new());
                 worker.tasks.spawn_local(connection);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -366,7 +373,8 @@ async fn connection(
     peer: SocketAddr,
     place: Option<Place>,
     tls: Option<Tls>,
-    adopted: Option<Vec<u8>>,
+    is_new: bool,
+    ahead: Vec<u8>,
 ) {
     if stream.set_nodelay(true).is_err() {
         return;
@@ -374,10 +382,7 @@ async fn connection(
     let from = Rc::new(Peer::new(peer.ip(), &worker.gateway.config.trusted_proxies).at(place));
     let client = Client { worker, peer, from };
     match tls {
-        None => {
-            let (is_adopted, ahead) = (adopted.is_some(), adopted.unwrap_or_default());
-            converse(client, stream, is_adopted, ahead).await
-        }
+        None => converse(client, stream, is_new, ahead).await,
         // Apart, so that connections which are not encrypted don't have its size.
         Some(tls) => Box::pin(encrypted(client, stream, tls)).await,
     }
@@ -404,7 +409,7 @@ async fn encrypted(client: Client, stream: TcpStream, tls: Tls) {
         Some(Ok(stream)) => {
             // Each conversation has its own.
             drop(alarm);
-            converse(client, stream, false, Vec::new()).await;
+            converse(client, stream, true, Vec::new()).await;
         }
         Some(Err(error)) => tracing::debug!(%peer, %error, "a client and the server did not agree on TLS"),
         None => tracing::debug!(%peer, "a client took too long to begin TLS"),

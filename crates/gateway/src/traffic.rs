@@ -16,6 +16,13 @@ impl Gateway {
     fn known_deployment(&self, id: &DeploymentId) -> Option<Arc<Deployment>> {
         self.deployments.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
+
+    /// What is under way at a deployment, here and in another process, and what waits for it.
+    fn demand(&self, deployment: &Deployment) -> Demand {
+        let elsewhere = self.elsewhere.load();
+        let others = deployment.replica_ids().iter().filter_map(|id| elsewhere.get(id)).sum::<u32>();
+        Demand { in_flight: deployment.in_flight() + others, held: deployment.held(self.clock.monotonic()) }
+    }
 }
 
 impl Traffic for Gateway {
@@ -23,13 +30,10 @@ impl Traffic for Gateway {
         let Some(deployment) = self.known_deployment(deployment) else {
             return DeploymentTraffic::default();
         };
-        let now = self.clock.monotonic();
         let metrics = &deployment.metrics;
-        let (p50_micros, p95_micros) = metrics.percentiles(now);
-        let elsewhere = self.elsewhere.load();
-        let others = deployment.replica_ids().iter().filter_map(|id| elsewhere.get(id)).sum::<u32>();
+        let (p50_micros, p95_micros) = metrics.percentiles(self.clock.monotonic());
         DeploymentTraffic {
-            demand: Demand { in_flight: deployment.in_flight() + others, held: deployment.held(now) },
+            demand: self.demand(&deployment),
             requests: metrics.requests.load(Relaxed),
             errors: metrics.errors.load(Relaxed),
             lost: metrics.lost.load(Relaxed),
@@ -42,6 +46,11 @@ impl Traffic for Gateway {
 
     fn requests(&self, deployment: &DeploymentId) -> u64 {
         self.known_deployment(deployment).map_or(0, |known| known.metrics.requests.load(Relaxed))
+    }
+
+    fn is_quiet(&self, deployment: &DeploymentId, requests: u64) -> bool {
+        let Some(known) = self.known_deployment(deployment) else { return requests == 0 };
+        known.metrics.requests.load(Relaxed) == requests && self.demand(&known).total() == 0
     }
 
     fn routed(&self, model: &ModelId, environment: &EnvironmentName) -> Vec<(DeploymentId, u64, u64)> {

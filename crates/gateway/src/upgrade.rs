@@ -57,11 +57,9 @@ pub(crate) async fn websocket(
         Ok(Ok(response)) => response,
         Ok(Err(_)) => return Err(call.lost(seat, "the replica broke off before it answered")),
         Err(_) => {
-            let tally = call.tally(seat);
-            tally.never_begins();
-            tally.failed();
             let message = "the model did not answer the handshake in time";
-            return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message));
+            let refusal = Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message);
+            return Err(call.unanswered(seat, refusal));
         }
     };
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {

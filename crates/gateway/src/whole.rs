@@ -16,10 +16,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 
-use crate::alarm::{Alarm, Ending};
+use crate::alarm::Alarm;
 use crate::buffers::Buffer;
 use crate::conversation::Client;
 use crate::dispatch::dispatch;
+use crate::leaving::Leaving;
 use crate::serve::BUFFER;
 use crate::underway::{Underway, Watched};
 use crate::wire::{Rewound, Wire};
@@ -34,7 +35,7 @@ struct State {
 
 /// What is to be done with a connection that hyper has.
 enum Over {
-    /// Nothing is under way, and the thread ends.
+    /// Nothing is under way, and the thread ends or a new connection wants the place.
     Rests,
     /// An answer was not read in time.
     Late,
@@ -47,14 +48,23 @@ impl State {
             alarm.stir();
             return alarm.poll(cx).map(|()| Over::Late);
         }
-        if alarm.ending() == Ending::No {
+        // One that was ousted rests no more, and has rung.
+        if !alarm.is_resting() && alarm.poll(cx).is_pending() {
             // Nothing is in progress, so nothing can be late.
-            alarm.clear();
-        } else if !alarm.is_resting() {
             alarm.clear();
             alarm.rest(Instant::now());
         }
         alarm.poll_rest(cx).map(|()| Over::Rests)
+    }
+
+    /// Ready when a connection that was told to end takes too long to.
+    fn poll_leaving(&self, leaving: &mut Leaving, alarm: &Alarm, cx: &mut Context<'_>) -> Poll<()> {
+        if self.underway.is_empty() {
+            return leaving.poll(cx);
+        }
+        // Its head had begun to come before; a request has its own time.
+        leaving.restart();
+        alarm.poll(cx)
     }
 }
 
@@ -101,25 +111,31 @@ pub(crate) async fn whole<S: Wire>(
         .timer(TokioTimer::new())
         .header_read_timeout(client.worker.gateway.config.header_timeout)
         .max_buf_size(BUFFER);
-    let io = TokioIo::new(Rewound::new(ahead.to_vec(), wire));
+    let io = Rewound::new(ahead.to_vec(), wire);
     drop(ahead);
-    let connection = builder.serve_connection(io, service);
+    let (allowed, sent) = (client.worker.gateway.config.body_timeout, io.sent());
+    // The answer may not be written to its end yet; hyper ends after that, if its client reads.
+    let leaves = || {
+        alarm.stir();
+        alarm.clear();
+        Leaving::new(allowed, sent.clone())
+    };
+    let connection = builder.serve_connection(TokioIo::new(io), service);
     if upgrades {
         let mut connection = connection.with_upgrades();
-        let mut ends = false;
+        let mut leaving: Option<Leaving> = None;
         let ended = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
                     return Poll::Ready(ended);
                 }
-                if ends {
-                    return alarm.poll(cx).map(Ok);
+                if let Some(leaving) = &mut leaving {
+                    return state.poll_leaving(leaving, alarm, cx).map(Ok);
                 }
                 if let Over::Late = ready!(state.poll_over(alarm, cx)) {
                     return Poll::Ready(Ok(()));
                 }
-                ends = true;
-                alarm.clear();
+                leaving = Some(leaves());
                 Pin::new(&mut connection).graceful_shutdown();
             }
         });
@@ -129,7 +145,7 @@ pub(crate) async fn whole<S: Wire>(
         return None;
     }
     let mut connection = connection;
-    let (mut ends, mut comes_back) = (false, false);
+    let (mut leaving, mut comes_back) = (None::<Leaving>, false);
     let ended = poll_fn(|cx| {
         loop {
             let polled = match comes_back {
@@ -140,16 +156,17 @@ pub(crate) async fn whole<S: Wire>(
             if let Poll::Ready(ended) = polled {
                 return Poll::Ready(ended);
             }
-            if ends {
-                return alarm.poll(cx).map(Ok);
+            if let Some(leaving) = &mut leaving {
+                ready!(state.poll_leaving(leaving, alarm, cx));
+                // Part of its answer is still unsent.
+                comes_back = false;
+                return Poll::Ready(Ok(()));
             }
             let is_done = state.underway.is_empty() && state.is_clean.get();
             if !is_done && let Over::Late = ready!(state.poll_over(alarm, cx)) {
                 return Poll::Ready(Ok(()));
             }
-            // The answer may not be written to its end yet; hyper ends after that.
-            (ends, comes_back) = (true, is_done);
-            alarm.clear();
+            (leaving, comes_back) = (Some(leaves()), is_done);
             Pin::new(&mut connection).graceful_shutdown();
         }
     });

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -111,11 +113,23 @@ pub(crate) struct Rewound<S> {
     ahead: Vec<u8>,
     from: usize,
     wire: S,
+    sent: Arc<AtomicU64>,
 }
 
 impl<S> Rewound<S> {
     pub fn new(ahead: Vec<u8>, wire: S) -> Self {
-        Self { ahead, from: 0, wire }
+        Self { ahead, from: 0, wire, sent: Arc::default() }
+    }
+
+    /// Bytes that it took to send, which goes on being counted.
+    pub fn sent(&self) -> Arc<AtomicU64> {
+        self.sent.clone()
+    }
+
+    fn count(&self, wrote: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = wrote {
+            self.sent.fetch_add(*bytes as u64, Relaxed);
+        }
     }
 
     /// The connection, and what is still ahead of it.
@@ -147,7 +161,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.wire).poll_write(cx, bytes)
+        let wrote = Pin::new(&mut self.wire).poll_write(cx, bytes);
+        self.count(&wrote);
+        wrote
     }
 
     fn poll_write_vectored(
@@ -155,7 +171,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.wire).poll_write_vectored(cx, bytes)
+        let wrote = Pin::new(&mut self.wire).poll_write_vectored(cx, bytes);
+        self.count(&wrote);
+        wrote
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,5 +1,6 @@
 //! What was measured, by REST and for Prometheus.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -210,6 +211,40 @@ async fn a_look_does_not_wait_for_a_database_that_does_not_write() {
 }
 
 #[tokio::test]
+async fn a_prometheus_server_reads_how_often_each_status_was_and_all_of_a_class_together() {
+    let world = World::start().await;
+    let (model, deployment) = served(&world, 3).await;
+    for status in [404, 503, 201, 404, 422, 500] {
+        let call = Call::new("POST", format!("/model/{model}/production/predict"));
+        let answer = world.send(with_key(call).json(&json!({ "answer_with": status }))).await;
+        assert_eq!(answer.status.as_u16(), status);
+    }
+    let text = world.get("/metrics").await.text();
+    let of = format!("deployment_id=\"{deployment}\"");
+    let by_status = |name: &str| -> BTreeMap<String, u64> {
+        let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(&of));
+        let parts = lines.map(|line| {
+            let (_, rest) = line.split_once("status_code=\"").unwrap();
+            let (status, _) = rest.split_once('"').unwrap();
+            (status.to_owned(), line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        });
+        parts.collect()
+    };
+    let counts = |all: &[(&str, u64)]| -> BTreeMap<String, u64> {
+        all.iter().map(|(status, count)| ((*status).to_owned(), *count)).collect()
+    };
+    assert_eq!(
+        by_status("baseten_inference_requests_total"),
+        counts(&[("200", 3), ("201", 1), ("404", 2), ("422", 1), ("500", 1), ("503", 1)])
+    );
+    assert_eq!(
+        by_status("baseten_time_to_first_byte_seconds_count"),
+        counts(&[("2xx", 4), ("4xx", 3), ("5xx", 2)])
+    );
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_prometheus_server_reads_the_counters_and_not_too_often() {
     let world = World::start().await;
     let (model, deployment) = served(&world, 3).await;
@@ -219,9 +254,10 @@ async fn a_prometheus_server_reads_the_counters_and_not_too_often() {
     let labels = format!(
         "model_id=\"{model}\",model_name=\"Measured\",deployment_id=\"{deployment}\",environment=\"production\",rollout_phase=\"stable\""
     );
-    let fine = format!("{labels},status_code=\"2xx\",is_async=\"false\"");
+    let of = |status: &str| format!("{labels},status_code=\"{status}\",is_async=\"false\"");
+    let fine = of("2xx");
     for line in [
-        format!("baseten_inference_requests_total{{{fine}}} 3"),
+        format!("baseten_inference_requests_total{{{}}} 3", of("200")),
         format!("baseten_end_to_end_response_time_seconds_count{{{fine}}} 3"),
         format!("baseten_replicas_active{{{labels}}} 1"),
     ] {

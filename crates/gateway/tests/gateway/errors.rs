@@ -121,6 +121,7 @@ async fn a_replica_that_dies_meanwhile_is_told_and_counted() {
     assert_eq!((traffic.lost, traffic.errors, traffic.demand.in_flight), (1, 1, 0));
     let counters = stage.counters("a");
     assert_eq!((counters.outcomes().server_errors, counters.outcomes().total()), (1, 1));
+    assert_eq!(counters.statuses, [(502, 1)], "what the client was told");
     assert_eq!(counters.all().first_byte.count(), 0, "there was none");
     stage.stop().await;
 }
@@ -151,6 +152,7 @@ async fn a_replica_that_is_too_slow_answers_504() {
     stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
     assert_eq!(answer(&stage, predict(PRODUCTION, "{}")).await, (504, "timeout".into()));
     assert_eq!(stage.traffic("a").errors, 1);
+    assert_eq!(stage.counters("a").statuses, [(504, 1)]);
     stage.stop().await;
 }
 

@@ -218,6 +218,7 @@ async fn how_a_call_ends_is_its_outcome() {
     }
     assert_eq!(stage.traffic("a").errors, 1);
     let counters = stage.counters("a");
+    assert_eq!(counters.statuses, [(200, 1), (404, 1), (500, 1)], "in the words of HTTP");
     let began = [counters.fine, counters.client_errors, counters.server_errors];
     assert_eq!(began.map(|answers| answers.first_byte.count()), [1, 1, 1], "told apart by how they ended");
     // One that fails at once says so in its head.

@@ -2,7 +2,7 @@
 
 use crate::stage::*;
 use bytes::Bytes;
-use domain::{Availability, Demand, DeploymentId};
+use domain::{Availability, Demand, DeploymentId, Traffic};
 use futures::future::Either;
 use gateway::GatewayConfig;
 use http::{Request, StatusCode};
@@ -288,6 +288,7 @@ async fn a_wait_has_a_limit() {
     let (status, code) = refusal(response).await;
     assert_eq!((status.as_u16(), code.as_str()), (500, "timeout"));
     assert_eq!((stage.held("a"), stage.traffic("a").errors), (0, 1));
+    assert_eq!(stage.counters("a").statuses, [(500, 1)]);
     stage.stop().await;
 }
 
@@ -323,10 +324,13 @@ async fn waking_counts_as_demand_until_a_replica_is_ready_and_ten_seconds_more()
     let response = client.send(predict("/model/model1/deployment/a/wake", "")).await;
     assert_eq!((response.status().as_u16(), text(response).await.as_str()), (202, "{}"));
     assert_eq!((stage.wakes(), stage.held("a")), (1, 1));
+    let is_quiet = |requests| stage.gateway.is_quiet(&DeploymentId::new("a"), requests);
     stage.clock.advance(599_999);
     assert_eq!(stage.held("a"), 1, "it loads");
+    assert!(!is_quiet(0));
     stage.clock.advance(1);
     assert_eq!(stage.held("a"), 0, "it has had its time");
+    assert!(is_quiet(0) && !is_quiet(1));
     text(client.send(predict("/model/model1/production/wake", "")).await).await;
     stage.clock.advance(60_000);
     assert_eq!(stage.held("a"), 1);

@@ -21,6 +21,7 @@ mod sides;
 mod sizes;
 mod slow;
 mod stage;
+mod statuses;
 mod stopping;
 mod tls;
 mod websocket;

@@ -1,11 +1,13 @@
 //! A gateway's connections go on in another one's process.
 
 use crate::application::echo;
+use crate::http2::over;
 use crate::stage::*;
 use crate::stopping::heard;
 use crate::tls::{certify, connect};
+use bytes::Bytes;
 use gateway::{GatewayConfig, Tls};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -95,6 +97,7 @@ async fn a_model_that_is_not_published_yet_is_waited_for() {
     let nothing = stage.spawn(predict("/model/nothing/production/predict", "{}"));
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!early.is_finished() && !nothing.is_finished());
+    assert!(stage.wakes() > 0, "it is not asked for");
     stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
     assert_eq!(text(early.await.unwrap()).await, "hello");
     assert!(!nothing.is_finished());
@@ -172,6 +175,36 @@ async fn a_head_that_has_begun_goes_on_elsewhere() {
     stream.write_all(rest.as_bytes()).await.unwrap();
     heard(&mut stream, "the new one").await;
     drop(stream);
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_connection_that_had_no_request_may_speak_http2_elsewhere() {
+    let (first, second) = (on_one_thread(), Stage::new());
+    let toy = Toy::saying("ok").await;
+    first.gateway.publish(simple(1, &[("r1", toy.port)], None));
+    second.gateway.publish(simple(1, &[("r1", toy.port)], None));
+    let silent = TcpStream::connect(first.addr).await.unwrap();
+    let mut used = TcpStream::connect(first.addr).await.unwrap();
+    let asks = format!(
+        "POST {PRODUCTION} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\ncontent-length: 0\r\n\r\n"
+    );
+    used.write_all(asks.as_bytes()).await.unwrap();
+    heard(&mut used, "\r\n\r\nok").await;
+    let (mover, moves) = mpsc::channel();
+    let adopter = second.adopter();
+    std::thread::spawn(move || moves.into_iter().for_each(|one| adopter.adopt(0, one)));
+    first.hand_over(mover).await;
+
+    let (mut many, _) = over::<Full<Bytes>, _>(silent).await;
+    let mut request = predict(&format!("http://localhost{PRODUCTION}"), "{}");
+    request.headers_mut().remove("host");
+    assert_eq!(text(many.send_request(request).await.unwrap()).await, "ok");
+    used.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = used.read_to_end(&mut answer).await;
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
+    drop(many);
     second.stop().await;
 }
 

@@ -1,11 +1,13 @@
 //! More connections than may be open at once.
 
+use crate::application::echo;
 use crate::http2::over;
 use crate::stage::*;
+use crate::stopping::heard;
 use crate::tls::certify;
 use crate::websocket::{HANDSHAKE, head};
 use bytes::Bytes;
-use gateway::{GatewayConfig, Tls};
+use gateway::{AppRequest, GatewayConfig, Tls};
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
@@ -13,12 +15,23 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 fn with_places(most: usize) -> GatewayConfig {
     GatewayConfig { max_connections: Some(most), ..GatewayConfig::default() }
+}
+
+/// A request for the application, as it goes over the connection.
+const TO_APPLICATION: &str = "POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}";
+
+/// Asks on a connection of its own, which must get a place long before those that have one end by themselves.
+async fn is_let_in(stage: &Stage) {
+    let asks = stage.spawn(predict(PRODUCTION, "{}"));
+    let answer = tokio::time::timeout(Duration::from_secs(20), asks).await;
+    assert_eq!(text(answer.unwrap().unwrap()).await, "ok");
 }
 
 /// What replicas were asked.
@@ -119,6 +132,76 @@ async fn who_says_nothing_keeps_no_place() {
         }
     }
     stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_its_head_byte_by_byte_keeps_no_place() {
+    // On one thread, where who came first is let in first.
+    let listeners = gateway::bind(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
+    let stage = Stage::listening(with_places(1), listeners);
+    let toy = Toy::saying("ok").await;
+    stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
+    let mut slow = TcpStream::connect(stage.addr).await.unwrap();
+    slow.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await.unwrap();
+    let trickles = tokio::spawn(async move {
+        while slow.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    is_let_in(&stage).await;
+    trickles.await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_before_keeps_no_place() {
+    let mut stage = Stage::with(with_places(1));
+    tokio::spawn(echo(stage.app.take().unwrap()));
+    let toy = Toy::saying("ok").await;
+    stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
+    let chunked = format!(
+        "POST {PRODUCTION} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\n\
+         transfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+    );
+    for (request, end) in [(TO_APPLICATION, "/v1/models 2 127.0.0.1"), (chunked.as_str(), "ok")] {
+        let mut idle = TcpStream::connect(stage.addr).await.unwrap();
+        idle.write_all(request.as_bytes()).await.unwrap();
+        heard(&mut idle, end).await;
+        is_let_in(&stage).await;
+        assert_eq!(idle.read(&mut [0]).await.unwrap(), 0);
+    }
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_the_application_keeps_its_place() {
+    let mut stage = Stage::with(with_places(2));
+    let mut app = stage.app.take().unwrap();
+    let toy = Toy::saying("ok").await;
+    stage.gateway.publish(simple(1, &[("r1", toy.port)], None));
+    let mut busy = TcpStream::connect(stage.addr).await.unwrap();
+    busy.write_all(TO_APPLICATION.as_bytes()).await.unwrap();
+    answer(app.recv().await.unwrap()).await;
+    heard(&mut busy, "done").await;
+    // It has rested, and does not any more.
+    busy.write_all(TO_APPLICATION.as_bytes()).await.unwrap();
+    let waits = app.recv().await.unwrap();
+    let mut idle = TcpStream::connect(stage.addr).await.unwrap();
+    idle.write_all(TO_APPLICATION.as_bytes()).await.unwrap();
+    answer(app.recv().await.unwrap()).await;
+    heard(&mut idle, "done").await;
+    is_let_in(&stage).await;
+    assert_eq!(idle.read(&mut [0]).await.unwrap(), 0);
+    answer(waits).await;
+    heard(&mut busy, "done").await;
+    stage.stop().await;
+}
+
+/// Answers as the application.
+async fn answer(AppRequest { request, reply, .. }: AppRequest) {
+    request.into_body().collect().await.unwrap();
+    let body = Full::from("done").map_err(|never| match never {}).boxed_unsync();
+    let _ = reply.send(Response::new(body));
 }
 
 #[tokio::test(flavor = "multi_thread")]

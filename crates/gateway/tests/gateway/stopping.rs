@@ -207,6 +207,33 @@ async fn what_the_application_takes_longer_for_than_connections_stay_is_answered
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_its_answer_does_not_hold_the_end_up() {
+    let short = Duration::from_millis(200);
+    let config = GatewayConfig { linger: short, body_timeout: short, ..GatewayConfig::default() };
+    let mut stage = Stage::with(config);
+    let mut app = stage.app.take().unwrap();
+    tokio::spawn(async move {
+        while let Some(AppRequest { request, reply, .. }) = app.recv().await {
+            request.into_body().collect().await.unwrap();
+            // More than the kernel keeps for a connection.
+            let body = http_body_util::Full::from(vec![b'x'; 64 << 20]);
+            let _ = reply.send(http::Response::new(body.map_err(|never| match never {}).boxed_unsync()));
+        }
+    });
+    let mut streams = Vec::new();
+    for asks in [
+        "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}",
+    ] {
+        let mut stream = TcpStream::connect(stage.addr).await.unwrap();
+        stream.write_all(asks.as_bytes()).await.unwrap();
+        heard(&mut stream, "\r\n\r\n").await;
+        streams.push(stream);
+    }
+    tokio::time::timeout(Duration::from_secs(8), stage.stop()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_model_gets_it_if_it_comes_in_time() {
     let stage = Stage::new();
     stage.gateway.publish(simple(1, &[], None));

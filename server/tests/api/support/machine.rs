@@ -1,6 +1,7 @@
 //! A machine whose models start at once: each replica is a small server inside the test.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Machine {
     reserved: Mutex<BTreeMap<ReplicaId, Reserved>>,
     lines: Arc<Lines>,
     looks: AtomicU64,
+    /// Where pushed code is.
+    artifacts: PathBuf,
 }
 
 /// The logs of all deployments.
@@ -70,13 +73,14 @@ impl Lines {
 }
 
 impl Machine {
-    pub fn new(wakes: Arc<engine::Wakes>) -> Arc<Self> {
+    pub fn new(wakes: Arc<engine::Wakes>, artifacts: PathBuf) -> Arc<Self> {
         Arc::new(Self {
             wakes,
             replicas: Arc::default(),
             reserved: Mutex::default(),
             lines: Arc::default(),
             looks: AtomicU64::default(),
+            artifacts,
         })
     }
 }
@@ -106,7 +110,7 @@ impl Runtime for Machine {
         let (lines, deployment, speaker) = (self.lines.clone(), spec.deployment.clone(), spec.id.clone());
         let (replicas, wakes) = (self.replicas.clone(), self.wakes.clone());
         let answer = move |body: String| async move {
-            // A model that prints what it is told to, and dies when it is told to.
+            // A model that prints, answers and dies as it is told to.
             let input: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
             if input["die"] == true
                 && let Some((observed, _)) = replicas.lock().unwrap().get_mut(&speaker)
@@ -118,7 +122,9 @@ impl Runtime for Machine {
             if let Some(said) = input["say"].as_str() {
                 lines.write_of(&deployment, LogSource::Replica, Some(&speaker), said);
             }
-            axum::Json(serde_json::json!({ "replica": id, "input": body, "secrets": secrets }))
+            let status = input["answer_with"].as_u64().unwrap_or(200);
+            let status = http::StatusCode::from_u16(status.try_into().unwrap()).unwrap();
+            (status, axum::Json(serde_json::json!({ "replica": id, "input": body, "secrets": secrets })))
         };
         let app = Router::new()
             .route("/", get(|| async { "true" }))
@@ -238,7 +244,9 @@ impl Runtime for Machine {
         Ok(())
     }
 
-    async fn discard(&self, _: &ArtifactId) -> Result<(), RuntimeError> {
+    async fn discard(&self, artifact: &ArtifactId) -> Result<(), RuntimeError> {
+        // Gone already is fine.
+        let _ = std::fs::remove_dir_all(self.artifacts.join(artifact.as_str()));
         Ok(())
     }
 

@@ -59,7 +59,8 @@ impl World {
     /// As [`World::start_with`], on a data folder that is there.
     pub async fn start_in(data: tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Self {
         Self::begin(data, change, async |config| {
-            boot::start_on(config, |wakes| machine::Machine::new(wakes) as _).await
+            let artifacts = config.data_dir.join("artifacts");
+            boot::start_on(config, |wakes| machine::Machine::new(wakes, artifacts) as _).await
         })
         .await
     }
