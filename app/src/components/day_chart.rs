@@ -15,7 +15,7 @@ const GAP: f64 = 0.25;
 /// Bars for the days, the first one first.
 #[component]
 pub fn DayChart(
-    /// What is measured: `Replica minutes`.
+    /// What is measured: `Minutes`.
     title: &'static str,
     #[prop(into)] days: Signal<Vec<(Timestamp, u64)>>,
 ) -> impl IntoView {

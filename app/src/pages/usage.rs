@@ -74,7 +74,7 @@ fn Body(initial: view::UsagePage) -> impl IntoView {
             </a>
         </div>
         <p class="hint">
-            {move || page.with(|page| format!("{} to {}, UTC. The time of all replicas of a deployment is added up for each day; a started minute counts whole.", date(page.from), date(page.to)))}
+            {move || page.with(|page| format!("{} to {}, UTC. A started minute of a replica or a build counts whole. Development, and starts that never became ready, are free.", date(page.from), date(page.to)))}
         </p>
         {move || {
             page.with(|page| page.rows.is_empty())
@@ -83,7 +83,7 @@ fn Body(initial: view::UsagePage) -> impl IntoView {
         <section class="charts" class:hidden=move || page.with(|page| page.rows.is_empty()) aria-labelledby="by-day">
             <h2 id="by-day">"By day"</h2>
             <div class="columns">
-                <DayChart title="Replica minutes" days=Signal::derive(move || by_day(page, |day| day.minutes)) />
+                <DayChart title="Minutes" days=Signal::derive(move || by_day(page, |day| day.minutes)) />
                 <DayChart title="Requests" days=Signal::derive(move || by_day(page, |day| day.requests)) />
             </div>
             <details>
@@ -102,7 +102,7 @@ fn Body(initial: view::UsagePage) -> impl IntoView {
                             <th scope="col">"Model"</th>
                             <th scope="col">"Environment"</th>
                             <th scope="col" class="number">"Requests"</th>
-                            <th scope="col" class="number">"Replica minutes"</th>
+                            <th scope="col" class="number">"Minutes"</th>
                             {move || priced.get().then(|| view! { <th scope="col" class="number">"Cost"</th> })}
                             <th scope="col">
                                 <span class="hidden">"Share of the most used"</span>
@@ -153,7 +153,7 @@ fn Days(page: RwSignal<view::UsagePage>) -> impl IntoView {
                 <tr>
                     <th scope="col">"Day"</th>
                     <th scope="col" class="number">"Requests"</th>
-                    <th scope="col" class="number">"Replica minutes"</th>
+                    <th scope="col" class="number">"Minutes"</th>
                 </tr>
             </thead>
             <tbody>{rows}</tbody>

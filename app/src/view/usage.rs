@@ -22,7 +22,7 @@ pub struct UsagePage {
 pub struct UsageDay {
     /// Its first moment.
     pub day: Timestamp,
-    /// Replica minutes of published deployments and of development ones together.
+    /// Of builds and of replicas, together.
     pub minutes: u64,
     pub requests: u64,
 }
@@ -36,7 +36,7 @@ pub struct UsageRow {
     pub deployment_name: String,
     pub environment: Option<String>,
     pub is_deleted: bool,
-    /// Replica minutes.
+    /// Of its builds and its replicas.
     pub minutes: u64,
     pub requests: u64,
     /// What the minutes cost; nothing where no price is configured, nor of development.

@@ -20,6 +20,7 @@ mod models;
 mod parts;
 mod password;
 mod people;
+mod points;
 mod promotions;
 mod publish;
 mod push;

@@ -11,6 +11,7 @@ use domain::{
 };
 use store::{MetricRow, MetricsOf};
 
+use crate::points::Point;
 use crate::{ControlPlane, Error};
 
 /// How often the counters are looked at, in milliseconds: at round times, so that what came between two looks is a step's.
@@ -56,7 +57,7 @@ type Attached = BTreeMap<DeploymentId, EnvironmentName>;
 /// The last twenty minutes of a deployment, oldest first.
 struct Recent {
     model: ModelId,
-    points: VecDeque<Measured>,
+    points: VecDeque<Point>,
 }
 
 /// What the replicas of each deployment used since the last look.
@@ -151,7 +152,7 @@ impl State {
             let recent = self.fine.entry(id.clone());
             let recent =
                 recent.or_insert_with(|| Recent { model: row.model.clone(), points: VecDeque::new() });
-            recent.points.push_back(row.measured.clone());
+            recent.points.push_back(Point::of(&row.measured));
             let part = (id.clone(), row.measured.environment.clone());
             match self.minute.get_mut(&part) {
                 Some(sum) => sum.measured.add(&row.measured),
@@ -160,7 +161,7 @@ impl State {
         }
         let oldest = now.plus(-KEPT_FINE);
         self.fine.retain(|_, recent| {
-            recent.points.retain(|one| one.from >= oldest);
+            recent.points.retain(|one| one.began() >= oldest);
             !recent.points.is_empty()
         });
     }
@@ -191,15 +192,19 @@ impl State {
     /// What is not in the store yet.
     fn unwritten(&self, of: &MetricsOf, live: &[DeploymentId]) -> Vec<Measured> {
         let rows = self.waiting.iter().chain(self.minute.values());
-        let rows = rows.filter(|row| belongs(of, live, &row.model, &row.deployment, &row.measured));
+        let rows = rows.filter(|row| {
+            let environment = row.measured.environment.as_ref();
+            belongs(of, live, &row.model, &row.deployment, environment)
+        });
         rows.map(|row| row.measured.clone()).collect()
     }
 
     fn fine(&self, of: &MetricsOf, live: &[DeploymentId]) -> Vec<Measured> {
         let all = self.fine.iter().flat_map(|(id, recent)| {
-            recent.points.iter().filter(move |point| belongs(of, live, &recent.model, id, point))
+            let points = recent.points.iter();
+            points.filter(move |point| belongs(of, live, &recent.model, id, point.environment()))
         });
-        all.cloned().collect()
+        all.map(Point::measured).collect()
     }
 }
 
@@ -208,13 +213,11 @@ fn belongs(
     live: &[DeploymentId],
     model: &ModelId,
     deployment: &DeploymentId,
-    measured: &Measured,
+    environment: Option<&EnvironmentName>,
 ) -> bool {
     match of {
         MetricsOf::Deployment(wanted) => wanted == deployment,
-        MetricsOf::Environment(wanted, name) => {
-            wanted == model && measured.environment.as_ref() == Some(name)
-        }
+        MetricsOf::Environment(wanted, name) => wanted == model && environment == Some(name),
         MetricsOf::Model(_) => live.contains(deployment),
     }
 }

@@ -79,7 +79,9 @@ pub use id::{
     parse_id, token,
 };
 pub use invariant::{Violation, check as check_invariant};
-pub use live::{FailedChange, LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch};
+pub use live::{
+    FORMER_CHANGES, FailedChange, LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch,
+};
 pub use log::{LogFound, LogLevel, LogLine, LogNews, LogQuery, LogSource};
 pub use log_places::LogPlaces;
 pub use metrics::{Answers, Counted, Counters, KEPT, KEPT_FINE, Measured, Outcome, Outcomes, Period};
@@ -90,7 +92,8 @@ pub use person::{
 };
 pub use place::{Holding, PlaceRequest, Placement, Refusal, could_hold, free, place};
 pub use plan::{
-    Memory, Moment, Plan, PlannedEvent, Reload, Snapshot, Start, Stop, Tell, plan, routes_as_stored,
+    Memory, Moment, Plan, PlannedEvent, Reload, SAMPLE_EVERY, Snapshot, Start, Stop, Tell, plan,
+    routes_as_stored,
 };
 pub use preview::{Preview, preview};
 pub use promotion::{Begun, Phase, Promotion, PromotionRequest, Source, begin};
@@ -115,5 +118,5 @@ pub use status::{DeploymentStatus, Standing, standing};
 pub use throttle::{Failures, Meter, Rate};
 pub use time::{Clock, ManualClock, Timestamp};
 pub use traffic::{Demand, DeploymentTraffic, FirstAnswer, PREDICT_TIMEOUT, Traffic, Wake};
-pub use usage::started_minutes;
+pub use usage::{UpTime, is_metered, started_minutes};
 pub use whole_number::{DEPLOY_TIMEOUT, WholeNumber};

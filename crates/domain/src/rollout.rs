@@ -6,6 +6,10 @@ use crate::{AutoscalingSettings, RollingConfig, Weight};
 
 /// Stages of a canary; each moves a tenth of the traffic.
 pub const STAGES: u32 = 10;
+/// The position of a rollout that answers is saved at least this often, in milliseconds.
+pub(crate) const SAVE_EVERY: i64 = 5_000;
+/// That of a rollout that answers nobody, however long its window is.
+const SAVE_AT_REST: i64 = 60_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -175,6 +179,12 @@ pub fn next_step(
     Step::Stay { counted_ms: elapsed_ms - position.elapsed_ms }
 }
 
+/// How often the position of a canary is saved between two stages, in milliseconds: so much of its time may come twice when the
+/// server is killed. What was answered since the last save is lost as well; while nothing was, a thousandth of the window is little.
+pub(crate) fn save_every(window_ms: i64, answered: bool) -> i64 {
+    if answered { SAVE_EVERY } else { (window_ms / 1_000).clamp(SAVE_EVERY, SAVE_AT_REST) }
+}
+
 /// When a stage ends, in elapsed milliseconds of the window; a later look may not count beyond it.
 pub fn stage_end(stage: u32, window_ms: i64) -> i64 {
     // Rounded up, so that a stage never ends before its share of the window.
@@ -228,6 +238,14 @@ mod tests {
         }
         assert_eq!(weights, [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0]);
         assert!(position.elapsed_ms >= WINDOW - 250);
+    }
+
+    #[test]
+    fn a_long_rollout_that_nobody_calls_is_saved_seldom() {
+        let (hour, day) = (3_600_000, 24 * 3_600_000);
+        let rests = [1_000, hour, 10 * hour, day, 30 * day].map(|window| save_every(window, false));
+        assert_eq!(rests, [5_000, 5_000, 36_000, 60_000, 60_000]);
+        assert!([1_000, hour, day].iter().all(|window| save_every(*window, true) == 5_000));
     }
 
     #[test]

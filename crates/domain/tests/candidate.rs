@@ -295,3 +295,39 @@ fn while_nothing_can_be_saved_whoever_is_ready_answers() {
     assert_eq!(shares(Seen::Known(dead)), Some(vec![100.0, 0.0]));
     assert_eq!(shares(Seen::Unknown), None);
 }
+
+#[test]
+fn one_that_nobody_calls_is_looked_at_when_it_is_to_be_saved_and_when_its_stage_is_over() {
+    let (mut life, hour) = (Life::begin(), 60 * MINUTE);
+    assert_eq!(life.look(0, one_each()), Phase::RampingUp);
+    let again = plan(&life.seen, &life.memory, at(1));
+    assert_eq!((again.look_at, again.sample_at), (Some(36_000), Some(2_001)));
+    assert_eq!(again.promotions, [], "it was saved a moment ago");
+    let saved = plan(&life.seen, &life.memory, at(36_000));
+    assert_eq!(saved.promotions[0].position, Position::at(4, 3 * hour + 36_000));
+    assert_eq!(saved.look_at, Some(72_000));
+
+    let mut life = Life::begin();
+    life.seen.promotions[0].position = Position::at(4, 4 * hour - 10_000);
+    life.look(0, one_each());
+    assert_eq!(plan(&life.seen, &life.memory, at(1)).look_at, Some(10_000));
+    assert_eq!(life.look(10_000, one_each()), Phase::RampingUp);
+    assert_eq!(life.seen.promotions[0].position, Position::at(5, 4 * hour));
+}
+
+#[test]
+fn the_time_in_which_nothing_happened_counts_until_something_does() {
+    let (mut life, hour) = (Life::begin(), 60 * MINUTE);
+    life.look(0, one_each());
+    for second in [2, 4, 30] {
+        life.memory.rest(second * 1_000);
+    }
+    life.look(31_000, vec![replica("old", ReplicaState::Ready), replica("new", exited())]);
+    assert_eq!(life.seen.promotions[0].position, Position::at(4, 3 * hour + 30_000));
+    // While it is held, none does.
+    life.memory.rest(60_000);
+    life.look(60_500, one_each());
+    let (live, saved) = (life.memory.clone(), life.seen.promotions[0].position);
+    assert_eq!(saved, Position::at(4, 3 * hour + 30_000));
+    assert!(live.counting.values().all(|counting| counting.position == saved));
+}

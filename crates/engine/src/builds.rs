@@ -10,6 +10,7 @@ use domain::{
 };
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::build_times::{BuildTimes, Timed};
 use crate::engine::Parts;
 use crate::turns::{Turn, Turns};
 
@@ -21,6 +22,7 @@ pub struct Builds {
     parts: Parts,
     turns: Turns,
     known: Known,
+    times: BuildTimes,
     tasks: JoinSet<()>,
 }
 
@@ -37,6 +39,8 @@ struct Job {
     began: bool,
     /// Nobody waits for it any more, and it goes on.
     left: bool,
+    /// Its time, which counts when this goes.
+    timed: Option<Timed>,
     task: AbortHandle,
 }
 
@@ -49,7 +53,7 @@ impl Known {
 impl Builds {
     pub(crate) fn new(parts: Parts) -> Self {
         let turns = Turns::new(parts.builds_at_once);
-        Self { parts, turns, known: Known::default(), tasks: JoinSet::new() }
+        Self { parts, turns, known: Known::default(), times: BuildTimes::default(), tasks: JoinSet::new() }
     }
 
     /// Sees to it that the build of a deployment, or of its staged change, runs when it is its turn. After a restart of the
@@ -70,6 +74,7 @@ impl Builds {
         let build = OneBuild {
             parts: self.parts.clone(),
             known: self.known.clone(),
+            times: self.times.clone(),
             spec: BuildSpec {
                 model: deployment.model.clone(),
                 deployment: deployment.id.clone(),
@@ -81,7 +86,10 @@ impl Builds {
         // With the lock held, so that it is not over before it is known.
         let task = self.tasks.spawn(build.run(self.turns.take()));
         let model = deployment.model.clone();
-        known.insert(key, Job { model, change: change.is_some(), began: false, left: false, task });
+        known.insert(
+            key,
+            Job { model, change: change.is_some(), began: false, left: false, timed: None, task },
+        );
     }
 
     /// Ends builds of a model that its deployments don't wait for any more, so that others get their turn.
@@ -116,6 +124,16 @@ impl Builds {
             // What one of them had just written it may not have told yet.
             tell(&self.parts, model);
         }
+    }
+
+    /// Whether builds of a model have ended whose time is not counted yet.
+    pub(crate) fn has_minutes(&self, model: &ModelId) -> bool {
+        self.times.has(model)
+    }
+
+    /// The minutes of each deployment's builds that have ended, or were ended, since this was asked last.
+    pub(crate) fn take_minutes(&self, model: &ModelId) -> BTreeMap<DeploymentId, u64> {
+        self.times.take(model)
     }
 
     /// Waits for all of them.
@@ -154,6 +172,7 @@ fn tell(parts: &Parts, model: &ModelId) {
 struct OneBuild {
     parts: Parts,
     known: Known,
+    times: BuildTimes,
     spec: BuildSpec,
     /// It prepares a staged change, and not the deployment as it runs.
     change: bool,
@@ -168,6 +187,7 @@ impl OneBuild {
         let key = (self.spec.deployment.clone(), self.spec.artifact.clone());
         if let Some(job) = self.known.lock().get_mut(&key) {
             job.began = true;
+            job.timed = Some(self.times.begin(&self.spec, self.parts.clock.clone()));
         }
         let (steps, mut told) = tokio::sync::mpsc::unbounded_channel::<String>();
         let progress = move |step: String| {
@@ -191,6 +211,9 @@ impl OneBuild {
                 }
             }
         };
+        if let Some(job) = self.known.lock().get_mut(&key) {
+            drop(job.timed.take());
+        }
         let outcome = match result {
             Ok(()) => Build::Done { at: self.parts.clock.now() },
             Err(failure) => Build::Failed { reason: failure.reason },

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::{
     Actor, Change, ChangeKind, Deployment, Event, EventId, EventKind, ModelId, Moment, Plan, ReplicaId,
-    ReplicaSpec, RuntimeError, Seen, Snapshot, Start, Wake, plan, routes_as_stored,
+    ReplicaSpec, RuntimeError, Seen, Snapshot, Start, plan, routes_as_stored,
 };
 
 use crate::observe::observe;
@@ -71,6 +71,7 @@ impl Engine {
         self.leave_room(model);
         self.builds.keep(model, &[]);
         self.schedule.remove(model);
+        self.samples.remove(model);
         if let Some(known) = self.models.remove(model) {
             self.meter.forget(model, &known.metered);
             self.parts.publisher.forget(model);
@@ -195,12 +196,16 @@ impl Engine {
         let latest = at_the_latest(&model, at.monotonic);
         let next = look_at.into_iter().chain(noted).fold(latest, i64::min);
         self.schedule.set(&model, next);
+        match plan.sample_at.filter(|at| *at < next) {
+            Some(at) => self.samples.set(&model, at),
+            None => self.samples.remove(&model),
+        }
         if let Some(routes) = routes.filter(|_| matches!(snapshot.replicas, Seen::Known(_))) {
             known.published = Some(routes);
         }
         if snapshot.published.is_none() && known.published.is_some() {
             // Nothing could be measured before the first table; the next look sees what it lets in.
-            self.parts.wakes.wake(&model);
+            self.parts.wakes.again(&model);
         }
         let print = fingerprint(&snapshot.replicas);
         let news = moved || known.shown != print;
@@ -261,10 +266,15 @@ impl Engine {
         let Some(state) = self.parts.store.load_model(&deployment.model).await? else { return Ok(()) };
         let found = state.deployments.into_iter().find(|found| found.id == deployment.id);
         let Some(mut failed) = found else { return Ok(()) };
+        // Other code is to run by now: what became of the former, which may be removed, says nothing of it.
+        if failed.artifact != deployment.artifact {
+            self.again(&deployment.model);
+            return Ok(());
+        }
         let now = self.parts.clock.now();
         let why = format!("it can't be started: {reason}");
         let (kind, sentence);
-        if failed.starts_change() && failed.artifact == deployment.artifact {
+        if failed.starts_change() {
             kind = EventKind::ModelDeploymentPatchFailed;
             sentence = format!("the change of {} did not come up: {why}", failed.name);
             failed.staged_failed(why, None, now);
@@ -305,15 +315,13 @@ impl Engine {
         if plan.stop.is_empty() && plan.forget.is_empty() && plan.purge.is_empty() {
             return;
         }
-        let until_now =
-            |replica: &&domain::ObservedReplica| replica.is_alive() || plan.forget.contains(&replica.id);
         let metered = Metered {
             model: &snapshot.model.id,
             name: &snapshot.model.name,
             deployments: &snapshot.deployments,
-            replicas: replicas.iter().filter(until_now).collect(),
+            replicas,
         };
-        self.meter(metered, at);
+        self.meter(metered, at).await;
         self.write_usage().await;
     }
 
@@ -327,7 +335,7 @@ impl Engine {
         }
         let mut tx = self.parts.store.begin().await?;
         tx.mark_purged(&deployment.id).await?;
-        let mut unused = Vec::new();
+        let mut unused = deployment.idle_changes(&snapshot.deployments);
         for (artifact, _) in deployment.sources() {
             // Copies run from the same archive; who deletes the last of them has it removed.
             if tx.users_of_artifact(&deployment.model, artifact.as_str()).await? == 0 {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     ColdStart, Deployment, DeploymentId, DeploymentRoute, FirstAnswer, ModelId, Moment, ObservedReplica,
-    Plan, ReplicaCount, ReplicaId, ReplicaState, Seen, Snapshot, StartMoments, StartOutcome, Timestamp,
-    Traffic,
+    Plan, ReplicaCount, ReplicaId, ReplicaState, SAMPLE_EVERY, Seen, Snapshot, StartMoments, StartOutcome,
+    Timestamp, Traffic,
 };
 
 use crate::Engine;
@@ -83,7 +83,7 @@ impl Engine {
                 Ok(counts) => known.record.begin(counts, before),
                 Err(error) => {
                     tracing::warn!(%model, %error, "the record of scaling could not be read; trying again at the next look");
-                    return None;
+                    return Some(at.monotonic + SAMPLE_EVERY);
                 }
             }
         }
@@ -91,14 +91,16 @@ impl Engine {
         let routed_at = self.parts.clock.now();
         let (counts, starts) = known.record.update(&look, &snapshot.deployments, routed_at);
         let stalls = known.record.stalls_at(replicas).map(|when| at.monotonic + when.since(at.now).max(0));
+        let answers = (!known.record.answering.is_empty()).then_some(at.monotonic + SAMPLE_EVERY);
+        let again = stalls.into_iter().chain(answers).min();
         if counts.is_empty() && starts.is_empty() {
-            return stalls;
+            return again;
         }
         self.waiting.counts.extend(counts);
         self.waiting.starts.extend(starts);
         self.waiting.models.insert(model.clone(), snapshot.model.generation);
         self.waiting.since.get_or_insert(at.monotonic);
-        stalls
+        again
     }
 
     /// Writes the rows that wait, and tells whoever shows them.

@@ -4,6 +4,7 @@
 //! model, asks [`domain::plan`] what should follow, and makes it so in the one safe order. First run, retry, restart
 //! and cancel go through the same look.
 
+mod build_times;
 mod builds;
 mod engine;
 mod execute;

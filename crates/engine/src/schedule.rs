@@ -1,10 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use domain::ModelId;
+use domain::{ModelId, SAMPLE_EVERY};
 
 /// A model is looked at within this time of its last look, in milliseconds, so that no lost wake stays lost.
 pub(crate) const SWEEP_EVERY: i64 = 600_000;
+/// Models whose next samples are due within this time of one another are sampled at once, in milliseconds.
+const TOGETHER: i64 = 100;
 
 /// When to look at which model though nothing happens. Asking what is due costs what is due, however many models there
 /// are.
@@ -64,6 +66,11 @@ pub(crate) fn at_the_latest(model: &ModelId, now: i64) -> i64 {
     now + SWEEP_EVERY - earlier as i64
 }
 
+/// When a model of which nothing was counted is sampled again: [`SAMPLE_EVERY`] from now at the latest.
+pub(crate) fn sampled_again(now: i64) -> i64 {
+    (now + SAMPLE_EVERY).div_euclid(TOGETHER) * TOGETHER
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +102,13 @@ mod tests {
         schedule.set(&model(2), 5);
         schedule.remove(&model(2));
         assert_eq!((schedule.next(), schedule.knows(&model(2))), (None, false));
+    }
+
+    #[test]
+    fn samples_are_two_seconds_apart_at_most_and_come_together() {
+        let times: BTreeSet<i64> = (7_000..9_000).map(sampled_again).collect();
+        assert!((7_000..9_000).all(|now| (1_901..=2_000).contains(&(sampled_again(now) - now))));
+        assert_eq!(times.len(), 20, "a server wakes up for them so often in two seconds");
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use domain::{Deployment, DeploymentId, ModelId, ModelName, Moment, ObservedReplica, Seen};
+use domain::{
+    Deployment, DeploymentId, ModelId, ModelName, Moment, ObservedReplica, ReplicaId, Seen, UpTime,
+    is_metered,
+};
 use store::UsageDelta;
 
 use crate::Engine;
@@ -18,22 +21,30 @@ const MOST_WAITING: usize = 20_000;
 
 /// Remembers up to where use was counted, and what of it is not written yet.
 pub(crate) struct Meter {
-    began: i64,
+    began: Moment,
     flushed_at: i64,
-    /// Up to when each model was counted.
-    counted_at: BTreeMap<ModelId, i64>,
+    /// Models that had replicas when they were counted last.
+    up: BTreeMap<ModelId, Up>,
     /// Requests of each deployment that are counted already.
     requests: BTreeMap<DeploymentId, u64>,
     /// What is counted and not written, by day and deployment.
     waiting: BTreeMap<(i64, DeploymentId), UsageDelta>,
 }
 
+/// A model's replicas whose time counts.
+#[derive(Default)]
+struct Up {
+    /// When they were counted, in monotonic milliseconds.
+    at: i64,
+    replicas: BTreeMap<ReplicaId, UpTime>,
+}
+
 impl Meter {
-    pub fn new(monotonic: i64) -> Self {
+    pub fn new(at: Moment) -> Self {
         Self {
-            began: monotonic,
-            flushed_at: monotonic,
-            counted_at: BTreeMap::new(),
+            began: at,
+            flushed_at: at.monotonic,
+            up: BTreeMap::new(),
             requests: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
@@ -51,9 +62,9 @@ impl Meter {
             }
             Entry::Occupied(mut known) => {
                 let known = known.get_mut();
-                let replica_millis = known.replica_millis + delta.replica_millis;
+                let minutes = known.minutes + delta.minutes;
                 let requests = known.requests + delta.requests;
-                *known = UsageDelta { replica_millis, requests, ..delta };
+                *known = UsageDelta { minutes, requests, ..delta };
             }
         }
         if self.waiting.len() > MOST_WAITING
@@ -75,9 +86,21 @@ impl Meter {
         }
     }
 
+    /// Notes how long replicas were up; their minutes are taken once their deployments can be read.
+    fn go_on(&mut self, model: &ModelId, replicas: &[ObservedReplica], at: Moment) {
+        let Some(up) = self.up.get_mut(model) else { return };
+        let passed = at.monotonic - up.at;
+        up.at = at.monotonic;
+        for replica in replicas {
+            if let Some(time) = up.replicas.get_mut(&replica.id) {
+                time.go_on(replica, passed);
+            }
+        }
+    }
+
     /// The model is gone, with these deployments. What they used is written all the same.
     pub fn forget(&mut self, model: &ModelId, deployments: &[DeploymentId]) {
-        self.counted_at.remove(model);
+        self.up.remove(model);
         self.requests.retain(|deployment, _| !deployments.contains(deployment));
     }
 
@@ -91,8 +114,8 @@ pub(crate) struct Metered<'a> {
     pub model: &'a ModelId,
     pub name: &'a ModelName,
     pub deployments: &'a [Deployment],
-    /// Those that were up until now.
-    pub replicas: Vec<&'a ObservedReplica>,
+    /// Those there are, also those that have ended and are about to be forgotten.
+    pub replicas: &'a [ObservedReplica],
 }
 
 /// Deployments whose use is counted.
@@ -112,13 +135,17 @@ impl Engine {
         self.meter.flushed_at = at.monotonic;
         let models: Vec<_> = self.models.keys().cloned().collect();
         for model in models {
+            // The one before may have taken its time.
+            let at = self.moment();
             let Seen::Known(replicas) = self.parts.runtime.observe(&model) else { continue };
             let known = self.models.get(&model).map(|known| known.metered.as_slice()).unwrap_or_default();
-            if !replicas.iter().any(ObservedReplica::is_alive)
+            // One that has ended is counted until it is forgotten: without its time it would count from its start again.
+            if replicas.is_empty()
+                && !self.builds.has_minutes(&model)
                 && !known.iter().any(|deployment| self.has_new_requests(deployment))
             {
                 // What was not up has used nothing until now.
-                self.meter.counted_at.insert(model, at.monotonic);
+                self.meter.up.remove(&model);
                 continue;
             }
             let state = match self.parts.store.load_model(&model).await {
@@ -126,6 +153,7 @@ impl Engine {
                 Ok(None) => continue,
                 Err(error) => {
                     tracing::warn!(%model, %error, "could not read a model to meter its use; counting goes on");
+                    self.meter.go_on(&model, &replicas, at);
                     continue;
                 }
             };
@@ -133,26 +161,26 @@ impl Engine {
                 model: &model,
                 name: &state.model.name,
                 deployments: &state.deployments,
-                replicas: replicas.iter().filter(|replica| replica.is_alive()).collect(),
+                replicas: &replicas,
             };
-            self.meter(metered, at);
+            self.meter(metered, at).await;
         }
         self.write_usage().await;
     }
 
-    /// Counts what a model used since it was last metered: milliseconds of replicas, and requests.
-    pub(crate) fn meter(&mut self, metered: Metered<'_>, at: Moment) {
-        let Metered { model, name, deployments, replicas } = metered;
-        let since = self.meter.counted_at.insert(model.clone(), at.monotonic).unwrap_or(self.meter.began);
-        let passed = (at.monotonic - since).max(0);
+    /// Counts what a model used since it was last metered: minutes that its builds and replicas began, and requests.
+    pub(crate) async fn meter(&mut self, metered: Metered<'_>, at: Moment) {
+        let mut built = self.builds.take_minutes(metered.model);
+        let mut begun = self.minutes_of_replicas(&metered, at).await;
+        let Metered { model, name, deployments, .. } = metered;
         for deployment in deployments {
             let total = self.parts.traffic.deployment(&deployment.id).requests;
             let before = self.meter.requests.insert(deployment.id.clone(), total).unwrap_or(0);
             let requests = total.saturating_sub(before) as i64;
-            let of_mine = replicas.iter().filter(|replica| replica.deployment == deployment.id);
-            let replica_millis: i64 =
-                of_mine.map(|replica| passed.min(at.now.since(replica.started_at)).max(0)).sum();
-            if requests == 0 && replica_millis == 0 {
+            let of_builds =
+                built.remove(&deployment.id).filter(|_| !deployment.is_development()).unwrap_or(0);
+            let minutes = (begun.remove(&deployment.id).unwrap_or(0) + of_builds) as i64;
+            if requests == 0 && minutes == 0 {
                 continue;
             }
             let of_type = self.parts.host.find(&deployment.compute.type_id);
@@ -163,12 +191,68 @@ impl Engine {
                 model_name: name.to_string(),
                 environment: deployment.environment.as_ref().map(ToString::to_string),
                 instance_type: Some(self.parts.host.type_name(&deployment.compute)),
-                // Development is shown and not charged.
                 price: of_type.and_then(|known| known.price).filter(|_| !deployment.is_development()),
                 day: at.now.millis().div_euclid(DAY),
-                replica_millis,
+                minutes,
                 requests,
+                counted_to: at.now,
             });
+        }
+    }
+
+    /// The minutes that each deployment's replicas began since they were counted last.
+    async fn minutes_of_replicas(
+        &mut self,
+        metered: &Metered<'_>,
+        at: Moment,
+    ) -> BTreeMap<DeploymentId, u64> {
+        let mut minutes = BTreeMap::new();
+        let mut before = self.meter.up.remove(metered.model).unwrap_or_default();
+        let passed = at.monotonic - before.at;
+        let mut up = Up { at: at.monotonic, replicas: BTreeMap::new() };
+        for replica in metered.replicas {
+            let of = metered.deployments.iter().find(|deployment| deployment.id == replica.deployment);
+            if of.is_none_or(|deployment| !is_metered(deployment, replica)) {
+                continue;
+            }
+            let time = match before.replicas.remove(&replica.id) {
+                Some(mut time) => {
+                    time.go_on(replica, passed);
+                    Some(time)
+                }
+                None => self.first_seen(replica, at).await,
+            };
+            let Some(mut time) = time else { continue };
+            *minutes.entry(replica.deployment.clone()).or_default() += time.take_minutes();
+            up.replicas.insert(replica.id.clone(), time);
+        }
+        if !up.replicas.is_empty() {
+            self.meter.up.insert(metered.model.clone(), up);
+        }
+        minutes
+    }
+
+    /// What a replica that was not counted yet has been up; nothing while the database can't say what a former server counted.
+    async fn first_seen(&self, replica: &ObservedReplica, at: Moment) -> Option<UpTime> {
+        let began = self.meter.began;
+        let here = (at.monotonic - began.monotonic).max(0);
+        // After the clock was set back its age still tells that this server started it.
+        if replica.started_at >= began.now || (0..=here).contains(&at.now.since(replica.started_at)) {
+            // However the clock was set since, it is no older than this server.
+            let most = replica.started_at.plus(here);
+            return Some(UpTime::first_seen(replica, at.now.min(most), None));
+        }
+        match self.parts.store.usage_counted_to(&replica.deployment).await {
+            // A clock that was set back must not keep anything from being counted.
+            Ok(to) => {
+                let to = to.map_or(replica.started_at, |to| to.min(began.now));
+                Some(UpTime::first_seen(replica, at.now, Some(to)))
+            }
+            Err(error) => {
+                let deployment = &replica.deployment;
+                tracing::warn!(%deployment, %error, "could not read up to when a replica is counted; it is counted later");
+                None
+            }
         }
     }
 
@@ -192,121 +276,4 @@ impl Engine {
 }
 
 #[cfg(all(test, feature = "simulation"))]
-mod tests {
-    use std::sync::Arc;
-
-    use domain::{Clock, Host, InstanceType, Price, Runtime};
-    use store::{ModelState, Store};
-
-    use super::*;
-    use crate::simulation::{Script, World};
-
-    fn delta(deployment: &str, day: i64) -> UsageDelta {
-        UsageDelta {
-            deployment: DeploymentId::new(deployment),
-            model: ModelId::new("m"),
-            deployment_name: "v1".into(),
-            model_name: "iris".into(),
-            environment: None,
-            instance_type: None,
-            price: None,
-            day,
-            replica_millis: 10,
-            requests: 1,
-        }
-    }
-
-    fn used<'a>(state: &'a ModelState, replicas: &'a [ObservedReplica]) -> Metered<'a> {
-        Metered {
-            model: &state.model.id,
-            name: &state.model.name,
-            deployments: &state.deployments,
-            replicas: replicas.iter().collect(),
-        }
-    }
-
-    fn day(at: Moment) -> i64 {
-        at.now.millis().div_euclid(DAY)
-    }
-
-    /// A world whose deployment has run for a while, with its replica, and the moment some seconds later.
-    async fn running(script: Script) -> (World, ModelState, Vec<ObservedReplica>, impl Fn(i64) -> Moment) {
-        let mut world = World::new(1).await.expect("a world");
-        world.deploy("v1", Script { ready_after_ms: 1_000, ..script }).await.expect("deployed");
-        world.run(30_000).await.expect("it ran");
-        let state = world.state().await.expect("a state");
-        let Seen::Known(replicas) = world.machine.observe(&world.model) else { panic!("it answers") };
-        assert_eq!(replicas.len(), 1);
-        let (now, monotonic) = (world.clock.now(), world.clock.monotonic());
-        let later = move |seconds: i64| {
-            let millis = seconds * 1_000;
-            Moment { now: now.plus(millis), monotonic: monotonic + millis }
-        };
-        (world, state, replicas, later)
-    }
-
-    #[test]
-    fn what_waits_is_added_up_and_does_not_grow_for_ever() {
-        let mut meter = Meter::new(0);
-        for day in [2, 1, 2] {
-            meter.add(delta("a", day));
-        }
-        let told: Vec<_> =
-            meter.to_write().iter().map(|delta| (delta.day, delta.replica_millis, delta.requests)).collect();
-        assert_eq!(told, [(1, 10, 1), (2, 20, 2)]);
-        for number in 0..MOST_WAITING {
-            meter.add(delta(&number.to_string(), 3));
-        }
-        assert_eq!(meter.waiting.len(), MOST_WAITING);
-        let written = meter.to_write();
-        assert!(written.iter().all(|delta| delta.day == 3), "the oldest went");
-        meter.written(&written);
-        assert_eq!(meter.waiting.len(), MOST_WAITING - TOGETHER);
-    }
-
-    #[tokio::test]
-    async fn what_could_not_be_written_is_written_later_and_once() {
-        let (mut world, state, replicas, later) = running(Script::default()).await;
-        let folder = tempfile::tempdir().unwrap();
-        let away = Store::open_scratch(&folder.path().join("away.db")).await.unwrap();
-        away.close().await;
-        let engine = &mut world.engine;
-        let there = std::mem::replace(&mut engine.parts.store, away);
-        for seconds in [10, 20] {
-            engine.meter(used(&state, &replicas), later(seconds));
-            engine.write_usage().await;
-        }
-        engine.parts.store = there.clone();
-        // The replica has ended meanwhile.
-        engine.meter(used(&state, &[]), later(30));
-        engine.write_usage().await;
-        engine.write_usage().await;
-        let rows = there.usage(day(later(0)), day(later(30))).await.unwrap();
-        let up = later(20).now.since(replicas[0].started_at);
-        assert_eq!(rows.iter().map(|row| row.replica_millis).collect::<Vec<_>>(), [up]);
-    }
-
-    #[tokio::test]
-    async fn development_is_shown_and_not_charged() {
-        for (development, price) in [(true, None), (false, Some(Price(580_000)))] {
-            let (mut world, state, replicas, later) =
-                running(Script { development, ..Script::default() }).await;
-            let known = InstanceType {
-                id: state.deployments[0].compute.type_id.clone(),
-                name: "2x8".into(),
-                milli_cpu: 2_000,
-                memory: 8 << 30,
-                gpus: 0,
-                gpu_type: None,
-                price: Some(Price(580_000)),
-            };
-            let engine = &mut world.engine;
-            engine.parts.host = Arc::new(Host { types: vec![known], ..(*engine.parts.host).clone() });
-            engine.meter(used(&state, &replicas), later(10));
-            engine.write_usage().await;
-            let rows = engine.parts.store.usage(day(later(0)), day(later(10))).await.unwrap();
-            assert_eq!(rows.iter().map(|row| row.price).collect::<Vec<_>>(), [price]);
-            assert!(rows[0].replica_millis > 0);
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! What was used, by deployment and day. Rows outlive what they tell of.
 
-use domain::{DeploymentId, ModelId, Price};
+use domain::{DeploymentId, ModelId, Price, Timestamp};
 
 use crate::pool::on;
 use crate::{Error, Store};
@@ -19,9 +19,11 @@ pub struct UsageDelta {
     pub price: Option<Price>,
     /// Days since 1970-01-01 UTC.
     pub day: i64,
-    /// Milliseconds of running replicas together.
-    pub replica_millis: i64,
+    /// Started minutes of its builds and of each of its replicas, together.
+    pub minutes: i64,
     pub requests: i64,
+    /// Up to when its replicas are counted with this.
+    pub counted_to: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +37,7 @@ pub struct UsageRow {
     /// The day's last price.
     pub price: Option<Price>,
     pub day: i64,
-    pub replica_millis: i64,
+    pub minutes: i64,
     pub requests: i64,
     /// The deployment or its model was deleted since.
     pub is_deleted: bool,
@@ -53,23 +55,35 @@ impl Store {
         for delta in deltas {
             on!(&mut tx, connection => sqlx::query(
                     "INSERT INTO usage_day (deployment, day, model, model_name, deployment_name, environment,
-                                            instance_type, price, replica_millis, requests)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                            instance_type, price, minutes, requests, counted_to)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
                      ON CONFLICT (deployment, day) DO UPDATE SET
                          model_name = excluded.model_name,
                          deployment_name = excluded.deployment_name,
                          environment = excluded.environment,
                          instance_type = excluded.instance_type,
                          price = excluded.price,
-                         replica_millis = usage_day.replica_millis + excluded.replica_millis,
-                         requests = usage_day.requests + excluded.requests")
+                         minutes = usage_day.minutes + excluded.minutes,
+                         requests = usage_day.requests + excluded.requests,
+                         counted_to = excluded.counted_to")
                 .bind(delta.deployment.as_str()).bind(delta.day).bind(delta.model.as_str())
                 .bind(delta.model_name.as_str()).bind(delta.deployment_name.as_str())
                 .bind(delta.environment.as_deref()).bind(delta.instance_type.as_deref())
-                .bind(delta.price.map(|price| price.0)).bind(delta.replica_millis).bind(delta.requests)
+                .bind(delta.price.map(|price| price.0)).bind(delta.minutes).bind(delta.requests)
+                .bind(delta.counted_to.millis())
                 .execute(connection).await.map(drop))?;
         }
         tx.commit().await
+    }
+
+    /// Up to when a deployment's replicas are counted; `None` if they never were.
+    pub async fn usage_counted_to(&self, deployment: &DeploymentId) -> Result<Option<Timestamp>, Error> {
+        let mut tx = self.read().await?;
+        let (last,) = on!(&mut tx, connection => sqlx::query_as::<_, (Option<i64>,)>(
+                "SELECT MAX(counted_to) FROM usage_day WHERE deployment = $1")
+            .bind(deployment.as_str())
+            .fetch_one(connection).await)?;
+        Ok(last.map(Timestamp::from_millis))
     }
 
     /// Use from `first` to `last`, days since 1970, both included; newest day first.
@@ -77,7 +91,7 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = on!(&mut tx, connection => sqlx::query_as::<_, Raw>(
                 "SELECT u.deployment, u.day, u.model, u.model_name, u.deployment_name, u.environment,
-                        u.instance_type, u.price, u.replica_millis, u.requests,
+                        u.instance_type, u.price, u.minutes, u.requests,
                         CASE WHEN d.id IS NULL OR d.deleted_at IS NOT NULL THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END
                  FROM usage_day u LEFT JOIN deployment d ON d.id = u.deployment
                  WHERE u.day >= $1 AND u.day <= $2
@@ -96,7 +110,7 @@ impl Store {
                     environment,
                     instance_type,
                     price,
-                    millis,
+                    minutes,
                     requests,
                     gone,
                 )| {
@@ -109,7 +123,7 @@ impl Store {
                         instance_type,
                         price: price.map(Price),
                         day,
-                        replica_millis: millis,
+                        minutes,
                         requests,
                         is_deleted: gone != 0,
                     }

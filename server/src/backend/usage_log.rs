@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use app::error::AppError;
 use app::view::{UsageDay, UsagePage, UsageRow};
-use domain::{Actor, Timestamp, started_minutes};
+use domain::{Actor, Timestamp};
 
 use super::Dashboard;
 use super::errors::told;
@@ -21,7 +21,7 @@ const COLUMNS: [&str; 10] = [
     "deployment",
     "environment",
     "deleted",
-    "replica_minutes",
+    "minutes",
     "requests",
     "cost",
 ];
@@ -44,11 +44,7 @@ impl Dashboard {
             from: Timestamp::from_millis(first * DAY),
             to: now,
             days,
-            headline: format!(
-                "{} and {} {span}.",
-                count(minutes, "replica minute"),
-                count(requests, "request")
-            ),
+            headline: format!("{} and {} {span}.", count(minutes, "minute"), count(requests, "request")),
             by_day,
             rows: by_deployment(used),
         })
@@ -69,7 +65,7 @@ impl Dashboard {
                 &row.deployment_name,
                 row.environment.as_deref().unwrap_or_default(),
                 if row.is_deleted { "yes" } else { "no" },
-                &started_minutes(row.replica_millis).to_string(),
+                &minutes(&row).to_string(),
                 &row.requests.to_string(),
                 &cost(&row).map_or_else(String::new, |cost| cost.to_string()),
             ]));
@@ -84,9 +80,13 @@ fn period(now: Timestamp, days: u32) -> (i64, i64) {
     (today - i64::from(days) + 1, today)
 }
 
+fn minutes(row: &store::UsageRow) -> u64 {
+    u64::try_from(row.minutes).unwrap_or(0)
+}
+
 /// What a day of a deployment cost; nothing where its instance type has no price.
 fn cost(row: &store::UsageRow) -> Option<f64> {
-    row.price.map(|price| (price.of(started_minutes(row.replica_millis)) * 1e6).round() / 1e6)
+    row.price.map(|price| (price.of(minutes(row)) * 1e6).round() / 1e6)
 }
 
 fn date(day: i64) -> String {
@@ -99,7 +99,7 @@ fn by_day(used: &[store::UsageRow], first: i64, last: i64) -> Vec<UsageDay> {
             let of_day = || used.iter().filter(move |row| row.day == day);
             UsageDay {
                 day: Timestamp::from_millis(day * DAY),
-                minutes: of_day().map(|row| started_minutes(row.replica_millis)).sum(),
+                minutes: of_day().map(minutes).sum(),
                 requests: of_day().map(|row| u64::try_from(row.requests).unwrap_or(0)).sum(),
             }
         })
@@ -110,7 +110,7 @@ fn by_day(used: &[store::UsageRow], first: i64, last: i64) -> Vec<UsageDay> {
 fn by_deployment(used: Vec<store::UsageRow>) -> Vec<UsageRow> {
     let mut rows: BTreeMap<String, UsageRow> = BTreeMap::new();
     for day in used {
-        let cost = cost(&day);
+        let (cost, minutes) = (cost(&day), minutes(&day));
         let row = rows.entry(day.deployment.to_string()).or_insert_with(|| UsageRow {
             model_id: day.model.to_string(),
             model_name: day.model_name,
@@ -122,7 +122,7 @@ fn by_deployment(used: Vec<store::UsageRow>) -> Vec<UsageRow> {
             requests: 0,
             cost: None,
         });
-        row.minutes += started_minutes(day.replica_millis);
+        row.minutes += minutes;
         row.requests += u64::try_from(day.requests).unwrap_or(0);
         row.cost = cost.map(|cost| row.cost.unwrap_or(0.0) + cost).or(row.cost);
     }

@@ -1,7 +1,7 @@
 //! What was used, also by what is gone.
 
 use super::*;
-use domain::{Invalid, started_minutes};
+use domain::Invalid;
 use serde::{Deserialize, Serialize};
 use time::Date;
 use utoipa::ToSchema;
@@ -114,7 +114,7 @@ pub async fn summary(
     let mut breakdown: Vec<Row> = Vec::new();
     for row in rows {
         let id = row.deployment.to_string();
-        let minutes = started_minutes(row.replica_millis);
+        let minutes = u64::try_from(row.minutes).unwrap_or(0);
         let daily = Daily {
             date: date(row.day),
             cost: Cost::of(row.price.map_or(0.0, |price| price.of(minutes))),

@@ -1,8 +1,7 @@
 //! What people ask of a running promotion (semantics: Controls).
 
 use super::Work;
-use super::promote::SAVE_EVERY;
-use crate::rollout::stage_end;
+use crate::rollout::{SAVE_EVERY, stage_end};
 use crate::{Hold, Phase, Position, Promotion, STAGES, Strategy, Weight};
 
 /// A person's word counts, ready or not, after this long, in milliseconds: a way back or forward is gone then.
@@ -47,7 +46,7 @@ impl Work<'_> {
             Some(_) => Phase::RampingUp,
             None => Phase::Releasing,
         };
-        self.count(promotion, promotion.position, true);
+        self.count(promotion, promotion.position, promotion.gate_passed_at.is_some());
     }
 
     /// While it is paused the candidate is watched like at any other time.

@@ -101,9 +101,9 @@ impl Work<'_> {
     fn notice_readiness(&mut self, index: usize) {
         let now = self.at.now;
         let id = self.deployments[index].id.clone();
-        let proven = self
-            .ready_replicas(&id)
-            .any(|replica| replica.ready_at.is_some_and(|at| now.since(at) >= PROVEN_AFTER));
+        let first_ready = self.ready_replicas(&id).filter_map(|replica| replica.ready_at).min();
+        let proven_at = first_ready.map(|at| at.plus(PROVEN_AFTER));
+        let proven = proven_at.is_some_and(|at| at <= now);
         let ready = self.ready(&id);
         let deployment = &mut self.deployments[index];
         if ready == 0 || !deployment.may_run() {
@@ -122,6 +122,11 @@ impl Work<'_> {
             deployment.last_exit = None;
             let sentence = format!("{} became ready", deployment.name);
             self.record(EventKind::ModelDeploymentActive, Some(&id), None, sentence, json!({}));
+        }
+        if self.deployments[index].failed_starts > 0
+            && let Some(proven_at) = proven_at
+        {
+            self.look_when(proven_at);
         }
     }
 

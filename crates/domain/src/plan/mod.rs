@@ -17,6 +17,8 @@ mod scale;
 #[cfg(test)]
 mod tests;
 
+pub use scale::SAMPLE_EVERY;
+
 use std::collections::BTreeMap;
 
 use crate::{
@@ -73,6 +75,17 @@ pub struct Memory {
     pub tried: BTreeMap<PromotionId, Timestamp>,
     /// Whether this server has seen the model's replicas before.
     pub looked: bool,
+}
+
+impl Memory {
+    /// Takes note that nothing has happened until now, in monotonic milliseconds: rollouts whose time counted at the last look
+    /// have counted on, as a look would have found.
+    pub fn rest(&mut self, monotonic: i64) {
+        for counting in self.counting.values_mut().filter(|counting| counting.running) {
+            counting.position.elapsed_ms += (monotonic - counting.counted_at).max(0);
+            counting.counted_at = counting.counted_at.max(monotonic);
+        }
+    }
 }
 
 /// The live position of a rollout between two saves.
@@ -145,6 +158,9 @@ pub struct Plan {
     pub purge: Vec<DeploymentId>,
     /// When to look again though nothing has happened; monotonic milliseconds.
     pub look_at: Option<i64>,
+    /// When to look again if the gateway has counted something by then, or has something under way, and each [`SAMPLE_EVERY`]
+    /// from then on; monotonic milliseconds. Until then a look would find what this one found.
+    pub sample_at: Option<i64>,
     pub memory: Memory,
 }
 
@@ -159,6 +175,7 @@ struct Work<'a> {
     events: Vec<PlannedEvent>,
     memory: Memory,
     look_at: Option<i64>,
+    sample_at: Option<i64>,
     stop: Vec<Stop>,
     forget: Vec<ReplicaId>,
     reloads: Vec<Reload>,
@@ -204,6 +221,7 @@ pub fn plan(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
         forget: work.forget,
         purge,
         look_at: work.look_at,
+        sample_at: work.sample_at,
         memory: work.memory,
     }
 }
@@ -249,6 +267,7 @@ fn wait_and_see(seen: &Snapshot, memory: &Memory, at: Moment) -> Plan {
         forget: Vec::new(),
         purge: Vec::new(),
         look_at: Some(at.monotonic + 500),
+        sample_at: None,
         memory,
     }
 }
@@ -269,6 +288,7 @@ impl<'a> Work<'a> {
             events: Vec::new(),
             memory: memory.clone(),
             look_at: None,
+            sample_at: None,
             stop: Vec::new(),
             forget: Vec::new(),
             reloads: Vec::new(),
@@ -282,6 +302,11 @@ impl<'a> Work<'a> {
 impl Work<'_> {
     fn look_by(&mut self, monotonic: i64) {
         self.look_at = Some(self.look_at.map_or(monotonic, |at| at.min(monotonic)));
+    }
+
+    /// Asks for a look if something comes until then.
+    fn sample_by(&mut self, monotonic: i64) {
+        self.sample_at = Some(self.sample_at.map_or(monotonic, |at| at.min(monotonic)));
     }
 
     /// Asks for a look at a wall-clock moment.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::errors::JUDGE_EVERY;
 use super::{Counting, Work};
-use crate::rollout::{stage_at, stage_end};
+use crate::rollout::{save_every, stage_at, stage_end};
 use crate::{
     Build, DeploymentId, EventKind, Evidence, Hold, Lifecycle, ObservedReplica, Phase, Position, Promotion,
     Signal, Step, Strategy, Timestamp, Weight, next_step,
@@ -12,8 +12,6 @@ use crate::{
 
 /// How long a candidate that has lost its last ready replica is waited for after traffic has moved, in milliseconds.
 const CANDIDATE_GRACE: i64 = 60_000;
-/// A live position is saved at least this often, in milliseconds.
-pub(super) const SAVE_EVERY: i64 = 5_000;
 
 impl Work<'_> {
     pub(super) fn move_promotions(&mut self) {
@@ -125,7 +123,7 @@ impl Work<'_> {
         promotion.phase = Phase::RampingUp;
         promotion.position = first;
         self.count(promotion, first, true);
-        self.look_by(self.at.monotonic + stage_end(1, window_ms).min(SAVE_EVERY));
+        self.look_for_stage(promotion, first, window_ms, save_every(window_ms, false));
         self.step_event(promotion);
     }
 
@@ -174,8 +172,7 @@ impl Work<'_> {
             Strategy::Canary { window_ms } => window_ms,
         };
         let Some(evidence) = self.judged(promotion) else { return };
-        let saved = promotion.position;
-        let counting = self.memory.counting.get(&promotion.id).copied();
+        let is_first_look = !self.memory.counting.contains_key(&promotion.id);
         let (live, passed) = self.live(promotion);
         let demand = self.environment_demand(promotion);
         let step =
@@ -193,18 +190,20 @@ impl Work<'_> {
                 self.keep_evidence(promotion, evidence);
                 self.count(promotion, position, true);
                 self.step_event(promotion);
-                self.look_for_stage(position, window_ms);
+                self.look_for_stage(promotion, position, window_ms, save_every(window_ms, false));
             }
             Step::Stay { counted_ms } => {
                 self.go_on(promotion);
                 let position = Position { elapsed_ms: live.elapsed_ms + counted_ms, ..live };
                 self.count(promotion, position, true);
-                if position.elapsed_ms - saved.elapsed_ms >= SAVE_EVERY || counting.is_none() {
+                let every = save_every(window_ms, evidence != promotion.evidence);
+                if position.elapsed_ms - promotion.position.elapsed_ms >= every || is_first_look {
                     promotion.position = position;
                     promotion.counted_at = self.at.now;
                     self.keep_evidence(promotion, evidence);
                 }
-                self.look_for_stage(position, window_ms);
+                let every = save_every(window_ms, evidence != promotion.evidence);
+                self.look_for_stage(promotion, position, window_ms, every);
             }
         }
     }
@@ -235,10 +234,16 @@ impl Work<'_> {
         (live, running.map_or(0, |counting| self.at.monotonic - counting.counted_at))
     }
 
-    fn look_for_stage(&mut self, position: Position, window_ms: i64) {
-        let boundary = (stage_end(position.stage, window_ms) - position.elapsed_ms).max(1);
-        let due_already = stage_at(position.elapsed_ms, window_ms) > position.stage;
-        self.look_by(self.at.monotonic + if due_already { 1 } else { boundary.min(SAVE_EVERY) });
+    /// Asks for a look when the stage of this position is over, and when it is to be saved, as it is each so many milliseconds.
+    fn look_for_stage(&mut self, promotion: &Promotion, live: Position, window_ms: i64, every: i64) {
+        let boundary = (stage_end(live.stage, window_ms) - live.elapsed_ms).max(1);
+        let due_already = stage_at(live.elapsed_ms, window_ms) > live.stage;
+        self.look_by(self.at.monotonic + if due_already { 1 } else { boundary });
+        // As long as requests are there, looks come more often than it is saved.
+        if !self.has_requests(promotion) {
+            let unsaved = live.elapsed_ms - promotion.position.elapsed_ms;
+            self.look_by(self.at.monotonic + (every - unsaved).max(1));
+        }
     }
 
     pub(super) fn count(&mut self, promotion: &Promotion, position: Position, running: bool) {

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::Work;
-use super::promote::SAVE_EVERY;
 use super::scale::SAMPLE_EVERY;
+use crate::rollout::SAVE_EVERY;
 use crate::status::count;
 use crate::{
     DeploymentId, EventKind, Hold, Phase, Position, Promotion, RollingConfig, RollingStep, Sides, Signal,

@@ -9,7 +9,7 @@ use crate::{AutoscalingSettings, DeploymentId, DeploymentKind, EventKind, Limit,
 /// A fresh deployment is not put to sleep before a client that waits for it can have seen it active, in milliseconds.
 const SEEN_AFTER: i64 = 60_000;
 /// How often load is sampled while replicas run, in milliseconds.
-pub(super) const SAMPLE_EVERY: i64 = 2_000;
+pub const SAMPLE_EVERY: i64 = 2_000;
 
 impl Work<'_> {
     /// Finds out which requests came since the last look. Of a deployment that is looked at for the first time none are known to
@@ -29,6 +29,12 @@ impl Work<'_> {
     /// Requests that came since the last look, ended ones included.
     pub(super) fn arrivals(&self, id: &DeploymentId) -> u64 {
         self.arrived.get(id).copied().unwrap_or(0)
+    }
+
+    /// Whether the gateway has nothing under way at any deployment of the model, and nothing came since the last look.
+    fn is_quiet(&self) -> bool {
+        self.seen.demand.values().all(|demand| demand.total() == 0)
+            && self.arrived.values().all(|came| *came == 0)
     }
 
     pub(super) fn autoscale(&mut self) {
@@ -78,6 +84,7 @@ impl Work<'_> {
         scaler.sample(at.monotonic, load, settings.autoscaling_window);
         scaler.note_arrivals(arrived);
         let mut decision = decide(scaler, &settings, current, floor, at.now, at.monotonic);
+        let is_idle = scaler.idle(at.monotonic, settings.autoscaling_window);
         decision.young = at.now.since(active_since) < SEEN_AFTER;
         if decision.applied == 0 && current > 0 && decision.young {
             decision.applied = 1;
@@ -88,7 +95,13 @@ impl Work<'_> {
             self.look_by(again);
         }
         if current.max(decision.applied) > 0 || load > 0 {
-            self.look_by(at.monotonic + SAMPLE_EVERY);
+            // Where nothing is there, and nothing was in the whole window, only time changes the decision, and it says when.
+            let as_decided = decision.applied == current && self.ready(&id) == current;
+            if as_decided && is_idle && self.is_quiet() {
+                self.sample_by(at.monotonic + SAMPLE_EVERY);
+            } else {
+                self.look_by(at.monotonic + SAMPLE_EVERY);
+            }
         }
         if decision.applied == current {
             return;

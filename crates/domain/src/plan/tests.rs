@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::{
-    ArtifactId, AutoscalingSettings, Build, Deployment, DeploymentId, EventKind, Lifecycle, Memory, Model,
-    ModelId, ModelName, Moment, ObservedReplica, Plan, ReplicaId, ReplicaState, Seen, Snapshot, StopReason,
-    Timestamp, plan, routes_as_stored,
+    ArtifactId, AutoscalingSettings, Build, Demand, Deployment, DeploymentId, EventKind, Lifecycle, Memory,
+    Model, ModelId, ModelName, Moment, ObservedReplica, Plan, ReplicaId, ReplicaState, Seen, Snapshot,
+    StopReason, Timestamp, plan, routes_as_stored,
 };
 
 fn at(ms: i64) -> Moment {
@@ -215,7 +215,7 @@ fn what_came_before_the_first_look_is_not_known_to_have_come() {
     seen.deployments[0].autoscaling.min_replica = 0;
     seen.requests.insert(DeploymentId::new("d"), 1_000);
     let first = plan(&seen, &Memory::default(), at(0));
-    assert_eq!(first.look_at, Some(2_000));
+    assert_eq!((first.look_at, first.sample_at), (Some(60_000), Some(2_000)));
     let last = plan(&seen, &first.memory, at(60_000));
     assert_eq!(last.deployments[0].target, 0);
 }
@@ -240,4 +240,50 @@ fn the_load_is_looked_at_from_the_first_replica_on() {
     seen.deployments[0].autoscaling.min_replica = 1;
     let raised = plan(&seen, &Memory::default(), at(0));
     assert_eq!((raised.deployments[0].target, raised.look_at), (1, Some(2_000)));
+}
+
+#[test]
+fn what_rests_is_looked_at_again_only_if_something_is_counted() {
+    let id = DeploymentId::new("d");
+    let mut seen = snapshot(1, &[("a", 0)]);
+    let mut memory = Memory::default();
+    let mut look = |seen: &Snapshot, ms: i64| {
+        let look = plan(seen, &memory, at(ms));
+        memory = look.memory;
+        (look.look_at, look.sample_at)
+    };
+    seen.requests.insert(id.clone(), 0);
+    assert_eq!(look(&seen, 0), (None, Some(2_000)));
+    // One that was over before anybody looked.
+    seen.requests.insert(id.clone(), 1);
+    assert_eq!(look(&seen, 2_000), (Some(4_000), None));
+    assert_eq!(look(&seen, 4_000), (None, Some(6_000)));
+    // One that was seen is part of the average until the window has passed.
+    seen.demand.insert(id.clone(), Demand { in_flight: 1, held: 0 });
+    assert_eq!(look(&seen, 6_000), (Some(8_000), None));
+    seen.demand.clear();
+    assert_eq!(look(&seen, 8_000), (Some(10_000), None));
+    assert_eq!(look(&seen, 68_000), (None, Some(70_000)));
+    // One that waits anywhere in the model.
+    seen.demand.insert(DeploymentId::new("another"), Demand { in_flight: 0, held: 1 });
+    assert_eq!(look(&seen, 70_000), (Some(72_000), None));
+}
+
+#[test]
+fn what_is_not_as_it_should_be_does_not_rest() {
+    let short = plan(&snapshot(2, &[("a", 0)]), &Memory::default(), at(0));
+    assert_eq!((short.look_at, short.sample_at), (Some(2_000), None));
+}
+
+#[test]
+fn earlier_failures_are_forgotten_in_time_though_nobody_calls() {
+    let mut seen = snapshot(1, &[("a", 0)]);
+    seen.deployments[0].failed_starts = 1;
+    if let Seen::Known(replicas) = &mut seen.replicas {
+        replicas[0].ready_at = Some(at(0).now);
+    }
+    let first = plan(&seen, &Memory::default(), at(0));
+    assert_eq!((first.look_at, first.deployments.len()), (Some(60_000), 0));
+    let proven = plan(&seen, &first.memory, at(60_000));
+    assert_eq!(proven.deployments[0].failed_starts, 0);
 }

@@ -16,13 +16,17 @@ pub async fn usage_adds_up_and_outlives(scratch: Scratch) {
         instance_type: Some("2x8".into()),
         price: Some(domain::Price(580_000)),
         day: 20_454,
-        replica_millis: 60_000,
+        minutes: 1,
         requests: 5,
+        counted_to: NOW,
     };
+    assert_eq!(store.usage_counted_to(&one.id).await.unwrap(), None);
     store.add_usage(std::slice::from_ref(&delta)).await.unwrap();
-    store.add_usage(std::slice::from_ref(&delta)).await.unwrap();
+    let later = UsageDelta { counted_to: NOW.plus(60_000), ..delta };
+    store.add_usage(std::slice::from_ref(&later)).await.unwrap();
+    assert_eq!(store.usage_counted_to(&one.id).await.unwrap(), Some(NOW.plus(60_000)));
     let rows = store.usage(20_454, 20_454).await.unwrap();
-    assert_eq!((rows[0].replica_millis, rows[0].requests, rows[0].is_deleted), (120_000, 10, false));
+    assert_eq!((rows[0].minutes, rows[0].requests, rows[0].is_deleted), (2, 10, false));
     assert_eq!(
         (rows[0].instance_type.as_deref(), rows[0].price),
         (Some("2x8"), Some(domain::Price(580_000)))
