@@ -78,6 +78,30 @@ pub enum LogPart {
     Before(LogCursor),
 }
 
+/// How a file has the lines of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Csv,
+    /// A line of JSON for each line.
+    JsonLines,
+}
+
+impl LogFormat {
+    /// The format that is asked for as `format`; `jsonl` is `json`, too.
+    ///
+    /// # Errors
+    /// There is no such format.
+    pub fn parse(name: &str) -> Result<Self, Invalid> {
+        match name {
+            "text" => Ok(Self::Text),
+            "csv" => Ok(Self::Csv),
+            "json" | "jsonl" => Ok(Self::JsonLines),
+            other => Err(Invalid::new("format", format!("`{other}` is not one of text, csv, json"))),
+        }
+    }
+}
+
 /// What was written to a log while somebody waited.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogNews {
@@ -89,6 +113,7 @@ pub struct LogNews {
 /// A log as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFile {
+    /// Without what its format adds.
     pub name: String,
     /// It has the lines up to this moment.
     pub until: Timestamp,
@@ -184,6 +209,7 @@ pub trait Backend: Team + Send + Sync + 'static {
         model: &ModelId,
         of: &LogsOf,
         filter: &LogFilter,
+        format: LogFormat,
         after: LogCursor,
         until: Timestamp,
     ) -> Result<LogPiece, AppError>;

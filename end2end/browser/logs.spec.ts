@@ -10,6 +10,10 @@ const DRAWN = 300;
 const log = (page: Page) => page.getByRole('log', { name: 'Log lines' });
 const line = (page: Page, text: string) => log(page).locator('.line:not(.ruler)').filter({ hasText: text });
 
+/** The link to the log as a file. */
+const files = (page: Page, format: string) =>
+  page.getByRole('group', { name: 'Download' }).getByRole('link', { name: format });
+
 /** Lets a model's process write lines `word 0`, `word 1`, … */
 async function print(
   slipway: Slipway,
@@ -192,12 +196,35 @@ test.describe('the log of a deployment', () => {
     await signIn(page, slipway);
     await open(page, address);
     const download = page.waitForEvent('download');
-    await page.getByRole('link', { name: 'Download' }).click();
+    await files(page, 'Text').click();
     const file = await download;
     expect(file.suggestedFilename()).toMatch(/^logs-.*-deployment-1-\d{4}-\d\d-\d\dT\d{6}Z\.log$/);
     const text = await readFile(await file.path(), 'utf8');
     expect(text.match(/ many \d+$/gm)).toHaveLength(100_000);
     expect(text).toContain('the build is done');
+  });
+
+  test('what is filtered is a table or lines of JSON, by the keyboard, too', async ({ page, slipway }) => {
+    await signIn(page, slipway);
+    await open(page, `${address}?search=later#logs`);
+    await expect(line(page, 'later 11')).toHaveCount(1);
+    const save = async (format: string) => {
+      const download = page.waitForEvent('download');
+      await files(page, format).focus();
+      await page.keyboard.press('Enter');
+      const file = await download;
+      return { name: file.suggestedFilename(), text: await readFile(await file.path(), 'utf8') };
+    };
+    const table = await save('CSV');
+    expect(table.name).toMatch(/^logs-.*-deployment-1-.*Z\.csv$/);
+    const [head, first] = table.text.split('\r\n');
+    expect(head).toBe('timestamp,message,replica,request_id,level');
+    expect(first).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z,/);
+    const json = await save('JSON');
+    expect(json.name).toMatch(/^logs-.*-deployment-1-.*Z\.jsonl$/);
+    const lines = json.text.trimEnd().split('\n').map((text) => JSON.parse(text) as { message: string });
+    expect(lines.map(({ message }) => message)).toContain('later 11');
+    expect(lines.every(({ message }) => message.includes('later'))).toBe(true);
   });
 
   test.describe('without JavaScript', () => {
@@ -320,7 +347,7 @@ test.describe('the log of an environment', () => {
 
     await open(page, `${address}/logs`);
     const download = page.waitForEvent('download');
-    await page.getByRole('link', { name: 'Download' }).click();
+    await files(page, 'Text').click();
     const file = await download;
     expect(file.suggestedFilename()).toMatch(/^sides-.*-production-\d{4}-\d\d-\d\dT\d{6}Z\.log$/);
     const text = await readFile(await file.path(), 'utf8');

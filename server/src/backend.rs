@@ -21,7 +21,7 @@ mod usage_log;
 
 use std::sync::Arc;
 
-use app::backend::{Backend, LogFile, LogNews, LogPart, LogsOf, MetricsOf, Session, Way};
+use app::backend::{Backend, LogFile, LogFormat, LogNews, LogPart, LogsOf, MetricsOf, Session, Way};
 use app::error::AppError;
 use app::view::{
     ActivityFilter, ActivityPage, DeploymentPage, Done, EnvironmentPage, LivePage, LogCursor, LogFilter,
@@ -176,10 +176,11 @@ impl Backend for Dashboard {
         model: &ModelId,
         of: &LogsOf,
         filter: &LogFilter,
+        format: LogFormat,
         after: LogCursor,
         until: Timestamp,
     ) -> Result<LogPiece, AppError> {
-        self.write_logs(self.actor(session)?, model, of, filter, after, until).await
+        self.write_logs(self.actor(session)?, model, of, filter, format, after, until).await
     }
 
     async fn replicas(

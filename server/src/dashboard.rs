@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::backend::{Backend, LogFile, LogPart, LogsOf};
+use app::backend::{Backend, LogFile, LogFormat, LogPart, LogsOf};
 use app::error::AppError;
 use app::view::{ActivityFilter, LogCursor, LogFilter, LogScope};
 use app::{App, shell};
@@ -22,7 +22,6 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::changes::{self, Changes};
-use crate::log_file::Format;
 use crate::log_stream::Following;
 use crate::{answer, log_file, log_stream, refusals, site};
 
@@ -140,12 +139,19 @@ async fn log_stream(
     changes::answer(log_stream::events(following))
 }
 
+#[derive(Deserialize)]
+struct InFormat {
+    /// text, csv or json; text if it is left out.
+    format: Option<String>,
+}
+
 /// A log as a file, as far as it is kept.
 async fn log_file(
     State(streams): State<Streams>,
     Query(scope): Query<LogScope>,
     Query(begin): Query<Begin>,
     Query(filter): Query<LogFilter>,
+    Query(wanted): Query<InFormat>,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
@@ -154,18 +160,23 @@ async fn log_file(
         Ok(asked) => asked,
         Err(invalid) => return refused(&invalid.into(), "INVALID"),
     };
+    let format = match wanted.format.as_deref().map_or(Ok(LogFormat::Text), LogFormat::parse) {
+        Ok(format) => format,
+        Err(invalid) => return refused(&invalid.into(), "INVALID"),
+    };
     let LogFile { name, until } = match streams.backend.log_file(&session, &model, &of).await {
         Ok(file) => file,
         Err(error) => return refused(&error, "LOGS"),
     };
+    let has_sides = matches!(of, LogsOf::Environment(_));
     let backend = streams.backend;
     let next = move |after: LogCursor| {
         let (backend, session, filter) = (backend.clone(), session.clone(), filter.clone());
         let (model, of) = (model.clone(), of.clone());
-        async move { backend.log_piece(&session, &model, &of, &filter, after, until).await }
+        async move { backend.log_piece(&session, &model, &of, &filter, format, after, until).await }
     };
     match next(LogCursor(after.rest())).await {
-        Ok(first) => log_file::answer(&name, Format::Text, first, next),
+        Ok(first) => log_file::answer(&name, format, has_sides, first, next),
         Err(error) => refused(&error, "LOGS"),
     }
 }

@@ -5,6 +5,7 @@ mod bad_input;
 mod mutation;
 mod query;
 pub mod types;
+mod unread;
 
 use std::sync::Arc;
 
@@ -89,6 +90,7 @@ async fn answer_query(State(door): State<Door>, asked: axum::extract::Request) -
         request = request.operation_name(name);
     }
     let mut response = door.schema.execute(request).await;
+    unread::tell(&mut response.errors);
     add_upload_address(&mut response.data, &door.api.public_url);
     answer::ok(&response)
 }

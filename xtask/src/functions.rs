@@ -93,7 +93,7 @@ fn word(kind: &str) -> &str {
     match kind {
         "String" => "text",
         "bool" => "`true` or `false`",
-        "i64" | "u32" => "a whole number",
+        "i64" | "u32" | "Digits" => "a whole number",
         "Vec<String>" => "texts, each as one `NAME[]`",
         other => other,
     }

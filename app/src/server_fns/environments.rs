@@ -2,11 +2,17 @@
 
 use leptos::prelude::*;
 
+use super::settings::Digits;
 use crate::error::AppError;
 use crate::view::Done;
 
 #[cfg(feature = "ssr")]
-use {super::door::*, super::settings::rolling, crate::window::parse_window, domain::*};
+use {
+    super::door::*,
+    super::settings::{number, rolling},
+    crate::window::parse_window,
+    domain::*,
+};
 
 /// Adds an environment to a model. Settings that are left out have their defaults; `ramp_up_duration` is like a
 /// window: `10m`, `600`. An admin may restrict environments of its name, with `people` by their ids.
@@ -14,15 +20,15 @@ use {super::door::*, super::settings::rolling, crate::window::parse_window, doma
 pub async fn create_environment(
     model_id: String,
     name: String,
-    min_replica: Option<i64>,
-    max_replica: Option<i64>,
+    min_replica: Option<Digits>,
+    max_replica: Option<Digits>,
     #[server(default)] ramp_up_while_promoting: bool,
     #[server(default)] ramp_up_duration: String,
     #[server(default)] rolling_deploy: bool,
-    max_surge_percent: Option<i64>,
-    max_unavailable_percent: Option<i64>,
-    stabilization_time_seconds: Option<i64>,
-    replica_overhead_percent: Option<i64>,
+    max_surge_percent: Option<Digits>,
+    max_unavailable_percent: Option<Digits>,
+    stabilization_time_seconds: Option<Digits>,
+    replica_overhead_percent: Option<Digits>,
     #[server(default)] restricted: bool,
     #[server(default)] people: Vec<String>,
 ) -> Result<Done, AppError> {
@@ -35,8 +41,12 @@ pub async fn create_environment(
                 max_unavailable_percent,
                 stabilization_time_seconds,
                 replica_overhead_percent,
-            );
-            let autoscaling = AutoscalingPatch { min_replica, max_replica, ..AutoscalingPatch::default() };
+            )?;
+            let autoscaling = AutoscalingPatch {
+                min_replica: number("min_replica", min_replica)?,
+                max_replica: number("max_replica", max_replica)?,
+                ..AutoscalingPatch::default()
+            };
             let window = match ramp_up_duration.trim() {
                 "" => None,
                 window => Some(i64::from(parse_window(window)?)),

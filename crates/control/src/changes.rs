@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::{
-    Action, Actor, ArtifactId, Deployment, EventKind, FailedChange, LogQuery, ModelId, PatchPoint, ReplicaId,
-    Revision, Staged, SyncState, may_patch,
+    Action, Actor, ArtifactId, Deployment, DeploymentId, EventKind, FailedChange, LogQuery, ModelId,
+    PatchPoint, ReplicaId, Revision, Staged, SyncState, may_patch,
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -86,12 +86,7 @@ impl ControlPlane {
         change: ChangeSet,
     ) -> Result<Received, Error> {
         self.may(actor, Action::Deploy)?;
-        let state = self.parts.store.load_model(model).await?.filter(|state| !state.deleted);
-        let state = state.ok_or_else(|| crate::parts::no_model(model))?;
-        let Some(draft) = development(&state.deployments) else {
-            return Err(no_development(&state.model.name));
-        };
-        let base = match base_of(draft, &change) {
+        let base = match self.base(model, &change).await? {
             Ok(base) => base,
             Err(reason) => return Ok(Received::Refused(reason)),
         };
@@ -108,6 +103,15 @@ impl ControlPlane {
                     PatchError::NeedsPush(reason) => Ok(Received::NeedsPush(reason)),
                     PatchError::Refused(reason) => Ok(Received::Refused(reason)),
                     PatchError::File { ref source, .. } => {
+                        // Its base may have been removed, with newer changes accepted meanwhile.
+                        if let Err(reason) = self.base(model, &change).await? {
+                            return Ok(Received::Refused(reason));
+                        }
+                        if !from.is_dir() {
+                            // As after a backup that came back without it.
+                            let reason = "the code that it changes is no longer on this machine";
+                            return Ok(Received::NeedsPush(reason.into()));
+                        }
                         Err(Error::disk(source, || Error::Internal(error.to_string())))
                     }
                 };
@@ -143,6 +147,16 @@ impl ControlPlane {
         recorded.await.map_err(|error| Error::Internal(format!("the change was interrupted: {error}")))?
     }
 
+    /// The code that a change is made against, or why it can't be.
+    async fn base(&self, model: &ModelId, change: &ChangeSet) -> Result<Result<Revision, String>, Error> {
+        let state = self.parts.store.load_model(model).await?.filter(|state| !state.deleted);
+        let state = state.ok_or_else(|| crate::parts::no_model(model))?;
+        match development(&state.deployments) {
+            Some(draft) => Ok(base_of(draft, change)),
+            None => Err(no_development(&state.model.name)),
+        }
+    }
+
     async fn try_stage(
         &self,
         actor: &Actor,
@@ -163,6 +177,7 @@ impl ControlPlane {
             live.stage(staged.clone());
             hot = live.staged.as_ref().is_some_and(|staged| staged.hot);
         }
+        let unused = draft.forget_former(&held.state.deployments);
         let id = draft.id.clone();
         let steps = change.ops.len();
         let plural = if steps == 1 { "step" } else { "steps" };
@@ -171,7 +186,17 @@ impl ControlPlane {
         let data = json!({ "steps": steps, "hot_reload": hot });
         held.record(self, actor, EventKind::ModelDeploymentPatched, Some(&id), None, sentence, data).await?;
         self.finish(held).await?;
+        self.remove_former(&id, unused).await;
         Ok(Received::Staged)
+    }
+
+    /// Removes the code of former changes. It was forgotten before, so what is left here, as by a kill, is upkeep's.
+    async fn remove_former(&self, draft: &DeploymentId, unused: Vec<ArtifactId>) {
+        for artifact in unused {
+            if let Err(error) = self.parts.runtime.discard_former(&artifact).await {
+                tracing::warn!(deployment = %draft, %error, "could not remove a former change; upkeep tries again");
+            }
+        }
     }
 
     /// Puts the newest change into service and waits for what comes of it, at most `within`.

@@ -1,5 +1,7 @@
 //! Live reload: how a change of the development deployment comes into service (semantics: Live reload).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ArtifactId, Build, Deployment, DeploymentKind, Lifecycle, ReplicaId, Timestamp};
@@ -81,10 +83,17 @@ pub struct LiveReload {
     /// When a change last came into service; `None` if the last push runs as it was pushed.
     pub patched_at: Option<Timestamp>,
     pub staged: Option<Staged>,
+    /// The code of the changes before the staged one, oldest first, as far as it was not removed: also of what runs.
+    #[serde(default)]
+    pub former: Vec<ArtifactId>,
     pub sync: Option<SyncState>,
     /// What to go back to if the change that starts now does not come up; `None` if nothing has ever run.
     pub fallback: Option<Revision>,
 }
+
+/// Changes whose code is kept after newer ones were accepted, though nothing starts from it any more: whoever still reads
+/// it, such as a backup, is not overtaken by the next change at once.
+pub const FORMER_CHANGES: usize = 16;
 
 const RECEIVED: &str = "a change was received and waits to be put into service";
 
@@ -97,6 +106,7 @@ impl LiveReload {
             hot_once_started: false,
             patched_at: None,
             staged: None,
+            former: Vec::new(),
             sync: None,
             fallback: None,
         }
@@ -119,7 +129,8 @@ impl LiveReload {
         let onto_start =
             self.starts.as_ref().is_some_and(|starts| starts == self.base() || self.hot_once_started);
         self.hot_once_started = change.hot && onto_start;
-        self.staged = Some(Staged { hot: change.hot && of_code, ..change });
+        let before = self.staged.replace(Staged { hot: change.hot && of_code, ..change });
+        self.former.extend(before.map(|before| before.revision.artifact));
         // What did not come up is history once something newer is there.
         if !matches!(self.sync, Some(SyncState::Starting { .. })) {
             self.sync = None;
@@ -212,6 +223,31 @@ impl Deployment {
             config: self.config.clone(),
             raw_config: self.raw_config.clone(),
         })
+    }
+
+    /// The code of former changes that neither this deployment nor another one of its model starts from, oldest first. `all`
+    /// are the model's deployments.
+    pub fn idle_changes(&self, all: &[Deployment]) -> Vec<&ArtifactId> {
+        let others = all.iter().filter(|other| other.id != self.id && other.deleted_at.is_none());
+        let sources = others.chain([self]).flat_map(Deployment::sources);
+        let used: BTreeSet<&ArtifactId> = sources.map(|(artifact, _)| artifact).collect();
+        let former = self.live.iter().flat_map(|live| &live.former);
+        former.filter(|artifact| !used.contains(*artifact)).collect()
+    }
+
+    /// Forgets former changes, all but the newest [`FORMER_CHANGES`] and what it may start from, and answers the code of
+    /// those that nothing starts from: it may be removed. `all` are the model's deployments.
+    pub fn forget_former(&mut self, all: &[Deployment]) -> Vec<ArtifactId> {
+        let mut unused: Vec<ArtifactId> = self.idle_changes(all).into_iter().cloned().collect();
+        let mut kept = unused.split_off(unused.len().saturating_sub(FORMER_CHANGES));
+        kept.extend(self.sources().into_iter().map(|(artifact, _)| artifact.clone()));
+        if let Some(live) = &mut self.live {
+            // Those in use last: of what is idle, what was used last stays longest. What only copies start from goes with the last
+            // of them.
+            kept.retain(|artifact| live.former.contains(artifact));
+            live.former = kept;
+        }
+        unused
     }
 
     fn take_revision(&mut self, revision: Revision) {

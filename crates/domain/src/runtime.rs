@@ -201,6 +201,12 @@ pub trait Runtime: Send + Sync {
     /// Removes what was pushed. No deployment refers to it any more.
     async fn discard(&self, artifact: &ArtifactId) -> Result<(), RuntimeError>;
 
+    /// Removes the code of a change in place that newer ones took the place of; nothing starts from it any more. What a build
+    /// still goes on with is left to upkeep.
+    async fn discard_former(&self, artifact: &ArtifactId) -> Result<(), RuntimeError> {
+        self.discard(artifact).await
+    }
+
     /// The lines of a deployment's log, of builds and replicas together. One answer looks at a bounded part of it.
     async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogFound, RuntimeError>;
 

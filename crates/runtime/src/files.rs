@@ -141,9 +141,13 @@ pub(crate) fn remove_artifact(files: &Files, name: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     };
+    let folder = files.artifact(&ArtifactId::new(name));
+    // At once for whoever reads it: half of it must not look like all of it. What a kill leaves is upkeep's.
+    let going = folder.with_file_name(format!(".{}.gone", name.trim_start_matches('.')));
+    gone(std::fs::rename(&folder, &going))?;
     gone(std::fs::remove_file(files.archive(name)))?;
-    gone(std::fs::remove_file(files.artifact(&ArtifactId::new(name)).with_extension(OF_PUSH)))?;
-    gone(std::fs::remove_dir_all(files.artifact(&ArtifactId::new(name))))
+    gone(std::fs::remove_file(folder.with_extension(OF_PUSH)))?;
+    gone(std::fs::remove_dir_all(&going))
 }
 
 /// Bytes of a folder's files; what can't be read counts nothing.

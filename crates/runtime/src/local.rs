@@ -305,6 +305,14 @@ impl Runtime for LocalRuntime {
         removed.map_err(|error| RuntimeError::Retryable(format!("its files could not be removed: {error}")))
     }
 
+    async fn discard_former(&self, artifact: &ArtifactId) -> Result<(), RuntimeError> {
+        // It makes an environment that newer changes may want, too.
+        match self.building().iter().any(|building| building == artifact.as_str()) {
+            true => Ok(()),
+            false => self.discard(artifact).await,
+        }
+    }
+
     async fn logs(&self, deployment: &DeploymentId, query: &LogQuery) -> Result<LogFound, RuntimeError> {
         let (logs, deployment, query) = (self.logs.clone(), deployment.clone(), query.clone());
         tokio::task::spawn_blocking(move || logs.read(&deployment, &query).map_err(RuntimeError::Refused))

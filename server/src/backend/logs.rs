@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use app::backend::{LogFile, LogNews, LogPart, LogsOf};
+use app::backend::{LogFile, LogFormat, LogNews, LogPart, LogsOf};
 use app::error::AppError;
 use app::view::{DeploymentRef, LogCursor, LogFilter, LogPage, LogPiece, LogRow, LogScope};
 use domain::{Actor, DeploymentId, LogLevel, LogLine, LogPlaces, LogQuery, ModelId, Timestamp};
@@ -10,7 +10,7 @@ use store::Part;
 
 use super::errors::told;
 use super::{Dashboard, pages};
-use crate::log_file::{self, Format};
+use crate::log_file;
 
 /// Lines that a page begins with, and that one read brings at most.
 const FIRST_LINES: usize = 200;
@@ -132,7 +132,7 @@ impl Dashboard {
         let model = picture.model.name.as_str();
         let whose = whose.ok_or_else(|| AppError::not_found(format!("{model} has no {what}.")))?;
         let until = self.api.clock.now();
-        Ok(LogFile { name: log_file::name(model, &whose, until, Format::Text), until })
+        Ok(LogFile { name: log_file::name(model, &whose, until), until })
     }
 
     pub(super) async fn write_logs(
@@ -141,6 +141,7 @@ impl Dashboard {
         model: &ModelId,
         of: &LogsOf,
         filter: &LogFilter,
+        format: LogFormat,
         after: LogCursor,
         until: Timestamp,
     ) -> Result<LogPiece, AppError> {
@@ -150,7 +151,10 @@ impl Dashboard {
         let names = self.names(actor, model, &lines).await?;
         let text = lines
             .iter()
-            .map(|(id, line)| log_file::text_of(line, id.as_ref().map(|id| name_of(&names, id))))
+            .map(|(id, line)| {
+                let whose = id.as_ref().map(|id| (id, name_of(&names, id)));
+                log_file::line_of(line, whose, format)
+            })
             .collect();
         Ok(LogPiece { text, next: searched_to.or(last).map(LogCursor) })
     }

@@ -2,6 +2,7 @@
 
 use super::contract::{Log, Logs, LogsRequest};
 use super::*;
+use app::backend::LogFormat;
 use app::view::LogCursor;
 use axum::extract::Query;
 use domain::{LogQuery, Timestamp};
@@ -9,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 use utoipa::ToSchema;
 
 use super::body::Json;
-use crate::log_file::{self, Format};
+use crate::log_file;
 
 /// Where a search stopped that would have taken too long: the moment of the last line it looked at, like `timestamp`.
 const SEARCHED_TO: HeaderName = HeaderName::from_static("x-slipway-searched-to");
@@ -51,6 +52,7 @@ pub fn routes() -> Vec<Route> {
         .says("Everything that is kept, or a window of any length, oldest first.")
         .query::<LogFileRequest>()
         .answers_file("text/plain")
+        .answers_file("text/csv")
         .answers_file("application/jsonl"),
     ]
 }
@@ -59,7 +61,7 @@ pub fn routes() -> Vec<Route> {
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "it is described, and never made")]
 struct LogFileRequest {
-    /// Text, or a line of JSON for each line.
+    /// Text, a table with a row for each line, or a line of JSON for each line; `jsonl` is `json`, too.
     #[schema(value_type = Option<contract::words::LogFormat>, default = "text")]
     format: Option<String>,
     /// The oldest line that is kept, if nothing else is said.
@@ -133,7 +135,7 @@ pub async fn file(
     let (picture, id) = deployments::find(&api, &actor, &model, &deployment).await?;
     let until = api.clock.now();
     let called = picture.deployment(&id).map(|found| found.name.to_string()).unwrap_or_default();
-    let name = log_file::name(picture.model.name.as_str(), &called, until, format);
+    let name = log_file::name(picture.model.name.as_str(), &called, until);
     let begin = LogCursor(query.after_nanos.unwrap_or_default());
     let model = picture.model.id.clone();
     let next = move |after: LogCursor| {
@@ -145,13 +147,13 @@ pub async fn file(
         }
     };
     let first = next(begin).await.map_err(|error| failure(&error))?;
-    Ok(log_file::answer(&name, format, first, next))
+    Ok(log_file::answer(&name, format, false, first, next))
 }
 
 /// What a file is to have: `format` beside the parameters of a question, without `limit` and `direction`.
-fn file_query(pairs: Vec<(String, String)>) -> Result<(Format, LogQuery), domain::Invalid> {
+fn file_query(pairs: Vec<(String, String)>) -> Result<(LogFormat, LogQuery), domain::Invalid> {
     let (formats, pairs): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name == "format");
-    let format = formats.last().map_or(Ok(Format::Text), |(_, name)| Format::of(name))?;
+    let format = formats.last().map_or(Ok(LogFormat::Text), |(_, name)| LogFormat::parse(name))?;
     if let Some((name, _)) = pairs.iter().find(|(name, _)| name == "limit" || name == "direction") {
         return Err(domain::Invalid::new(
             name,

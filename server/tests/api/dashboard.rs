@@ -147,3 +147,40 @@ async fn the_first_page_says_how_to_push() {
     assert_eq!(world.send(Call::new("GET", "/healthz")).await.ok()["status"], "ok");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_number_that_is_none_is_refused_with_its_name_and_range() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Numbers"), "").await;
+    let of_deployment = [("model_id", model.as_str()), ("deployment_id", deployment.as_str())];
+    let of_environment = [("model_id", model.as_str()), ("environment", "production")];
+    let promotion = [
+        ("model_id", model.as_str()),
+        ("environment", "production"),
+        ("ramp_up_duration", "10m"),
+        ("promotion_cleanup_strategy", "KEEP"),
+    ];
+    let new = [("model_id", model.as_str()), ("name", "staging")];
+    for (function, fields, name, value, range) in [
+        ("update_autoscaling", &of_deployment[..], "max_replica", "two", "from 1 to 1000"),
+        ("update_autoscaling", &of_deployment[..], "scale_down_delay", "1.5", "from 0 to 3600"),
+        (
+            "update_environment_autoscaling",
+            &of_environment[..],
+            "concurrency_target",
+            "99999999999999999999",
+            "from 1 to 1000000",
+        ),
+        ("update_promotion_settings", &promotion[..], "max_surge_percent", "half", "from 0 to 50"),
+        ("create_environment", &new[..], "max_replica", "many", "from 1 to 1000"),
+    ] {
+        let refused = world.act(function, &[fields, &[(name, value)]].concat()).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        let says = format!("has to be a whole number {range}, written in digits");
+        let told = refused.json();
+        assert_eq!((&told["field"], &told["message"]), (&json!(name), &json!(says)), "{function}");
+    }
+    let outside = world.act("create_environment", &[&new[..], &[("max_replica", "1001")]].concat()).await;
+    assert_eq!(outside.json()["message"], "1001 is not within 1 to 1000");
+    world.stop().await;
+}

@@ -131,6 +131,15 @@ async fn both_sides_of_a_promotion_are_read_followed_and_saved_for_the_time_they
     };
     assert!(all.iter().map(place_of).is_sorted(), "{text}");
     assert!(!text.contains("before it came") && !text.contains("after it left"), "{text}");
+    let table = world.get(&format!("/api/ui/log_file?{of}&format=csv")).await.text();
+    let head = "timestamp,message,replica,request_id,level,deployment_id,deployment\r\n";
+    assert!(table.starts_with(head), "{table}");
+    let ends = format!(",{second},deployment-2");
+    assert!(table.lines().any(|row| row.contains("Z,six,") && row.ends_with(&ends)), "{table}");
+    let lines = world.get(&format!("/api/ui/log_file?{of}&format=json")).await.text();
+    let mut lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let six = lines.find(|line| line["message"] == "six").expect("it is in the file");
+    assert_eq!(six["deployment_id"], second);
     world.stop().await;
 }
 

@@ -1,5 +1,7 @@
 //! A deployment's log: read by pages, followed as it is written, saved as a file.
 
+use std::collections::BTreeSet;
+
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -193,6 +195,51 @@ async fn a_file_has_every_line_and_a_name() {
     let invoker = world.create_key("caller", "invoker").await;
     let call = Call::new("GET", rest).header("authorization", format!("Bearer {invoker}"));
     assert_eq!(world.send(call).await.status, 403);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_is_a_table_or_lines_of_json_where_that_is_asked_for() {
+    let world = World::start().await;
+    let (model, deployment) = talkative(&world, "Formats").await;
+    for text in ["=1+1", "said \"a, b\""] {
+        say(&world, &model, &deployment, text).await;
+    }
+    let rest = format!("/v1/models/{model}/deployments/{deployment}/logs/download?component=replica");
+    let page = format!("/api/ui/log_file?model_id={model}&deployment_id={deployment}");
+    for path in [&rest, &page] {
+        let table = world.get(&format!("{path}&format=csv")).await;
+        assert_eq!(table.headers["content-type"], "text/csv; charset=utf-8; header=present");
+        let name = table.headers["content-disposition"].to_str().unwrap();
+        assert!(name.contains("Formats-deployment-1-") && name.ends_with("Z.csv\""), "{name}");
+        let table = table.text();
+        let lines: Vec<&str> = table.split_terminator("\r\n").collect();
+        assert_eq!(lines[0], "timestamp,message,replica,request_id,level");
+        let [.., computed, quoted] = lines.as_slice() else { panic!("{table}") };
+        assert!(computed.contains("Z,'=1+1,") && quoted.contains("Z,\"said \"\"a, b\"\"\","), "{table}");
+
+        for format in ["json", "jsonl"] {
+            let file = world.get(&format!("{path}&format={format}")).await;
+            assert_eq!(file.headers["content-type"], "application/jsonl; charset=utf-8");
+            let name = file.headers["content-disposition"].to_str().unwrap();
+            assert!(name.ends_with("Z.jsonl\""), "{name}");
+            let file = file.text();
+            assert_eq!(file.lines().count(), lines.len() - 1, "{file}");
+            let last: Value = serde_json::from_str(file.lines().last().unwrap()).unwrap();
+            let nanos: i64 = last["timestamp"].as_str().unwrap().parse().unwrap();
+            assert!(quoted.contains(&format!(".{:09}Z", nanos % 1_000_000_000)), "{quoted}: {nanos}");
+            assert_eq!(last["message"], "said \"a, b\"");
+            let fields: BTreeSet<&str> = last.as_object().unwrap().keys().map(String::as_str).collect();
+            let wanted = ["timestamp", "message", "replica", "request_id", "level"];
+            assert_eq!(fields, BTreeSet::from(wanted));
+        }
+        let refused = world.get(&format!("{path}&format=pdf")).await;
+        assert_eq!(refused.status, 400, "{path}");
+        assert!(refused.text().contains("format: `pdf` is not one of text, csv, json"), "{}", refused.text());
+    }
+    // A table without lines still says what its columns are.
+    let empty = world.get(&format!("{rest}&format=csv&end_epoch_millis=0")).await.text();
+    assert_eq!(empty, "timestamp,message,replica,request_id,level\r\n");
     world.stop().await;
 }
 

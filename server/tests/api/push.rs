@@ -100,6 +100,36 @@ async fn a_push_for_development_fills_the_one_slot() {
 }
 
 #[tokio::test]
+async fn a_value_of_the_wrong_kind_is_told_what_it_has_to_be() {
+    let world = World::start().await;
+    let key = world.upload(archive()).await;
+    let range = "deploy_timeout_minutes: has to be a whole number from 10 to 1440";
+    for (argument, says) in [
+        ("deploy_timeout_minutes: \"abc\"", range),
+        ("deploy_timeout_minutes: 99999999999999999999", range),
+        (
+            "deploy_timeout_minutes: 99999999999",
+            "deploy_timeout_minutes: 99999999999 is not within 10 to 1440",
+        ),
+        ("deploy_timeout_minutes: -1", "deploy_timeout_minutes: -1 is not within 10 to 1440"),
+        ("version_name: 5", "version_name: has to be a text"),
+    ] {
+        let answer = world.ask(client::create_model("Other", &key, &config(""), argument)).await;
+        let error = &answer["errors"][0];
+        assert_eq!(error["message"], says, "{answer}");
+        assert_eq!(error["extensions"]["code"], "VALIDATION_ERROR", "{answer}");
+    }
+    let text = "mutation ($minutes: Int) {
+        create_model_from_truss(name: \"m\", s3_key: \"k\", config: \"e30=\", deploy_timeout_minutes: $minutes) {
+            model_version { id }
+        }
+    }";
+    let answer = world.ask(json!({ "query": text, "variables": { "minutes": "abc" } })).await;
+    assert_eq!(answer["errors"][0]["message"], range, "{answer}");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn refusals_say_what_to_do_and_never_break_the_client() {
     let world = World::start().await;
     let (model, _) = world.push(Ok("Taken"), "").await;

@@ -157,19 +157,62 @@ async fn a_copy_takes_the_changed_code_and_later_changes_stay_in_the_slot() {
     let copy = promoted["id"].as_str().unwrap().to_owned();
     world.reaches(&model, &copy, "ACTIVE").await;
 
-    let fetched = |id: String| {
-        let world = &world;
-        let path = format!("/v1/models/{model}/deployments/{id}/download");
-        async move {
-            let url = world.get(&path).await.ok()["download_url"].as_str().unwrap().to_owned();
-            let path = url.split_once("/v1/").map(|(_, rest)| format!("/v1/{rest}")).unwrap();
-            world.get(&path).await.text()
-        }
-    };
     stage(&world, &model, &patch("h1", "h2", &signature, &[code("class Model:\n    later = True\n")])).await;
     assert_eq!(sync(&world, &model).await["succeeded"], true);
-    assert!(fetched(copy).await.contains("return 2"), "the copy has the code that ran when it was made");
-    assert!(fetched(deployment).await.contains("later = True"));
+    let of_copy = fetched(&world, &model, &copy).await;
+    assert!(of_copy.contains("return 2"), "the copy has the code that ran when it was made");
+    assert!(fetched(&world, &model, &deployment).await.contains("later = True"));
+    world.stop().await;
+}
+
+/// The code of a deployment, as a download.
+async fn fetched(world: &World, model: &str, deployment: &str) -> String {
+    let path = format!("/v1/models/{model}/deployments/{deployment}/download");
+    let url = world.get(&path).await.ok()["download_url"].as_str().unwrap().to_owned();
+    let path = url.split_once("/v1/").map(|(_, rest)| format!("/v1/{rest}")).unwrap();
+    world.get(&path).await.text()
+}
+
+#[tokio::test]
+async fn the_code_of_changes_that_newer_ones_took_the_place_of_is_removed() {
+    let world = World::start().await;
+    let (model, deployment) = draft(&world, "Many").await;
+    let (hash, mut signature) = pushed_state(&world, &deployment).await;
+    signature["content_hashes_by_path"]["model/model.py"] = Value::Null;
+    let folders = || {
+        let entries = std::fs::read_dir(world.data.path().join("artifacts")).unwrap().flatten();
+        entries.filter(|entry| entry.path().is_dir()).count()
+    };
+    let send = async |prev: &str, next: &str, content: &str| {
+        let staged = stage(&world, &model, &patch(prev, next, &signature, &[code(content)])).await;
+        assert_eq!(staged["succeeded"], true, "{staged}");
+    };
+    send(&hash, "copied", MODEL).await;
+    assert_eq!(sync(&world, &model).await["succeeded"], true);
+    let promote = format!("/v1/models/{model}/deployments/development/promote");
+    let copy = world.rest("POST", &promote, json!({})).await.ok()["id"].as_str().unwrap().to_owned();
+    world.reaches(&model, &copy, "ACTIVE").await;
+    send("copied", "runs", "class Model:\n    runs = True\n").await;
+    assert_eq!(sync(&world, &model).await["succeeded"], true);
+
+    let mut before = "runs".to_owned();
+    for change in 0..domain::FORMER_CHANGES + 5 {
+        let next = format!("h{change}");
+        send(&before, &next, &format!("class Model:\n    change = {change}\n")).await;
+        before = next;
+    }
+    // Beside them what was pushed, which is upkeep's, what was copied, what runs, and the newest.
+    assert_eq!(folders(), domain::FORMER_CHANGES + 4);
+    assert!(fetched(&world, &model, &copy).await.contains("return 2"));
+    assert!(fetched(&world, &model, &deployment).await.contains("runs = True"));
+    assert_eq!(sync(&world, &model).await["succeeded"], true);
+    let newest = format!("change = {}", domain::FORMER_CHANGES + 4);
+    assert!(fetched(&world, &model, &deployment).await.contains(&newest));
+
+    let path = format!("/v1/models/{model}/deployments/{deployment}");
+    world.rest("DELETE", &path, json!({})).await.ok();
+    world.until("/v1/models", |_| folders() == 2).await;
+    assert!(fetched(&world, &model, &copy).await.contains("return 2"), "it goes with the copy");
     world.stop().await;
 }
 

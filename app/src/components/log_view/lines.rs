@@ -32,7 +32,7 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
     let has_older = RwSignal::new(older);
     let stopped = RwSignal::new(searched_to);
     let of = Of { scope, filter };
-    let file = of.address("/api/ui/log_file", None);
+    let files = of.address("/api/ui/log_file", None);
     let is_filtered = of.filter != LogFilter::default();
     let sides = of.scope.is_environment();
     let shown_of = of.scope.clone();
@@ -95,10 +95,12 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
             >
                 "Search older lines"
             </button>
-            // A file: not a page of the dashboard's own router.
-            <a class="button plain small" href=file download rel="external">
+            <div class="files" role="group" aria-label="Download">
                 "Download"
-            </a>
+                {file_link(&files, "text", "Text")}
+                {file_link(&files, "csv", "CSV")}
+                {file_link(&files, "json", "JSON")}
+            </div>
         </div>
         <div class="log-frame">
             <div
@@ -148,6 +150,17 @@ pub fn LogLines(initial: LogPage) -> impl IntoView {
         <span class="hidden" aria-live="polite">
             {said}
         </span>
+    }
+}
+
+/// Leads to a file: not a page of the dashboard's own router.
+fn file_link(files: &str, format: &'static str, title: &'static str) -> impl IntoView + use<> {
+    // What is asked for always names a model, so there is a query to go on with.
+    let file = [files, "&format=", format].concat();
+    view! {
+        <a class="button plain small" href=file download rel="external">
+            {title}
+        </a>
     }
 }
 

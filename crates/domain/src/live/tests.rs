@@ -192,6 +192,36 @@ fn a_class_is_swapped_only_where_nothing_but_code_lies_between() {
 }
 
 #[test]
+fn the_code_of_former_changes_goes_but_for_the_newest_and_what_runs_or_was_copied() {
+    let names = |all: &[&str]| all.iter().copied().map(ArtifactId::new).collect::<Vec<_>>();
+    let mut draft = draft();
+    for name in ["copied", "runs"] {
+        stage(&mut draft, name, name, false);
+        start(&mut draft);
+        draft.started_runs(at(2));
+    }
+    let id = crate::DeploymentId::new("dep2");
+    let copies = [Deployment { id, artifact: ArtifactId::new("copied"), live: None, ..draft.clone() }];
+    let mut removed = Vec::new();
+    for change in 0..FORMER_CHANGES + 3 {
+        let name = format!("a{change}");
+        stage(&mut draft, &name, &name, false);
+        removed.extend(draft.forget_former(&copies));
+        assert!(live(&draft).former.len() <= FORMER_CHANGES + 1, "what runs is among it");
+    }
+    assert_eq!(removed, names(&["a0", "a1"]));
+    assert_eq!(draft.forget_former(&copies), names(&[]), "once is enough");
+
+    start(&mut draft);
+    stage(&mut draft, "h1", "newest", false);
+    assert_eq!(draft.forget_former(&copies), names(&[]), "what ran before the one that starts stays");
+    draft.started_runs(at(3));
+    stage(&mut draft, "h2", "last", false);
+    assert_eq!(draft.forget_former(&copies), names(&["a2", "a3"]));
+    assert_eq!(draft.idle_changes(&copies).len(), FORMER_CHANGES);
+}
+
+#[test]
 fn what_was_stored_before_is_read() {
     let stored = json!({
         "pushed": point("pushed"),
@@ -202,7 +232,7 @@ fn what_was_stored_before_is_read() {
         "fallback": null,
     });
     let live: LiveReload = serde_json::from_value(stored).unwrap();
-    assert_eq!((&live.starts, live.hot_once_started), (&None, false));
+    assert_eq!((&live.starts, live.hot_once_started, live.former.len()), (&None, false, 0));
     let failed =
         FailedChange { reason: "no weights".into(), at: at(2), replica: None, hash: None, since: None };
     assert_eq!(live.failure_of("pushed"), Some(&failed), "it is the newest");

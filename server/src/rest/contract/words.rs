@@ -52,7 +52,7 @@ words! {
         "WAKING_UP",
     ];
     /// How a file has the lines of a log.
-    LogFormat = ["text", "jsonl"];
+    LogFormat = ["text", "csv", "json", "jsonl"];
     /// What writes a log: the build, Slipway itself, or the model's replicas.
     LogComponent = ["build", "platform", "replica"];
     /// How a promotion stands.
