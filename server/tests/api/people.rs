@@ -309,14 +309,10 @@ async fn each_key_of_a_person_is_counted_by_itself_and_at_every_door() {
         let fields = [("model_id", "none"), ("deployment_id", "none")];
         assert_ne!(world.act_as(&ada, "retry", &fields).await.status, 429);
     }
-    let mut last = 0;
-    for _ in 0..1000 {
-        last = status(&laptop, "/graphql/", "no question").await;
-        if last == 429 {
-            break;
-        }
-    }
-    assert_eq!(last, 429, "more than a hundred questions a second");
+    // At once, so that a slow machine asks them within a second, too.
+    let asked = (0..400).map(|_| status(&laptop, "/graphql/", "no question"));
+    let told = futures::future::join_all(asked).await;
+    assert!(told.contains(&429), "more than a hundred questions a second: {told:?}");
     assert_ne!(status(&other, "/graphql/", "no question").await, 429);
     world.stop().await;
 }
