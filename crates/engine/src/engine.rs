@@ -103,8 +103,10 @@ impl Engine {
             line.extend(self.sweep(at).await);
         }
         line.extend(self.schedule.take_due(at.monotonic));
-        let busy = self.busy(at.monotonic, |model| asked.contains(model) || line.contains(model));
-        line.extend(busy);
+        if self.samples.next().is_some_and(|due| due <= at.monotonic) {
+            let busy = self.busy(at.monotonic, |model| asked.contains(model) || line.contains(model));
+            line.extend(busy);
+        }
         if !asked.is_empty() {
             self.look_first(asked, &mut line, at).await;
         }
@@ -123,9 +125,9 @@ impl Engine {
         if self.waiting.due_at().is_some_and(|due| due <= at.monotonic) {
             self.flush_scaling(at.monotonic).await;
         }
-        let looks = [self.schedule.next(), self.samples.next()];
-        let others = [Some(self.sweep_at), Some(self.meter.due_at()), self.waiting.due_at()];
-        others.into_iter().chain(looks).flatten().min().unwrap_or(self.sweep_at)
+        let others = [self.waiting.due_at(), self.schedule.next(), self.samples.next()];
+        let next = self.sweep_at.min(self.meter.due_at());
+        others.into_iter().flatten().fold(next, i64::min)
     }
 
     /// Looks at models that somebody may wait for, before those in the line.
