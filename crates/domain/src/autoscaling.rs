@@ -141,11 +141,6 @@ impl Scaler {
         }
         sum / (at - begin) as f64
     }
-
-    /// Whether the whole window saw no load at all.
-    pub fn idle(&self, at: i64, window_seconds: u32) -> bool {
-        self.average(at, window_seconds) == 0.0 && self.samples.back().is_none_or(|&(_, load)| load == 0)
-    }
 }
 
 /// What bound a scaling decision.

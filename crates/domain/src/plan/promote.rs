@@ -240,7 +240,7 @@ impl Work<'_> {
         let due_already = stage_at(live.elapsed_ms, window_ms) > live.stage;
         self.look_by(self.at.monotonic + if due_already { 1 } else { boundary });
         // As long as requests are there, looks come more often than it is saved.
-        if !self.has_requests(promotion) {
+        if self.is_quiet() {
             let unsaved = live.elapsed_ms - promotion.position.elapsed_ms;
             self.look_by(self.at.monotonic + (every - unsaved).max(1));
         }

@@ -32,7 +32,7 @@ impl Work<'_> {
     }
 
     /// Whether the gateway has nothing under way at any deployment of the model, and nothing came since the last look.
-    fn is_quiet(&self) -> bool {
+    pub(super) fn is_quiet(&self) -> bool {
         self.seen.demand.values().all(|demand| demand.total() == 0)
             && self.arrived.values().all(|came| *came == 0)
     }
@@ -84,7 +84,6 @@ impl Work<'_> {
         scaler.sample(at.monotonic, load, settings.autoscaling_window);
         scaler.note_arrivals(arrived);
         let mut decision = decide(scaler, &settings, current, floor, at.now, at.monotonic);
-        let is_idle = scaler.idle(at.monotonic, settings.autoscaling_window);
         decision.young = at.now.since(active_since) < SEEN_AFTER;
         if decision.applied == 0 && current > 0 && decision.young {
             decision.applied = 1;
@@ -96,8 +95,8 @@ impl Work<'_> {
         }
         if current.max(decision.applied) > 0 || load > 0 {
             // Where nothing is there, and nothing was in the whole window, only time changes the decision, and it says when.
-            let as_decided = decision.applied == current && self.ready(&id) == current;
-            if as_decided && is_idle && self.is_quiet() {
+            let is_idle = decision.instant_load == 0 && decision.average_load == 0.0;
+            if is_idle && self.is_quiet() && decision.applied == current && self.ready(&id) == current {
                 self.sample_by(at.monotonic + SAMPLE_EVERY);
             } else {
                 self.look_by(at.monotonic + SAMPLE_EVERY);
