@@ -95,7 +95,7 @@ impl Call<'_> {
                 }
                 Entry::Again => {
                     tokio::task::yield_now().await;
-                    asked = self.ask(Some(&deployment.id))?;
+                    asked = self.ask_again(&deployment)?;
                     continue;
                 }
             };
@@ -104,14 +104,18 @@ impl Call<'_> {
             let verdict = tokio::select! {
                 biased;
                 verdict = tokio::time::timeout_at(deadline, &mut place.verdict) => verdict,
-                () = self.in_vain(&deployment), if !moves => return Err(Refusal::moving()),
+                () = self.in_vain(&deployment), if !moves => {
+                    let refusal = Refusal::moving();
+                    deployment.metrics.ended(refusal.status.as_u16());
+                    return Err(refusal);
+                }
             };
             match verdict {
                 Ok(Ok(Verdict::Go(flight))) => {
                     let view = deployment.view().unwrap_or(view);
                     return Ok(Seat { flight, view, waited: Some(since.elapsed()), side });
                 }
-                Ok(_) => asked = self.ask(Some(&deployment.id))?,
+                Ok(_) => asked = self.ask_again(&deployment)?,
                 Err(_) => {
                     let message = "no replica became ready in time";
                     let refusal = Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "timeout", message);
@@ -124,6 +128,11 @@ impl Call<'_> {
                 }
             }
         }
+    }
+
+    /// As [`Self::ask`], for one that is counted already: what it is refused with is told of the deployment that it waited for.
+    fn ask_again(&self, before: &Deployment) -> Result<Asked, Refusal> {
+        self.ask(Some(&before.id)).inspect_err(|refusal| before.metrics.ended(refusal.status.as_u16()))
     }
 
     /// Ready once another process decides what becomes of models, and no replica of this deployment takes connections here.
@@ -224,9 +233,9 @@ impl Call<'_> {
             });
         }
         let since = seat.waited.map(|waited| Instant::now() - waited);
-        let before = flight.deployment.id.clone();
+        let before = flight.deployment.clone();
         drop(flight);
-        self.wait(self.ask(Some(&before))?, since, false).await
+        self.wait(self.ask_again(&before)?, since, false).await
     }
 
     pub fn no_model(&self) -> Refusal {

@@ -19,9 +19,10 @@ use crate::alarm::{Alarm, Ending};
 use crate::body::Answer;
 use crate::conversation::Client;
 use crate::dispatch::dispatch;
+use crate::leaving::Leaving;
 use crate::respond::Refusal;
 use crate::serve::{BUFFER, HELD_BODY};
-use crate::underway::{Underway, Watched};
+use crate::underway::{Sending, Underway, Watched};
 use crate::wire::{Rewound, Wire};
 
 /// What such a connection begins with, as far as it takes to tell it from a head of HTTP/1.
@@ -63,7 +64,8 @@ pub(crate) async fn many<S: Wire>(client: Client, wire: S, ahead: Vec<u8>, alarm
     alarm.clear();
     alarm.stir();
     let underway = Rc::new(Underway::default());
-    let idle = client.worker.gateway.config.header_timeout;
+    let config = &client.worker.gateway.config;
+    let (idle, unread) = (config.header_timeout, config.body_timeout);
     let peer = client.peer;
     let service = {
         let (client, underway) = (Rc::new(client), underway.clone());
@@ -78,7 +80,8 @@ pub(crate) async fn many<S: Wire>(client: Client, wire: S, ahead: Vec<u8>, alarm
                 if to_head {
                     without_body(&mut response);
                 }
-                Ok::<Response<Watched>, Infallible>(response.map(|body| Watched::new(body, one)))
+                let sending = response.map(|body| Sending(Watched::new(body, one)));
+                Ok::<Response<Sending>, Infallible>(sending)
             })
         })
     };
@@ -94,7 +97,9 @@ pub(crate) async fn many<S: Wire>(client: Client, wire: S, ahead: Vec<u8>, alarm
         .max_local_error_reset_streams(WRONG)
         .keep_alive_interval(ASK.0)
         .keep_alive_timeout(ASK.1);
-    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(Rewound::new(ahead, wire)), service));
+    let io = Rewound::new(ahead, wire);
+    let mut leaving = Leaving::new(unread, io.sent());
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
     let (mut ends, mut wait) = (false, Wait::Nothing);
     let ended = poll_fn(|cx| {
         loop {
@@ -115,12 +120,17 @@ pub(crate) async fn many<S: Wire>(client: Client, wire: S, ahead: Vec<u8>, alarm
                 }
                 match now {
                     Wait::Nothing => alarm.clear(),
+                    Wait::Sending => {
+                        alarm.clear();
+                        leaving.restart();
+                    }
                     Wait::NextRequest => alarm.set(Instant::now() + idle),
                     Wait::End => alarm.set(Instant::now() + LINGER),
                     Wait::Reading(until) => alarm.set(until),
                 }
             }
-            if underway.is_abused(GIVEN_UP * 10) {
+            let is_unread = wait == Wait::Sending && leaving.poll(cx).is_ready();
+            if is_unread || underway.is_abused(GIVEN_UP * 10) {
                 return Poll::Ready(Ok(()));
             }
             ready!(alarm.poll(cx));
@@ -141,6 +151,8 @@ pub(crate) async fn many<S: Wire>(client: Client, wire: S, ahead: Vec<u8>, alarm
 enum Wait {
     /// The application may take its time.
     Nothing,
+    /// Its client reads answers that are all there.
+    Sending,
     NextRequest,
     /// It was told to end, and nothing is under way.
     End,
@@ -152,6 +164,7 @@ impl Wait {
     fn of(underway: &Underway, ends: bool) -> Self {
         match underway.first_due() {
             Some(at) => Self::Reading(at),
+            None if underway.only_sends() => Self::Sending,
             None if !underway.is_empty() => Self::Nothing,
             None if ends => Self::End,
             None => Self::NextRequest,

@@ -1,27 +1,27 @@
 //! How long a connection that was told to end may take to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::patience::Patience;
+use crate::sent::Sent;
 
 /// A connection that ends once its client has taken the rest of its answer.
 #[derive(Debug)]
 pub(crate) struct Leaving {
     allowed: Duration,
     patience: Patience,
-    /// Bytes that its client took, which goes on being counted.
-    sent: Arc<AtomicU64>,
+    sent: Arc<Sent>,
+    /// Of what was sent, what had been taken at the last look.
     seen: u64,
 }
 
 impl Leaving {
     /// The client may take nothing for this long, over all its pauses. What it takes earns it a second for each 1,024 bytes, up to as
-    /// long again: the kernel takes megabytes at once that nobody has read.
-    pub fn new(allowed: Duration, sent: Arc<AtomicU64>) -> Self {
-        let seen = sent.load(Relaxed);
+    /// long again: its own kernel takes megabytes at once that nobody has read.
+    pub fn new(allowed: Duration, sent: Arc<Sent>) -> Self {
+        let seen = sent.taken();
         Self { allowed, patience: Patience::new(allowed), sent, seen }
     }
 
@@ -32,13 +32,17 @@ impl Leaving {
 
     /// Ready when the client took nothing for too long.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let sent = self.sent.load(Relaxed);
-        if sent > self.seen {
-            self.patience.came(sent - self.seen);
+        loop {
+            ready!(self.patience.poll(cx));
+            // Nobody tells when something was taken, so that is asked when it matters.
+            let taken = self.sent.taken();
+            if taken <= self.seen {
+                return Poll::Ready(());
+            }
+            self.patience.came(taken - self.seen);
             self.patience.limit(self.allowed);
-            self.seen = sent;
+            self.seen = taken;
         }
-        self.patience.poll(cx)
     }
 }
 
@@ -54,11 +58,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_who_reads_may_take_longer() {
-        let sent = Arc::new(AtomicU64::new(1 << 20));
+        let sent = Arc::new(Sent::default());
+        sent.more(1 << 20);
         let mut leaving = Leaving::new(Duration::from_secs(1), sent.clone());
         for _ in 0..100 {
             assert!(!is_over(&mut leaving, 950).await);
-            sent.fetch_add(1024, Relaxed);
+            sent.more(1024);
         }
         leaving.restart();
         assert!(!is_over(&mut leaving, 950).await);

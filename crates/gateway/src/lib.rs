@@ -41,6 +41,7 @@ mod replica;
 mod request_head;
 mod respond;
 mod seldom;
+mod sent;
 mod serve;
 mod split;
 mod statuses;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
@@ -17,6 +17,8 @@ use crate::body::{Answer, BoxError};
 pub(crate) struct Underway {
     begun: Cell<u64>,
     ended: Cell<u64>,
+    /// Those whose answer is all there, and waits to be written.
+    sending: Cell<u64>,
     /// Those that ended before their answer did.
     given_up: Cell<u64>,
     /// By when answers of models must have been read, by the request's number, which is in the order of these moments.
@@ -30,11 +32,16 @@ impl Underway {
     pub fn begin(self: &Rc<Self>) -> OneUnderway {
         let number = self.begun.get();
         self.begun.set(number + 1);
-        OneUnderway { of: self.clone(), number, is_answered: false }
+        OneUnderway { of: self.clone(), number, is_answered: Cell::new(false) }
     }
 
     pub fn is_empty(&self) -> bool {
         self.begun.get() == self.ended.get()
+    }
+
+    /// Whether nothing is to be done but to write answers that are all there.
+    pub fn only_sends(&self) -> bool {
+        !self.is_empty() && self.sending.get() == self.begun.get() - self.ended.get()
     }
 
     /// The first moment by which an answer must have been read.
@@ -48,11 +55,20 @@ impl Underway {
         given_up > most && given_up > self.begun.get() / 2
     }
 
-    /// Wakes whoever polls when the last request is over.
+    /// Wakes whoever polls when nothing is to be done any more, or nothing but to write.
     pub fn watch(&self, cx: &Context<'_>) {
         let mut waiting = self.waiting.borrow_mut();
         if !waiting.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             *waiting = Some(cx.waker().clone());
+        }
+    }
+
+    /// One is answered, or over.
+    fn changed(&self) {
+        if (self.is_empty() || self.only_sends())
+            && let Some(waiting) = self.waiting.borrow_mut().take()
+        {
+            waiting.wake();
         }
     }
 }
@@ -62,13 +78,21 @@ impl Underway {
 pub(crate) struct OneUnderway {
     of: Rc<Underway>,
     number: u64,
-    is_answered: bool,
+    is_answered: Cell<bool>,
 }
 
 impl OneUnderway {
     /// Its answer must have been read by then; later than that of any request before it.
     pub fn is_due(&self, at: Instant) {
         self.of.due.borrow_mut().insert(self.number, at);
+    }
+
+    /// All of its answer is there.
+    fn is_answered(&self) {
+        if !self.is_answered.replace(true) {
+            self.of.sending.set(self.of.sending.get() + 1);
+            self.of.changed();
+        }
     }
 }
 
@@ -77,25 +101,31 @@ impl Drop for OneUnderway {
         let of = &self.of;
         of.due.borrow_mut().remove(&self.number);
         of.ended.set(of.ended.get() + 1);
-        of.given_up.set(of.given_up.get() + u64::from(!self.is_answered));
-        if of.is_empty()
-            && let Some(waiting) = of.waiting.borrow_mut().take()
-        {
-            waiting.wake();
+        match self.is_answered.get() {
+            true => of.sending.set(of.sending.get() - 1),
+            false => of.given_up.set(of.given_up.get() + 1),
         }
+        of.changed();
     }
 }
 
 /// An answer's body that tells when it is over.
 pub(crate) struct Watched {
     body: Answer,
-    underway: OneUnderway,
+    underway: Rc<OneUnderway>,
 }
 
 impl Watched {
-    pub fn new(body: Answer, mut underway: OneUnderway) -> Self {
-        underway.is_answered = body.is_end_stream();
-        Self { body, underway }
+    pub fn new(body: Answer, underway: OneUnderway) -> Self {
+        let watched = Self { body, underway: Rc::new(underway) };
+        watched.look();
+        watched
+    }
+
+    fn look(&self) {
+        if self.body.is_end_stream() {
+            self.underway.is_answered();
+        }
     }
 }
 
@@ -109,10 +139,9 @@ impl Body for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
-            Poll::Ready(None) => self.underway.is_answered = true,
-            Poll::Ready(Some(Ok(frame))) => {
-                self.underway.is_answered = frame.is_trailers() || self.body.is_end_stream();
-            }
+            Poll::Ready(None) => self.underway.is_answered(),
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => self.underway.is_answered(),
+            Poll::Ready(Some(Ok(_))) => self.look(),
             Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
         polled
@@ -124,5 +153,56 @@ impl Body for Watched {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// As [`Watched`], but it is over only once all of it is written. Over HTTP/2 hyper takes pieces of any size, and lets go of the
+/// body, long before its client has let it send them.
+pub(crate) struct Sending(pub Watched);
+
+/// A piece of an answer, which is under way until this is written.
+pub(crate) struct Piece {
+    bytes: Bytes,
+    _underway: Rc<OneUnderway>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+
+    fn copy_to_bytes(&mut self, count: usize) -> Bytes {
+        self.bytes.copy_to_bytes(count)
+    }
+}
+
+impl Body for Sending {
+    type Data = Piece;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        let polled = Pin::new(&mut self.0).poll_frame(cx);
+        let underway = &self.0.underway;
+        let piece = |bytes| Piece { bytes, _underway: underway.clone() };
+        polled.map(|next| next.map(|read| read.map(|frame| frame.map_data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
     }
 }

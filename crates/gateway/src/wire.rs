@@ -1,10 +1,9 @@
 //! What a client is connected by: plain or encrypted, and with bytes that were read already.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+use crate::sent::Sent;
 
 /// A connection to a client.
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
@@ -23,6 +24,9 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// Lets go of it, for another process.
     fn release(self) -> io::Result<OwnedFd>;
+
+    /// What the kernel calls it.
+    fn socket(&self) -> RawFd;
 
     /// Ready when reading may bring something. One that can't tell is always ready: whoever asks then needs memory to
     /// read into.
@@ -50,6 +54,10 @@ impl Wire for TcpStream {
 
     fn release(self) -> io::Result<OwnedFd> {
         self.into_std().map(OwnedFd::from)
+    }
+
+    fn socket(&self) -> RawFd {
+        self.as_raw_fd()
     }
 
     fn poll_stirs(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -88,6 +96,10 @@ impl Wire for TlsStream<TcpStream> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn socket(&self) -> RawFd {
+        self.as_raw_fd()
+    }
+
     fn poll_stirs(&self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
@@ -113,22 +125,25 @@ pub(crate) struct Rewound<S> {
     ahead: Vec<u8>,
     from: usize,
     wire: S,
-    sent: Arc<AtomicU64>,
+    sent: Arc<Sent>,
+}
+
+impl<S: Wire> Rewound<S> {
+    pub fn new(ahead: Vec<u8>, wire: S) -> Self {
+        let sent = Arc::new(Sent::over(wire.socket()));
+        Self { ahead, from: 0, wire, sent }
+    }
 }
 
 impl<S> Rewound<S> {
-    pub fn new(ahead: Vec<u8>, wire: S) -> Self {
-        Self { ahead, from: 0, wire, sent: Arc::default() }
-    }
-
-    /// Bytes that it took to send, which goes on being counted.
-    pub fn sent(&self) -> Arc<AtomicU64> {
+    /// What is sent over it, which goes on being counted.
+    pub fn sent(&self) -> Arc<Sent> {
         self.sent.clone()
     }
 
     fn count(&self, wrote: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes)) = wrote {
-            self.sent.fetch_add(*bytes as u64, Relaxed);
+            self.sent.more(*bytes);
         }
     }
 

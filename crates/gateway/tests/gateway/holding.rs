@@ -259,6 +259,9 @@ async fn a_wait_ends_when_waiting_would_not_help() {
         stage.gateway.publish(next);
         let (status, code) = refusal(held.await.unwrap()).await;
         assert_eq!((status.as_u16(), code.as_str()), expected);
+        if version == 3 {
+            assert_eq!(stage.counters("a").statuses, [(404, 1), (503, 1)], "each was counted as it was told");
+        }
     }
     stage.stop().await;
 }

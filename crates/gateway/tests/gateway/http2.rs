@@ -252,6 +252,49 @@ async fn an_idle_connection_ends_in_order() {
     stage.stop().await;
 }
 
+/// Answers everything of the application with more than a client lets come before it reads.
+fn answer_large(stage: &mut Stage) {
+    let mut app = stage.app.take().unwrap();
+    tokio::spawn(async move {
+        while let Some(AppRequest { request, reply, .. }) = app.recv().await {
+            request.into_body().collect().await.unwrap();
+            let body = Full::from(vec![b'x'; LARGE]).map_err(|never| match never {});
+            let _ = reply.send(Response::new(body.boxed_unsync()));
+        }
+    });
+}
+
+const LARGE: usize = 16 << 20;
+
+fn get_large() -> Request<Full<Bytes>> {
+    Request::get("http://localhost/").body(Full::default()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_waits_to_be_read_is_no_rest() {
+    let header_timeout = Duration::from_secs(1);
+    let mut stage = Stage::with(GatewayConfig { header_timeout, ..GatewayConfig::default() });
+    answer_large(&mut stage);
+    let (mut sender, ended) = client(&stage).await;
+    let answer = sender.send_request(get_large()).await.unwrap();
+    // Longer than one that rests is left, and than it may take to end then.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes().len(), LARGE);
+    tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap().unwrap().unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_its_answer_does_not_hold_the_end_up() {
+    let body_timeout = Duration::from_millis(200);
+    let mut stage = Stage::with(GatewayConfig { body_timeout, ..GatewayConfig::default() });
+    answer_large(&mut stage);
+    let (mut sender, _) = client(&stage).await;
+    let answer = sender.send_request(get_large()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(8), stage.stop()).await.unwrap();
+    assert!(answer.into_body().collect().await.is_err());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_lets_streams_end() {
     let stage = Stage::new();
