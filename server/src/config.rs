@@ -11,7 +11,7 @@ use http::Uri;
 use ipnet::IpNet;
 use store::Vault;
 
-use crate::machine::MachineSettings;
+use crate::machine::{Machine, MachineSettings};
 use file::File;
 use runtime::{IsolationSettings, Limits, Retention};
 
@@ -207,7 +207,7 @@ impl Settings {
             gateway_connections,
             log: self.log.clone().or(file.log).unwrap_or_else(|| "info".into()),
             isolation: machine::isolation(file.machine.as_ref())?,
-            limits: machine::limits(file.machine.as_ref())?,
+            limits: machine::limits(file.machine.as_ref(), Machine::read().memory())?,
             machine: machine::machine(file.machine, file.instance_types.unwrap_or_default())?,
             keep: machine::retention(file.keep)?,
         })

@@ -60,7 +60,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     findings.extend(python::check(config).await);
     findings.extend(storage::check(config).await);
     findings.push(machine::open_files());
-    findings.push(machine::memory_limits());
+    findings.push(machine::memory_limits(config));
     findings.push(machine::process_limits(config));
     findings.push(machine::processor_weights());
     findings.push(machine::isolation(config));

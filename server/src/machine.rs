@@ -43,9 +43,14 @@ impl Machine {
         Self { name, cores, memory_mib, gpus: gpus.len() as u32, gpu_type }
     }
 
+    /// Bytes of its memory; 0 if they are not known.
+    pub fn memory(&self) -> u64 {
+        u64::from(self.memory_mib) * MIB
+    }
+
     /// What models may use of it. A tenth of the memory is left to everything else, unless another amount is configured.
     pub fn host(self, settings: &MachineSettings) -> Host {
-        let all = u64::from(self.memory_mib) * MIB;
+        let all = self.memory();
         let gpu_type = settings.gpu_type.clone().or(self.gpu_type);
         let gpus = settings.gpus.unwrap_or(self.gpus);
         let milli_cpu = u64::from(self.cores) * 1000;

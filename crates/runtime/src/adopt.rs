@@ -9,6 +9,7 @@ use domain::{LogLevel, ReplicaState};
 use tokio::task::JoinSet;
 
 use crate::LocalRuntime;
+use crate::bounds::end_left;
 use crate::files::remove_tree;
 use crate::manifest::Manifest;
 use crate::probe::{Health, probe};
@@ -32,6 +33,7 @@ impl LocalRuntime {
                 _ => gone.push(folder),
             }
         }
+        end_left(&self.files).await;
         let strays = stop_strays(&self.files, &tokens).await;
         if strays > 0 {
             tracing::warn!(strays, "stopped processes that a former server had left");

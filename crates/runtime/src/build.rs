@@ -10,6 +10,7 @@ use domain::{BuildFailure, BuildSpec, Clock, LogLevel, LogSource};
 use truss::requirements::ServerNeeds;
 use truss::{Config, InstallPlan, Wheel};
 
+use crate::bounds::Bounds;
 use crate::build_time::BuildTime;
 use crate::envs::{claim, note_use};
 use crate::files::{DISK_FULL, Files, OF_PUSH, is_full, make_private};
@@ -17,7 +18,7 @@ use crate::hold;
 use crate::logs::Logs;
 use crate::parse::Parsed;
 use crate::sandbox::Sandbox;
-use crate::tools::{Lines, TRUSS_VERSION, Told, Tools, run, run_in};
+use crate::tools::{Builds, Lines, TRUSS_VERSION, Told, Tools, run, run_in};
 use crate::workshop::{self, Workshop, is_program};
 use crate::{external, interpreter};
 
@@ -39,6 +40,8 @@ pub(crate) struct Builder<'a> {
     pub required: bool,
     /// How long a build may take.
     pub limit: Duration,
+    /// What it is held to while it installs.
+    pub bounds: Bounds,
 }
 
 impl Builder<'_> {
@@ -212,13 +215,14 @@ impl Builder<'_> {
                 .uv_commands(truss, &work.join(workshop::FILES), &env.join("bin/python"))
                 .map_err(|error| format!("the requirements could not be written down: {error}"))?;
             let count = commands.len();
+            let bounded = Builds { bounds: Some(&self.bounds), ..builds };
             for (index, command) in commands.into_iter().enumerate() {
                 step(&format!("installing requirements ({} of {count})", index + 1));
                 match &workshop {
                     Some(workshop) => {
-                        run_in(workshop, uv, &command.args, &command.dir, builds, lines).await?
+                        run_in(workshop, uv, &command.args, &command.dir, bounded, lines).await?
                     }
-                    None => run(uv, &command.args, Some(&command.dir), builds, lines).await?,
+                    None => run(uv, &command.args, Some(&command.dir), bounded, lines).await?,
                 }
             }
             let held = match self.isolated && count > 0 {
@@ -239,7 +243,8 @@ impl Builder<'_> {
                     tracing::debug!(environment = %env.display(), %error, "what is compiled is not held");
                 }
                 let (env, python) = (env.to_owned(), python.to_owned());
-                drop(tokio::spawn(compile(env, python, work.clone(), workshop, self.limit, held)));
+                let (work, limit, bounds) = (work.clone(), self.limit, self.bounds.clone());
+                drop(tokio::spawn(compile(env, python, work, workshop, limit, bounds, held)));
             }
             Ok(())
         };
@@ -266,6 +271,7 @@ async fn compile(
     work: PathBuf,
     workshop: Option<Workshop>,
     limit: Duration,
+    bounds: Bounds,
     held: File,
 ) {
     let time = BuildTime::new(limit, "compiling what is installed");
@@ -273,11 +279,12 @@ async fn compile(
         // Without what packages want to be run at each start of Python.
         let mut words: Vec<OsString> =
             ["-I", "-S", "-c", include_str!("compile.py")].map(OsString::from).into();
-        let library = run(&python, &words, None, None, &|_| {}).await;
+        let library = run(&python, &words, None, Builds::default(), &|_| {}).await;
         words.push(env.join("lib").into());
+        let bounded = Builds { bounds: Some(&bounds), ..Builds::default() };
         let installed = match &workshop {
-            Some(workshop) => run_in(workshop, &python, &words, &env, None, &|_| {}).await,
-            None => run(&python, &words, None, None, &|_| {}).await,
+            Some(workshop) => run_in(workshop, &python, &words, &env, bounded, &|_| {}).await,
+            None => run(&python, &words, None, bounded, &|_| {}).await,
         };
         library.and(installed)
     };

@@ -1,5 +1,5 @@
-//! Holds a replica to what it was given, where the host permits: control groups, of version 2 or 1, limit its memory and its
-//! processes, and weigh it where processors are short.
+//! Holds a replica, or a command of a build, to what it was given, where the host permits: control groups, of version 2 or 1, limit
+//! its memory and its processes, and weigh it where processors are short.
 
 mod place;
 
@@ -7,17 +7,21 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use domain::memory_text;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub(crate) use place::{Controller, Given};
 use place::{Place, Version, candidates, first, make, remove};
 
-/// Where groups of replicas are made, for each controller; or why they can't be.
+/// The most memory that was in use at once, in bytes, as version 1 tells it: alone, and together with swap.
+const MOST_USED: [&str; 2] = ["memory.max_usage_in_bytes", "memory.memsw.max_usage_in_bytes"];
+
+/// Where groups are made, for each controller; or why they can't be.
 #[derive(Debug)]
 pub(crate) struct Groups([(Controller, Result<Place, String>); 3]);
 
-/// The group of one replica; written down with it, because it outlives the server.
+/// The group of one replica or one command; written down, because it outlives the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Group {
     /// One with version 2; one for each controller with version 1. A former version wrote down one as `path`.
@@ -80,7 +84,7 @@ impl Groups {
         self.0.iter().filter_map(|(controller, place)| Some((*controller, place.as_ref().ok()?)))
     }
 
-    /// The group that a replica of a former server may have left.
+    /// The group of this name that a former server may have left.
     pub fn left_by(&self, name: &str) -> Group {
         let mut folders: Vec<PathBuf> = self.places().map(|(_, place)| place.folder(name)).collect();
         // With version 2 they are the same.
@@ -88,7 +92,7 @@ impl Groups {
         Group { folders, limit: 0 }
     }
 
-    /// Makes a replica's group as far as the host permits, and logs what fails; `None` if nothing of it could be made.
+    /// Makes a group as far as the host permits, and logs what fails; `None` if nothing of it could be made.
     pub fn make(&self, name: &str, given: &Given) -> Option<Group> {
         let mut group = Group { folders: Vec::new(), limit: 0 };
         for (controller, place) in self.places() {
@@ -101,7 +105,7 @@ impl Groups {
                 Ok(()) if controller == Controller::Memory => group.limit = given.memory,
                 Ok(()) => {}
                 Err(error) => {
-                    tracing::warn!(group = %folder.display(), %error, "a replica's {} can't be limited", controller.what());
+                    tracing::warn!(group = %folder.display(), %error, "the {} of a replica or a build can't be limited", controller.what());
                     if !is_made {
                         remove(&folder);
                     }
@@ -138,8 +142,29 @@ impl Group {
 
     /// Whether the kernel killed anything in it for using more memory than the limit.
     pub fn overran(&self) -> bool {
-        let files = ["memory.oom_control", "memory.events"];
-        self.limit > 0 && self.counted(&files, "oom_kill ")
+        // With version 1 not every kernel counts what it refused, but each knows the most that there was: a page or a few
+        // less than the limit.
+        let nearly = self.limit - self.limit / 16;
+        let was_met = || {
+            self.counted(&["memory.events"], "oom ")
+                || self.most(&MOST_USED, "").is_some_and(|most| most >= nearly)
+        };
+        self.limit > 0 && self.was_killed() && was_met()
+    }
+
+    /// Whether the kernel killed anything in it for want of memory: its own, that of a group above, or the machine's.
+    fn was_killed(&self) -> bool {
+        self.counted(&["memory.oom_control", "memory.events"], "oom_kill ")
+    }
+
+    /// What the kernel killed in it for want of memory, as a sentence about its replica or build; `None` if nothing.
+    pub fn killed_for_memory(&self) -> Option<String> {
+        if self.overran() {
+            let limit = memory_text(self.limit);
+            return Some(format!("it used more than its {limit} of memory and was killed"));
+        }
+        let machine = "a process of it was killed because the machine ran out of memory, or the whole service met its limit";
+        self.was_killed().then(|| machine.to_owned())
     }
 
     /// Whether the kernel refused it a process because it had as many as it may.
@@ -149,27 +174,67 @@ impl Group {
 
     /// Whether one of these files of the kernel's has a number behind this word that is not 0.
     fn counted(&self, files: &[&str], word: &str) -> bool {
+        self.most(files, word).is_some_and(|number| number > 0)
+    }
+
+    /// The largest number that these files of the kernel's have behind this word.
+    fn most(&self, files: &[&str], word: &str) -> Option<u64> {
         let paths = self.folders.iter().flat_map(|folder| files.iter().map(move |name| folder.join(name)));
-        paths.filter_map(|path| fs::read_to_string(path).ok()).any(|text| {
+        let texts = paths.filter_map(|path| fs::read_to_string(path).ok());
+        let number = |text: String| {
             let number = text.lines().find_map(|line| line.strip_prefix(word));
-            number.and_then(|number| number.trim().parse::<u64>().ok()).is_some_and(|number| number > 0)
-        })
+            number.and_then(|number| number.trim().parse().ok())
+        };
+        texts.filter_map(number).max()
+    }
+
+    /// Whether any process is in any of it.
+    pub fn has_members(&self) -> bool {
+        self.folders.iter().any(|folder| !members(folder).is_empty())
+    }
+
+    /// Whether a process is in all of it.
+    pub fn holds(&self, pid: u32) -> bool {
+        self.folders.iter().all(|folder| members(folder).contains(&pid))
     }
 
     /// Ends what still lives in it, whatever group of processes it went to, and removes it.
     pub fn end(&self) {
+        self.stop();
+        self.folders.iter().for_each(|folder| remove(folder));
+    }
+
+    /// Tells what still lives in it to end at once.
+    pub fn stop(&self) {
+        for folder in &self.folders {
+            // Version 2 kills all at once, and whatever they start meanwhile, since Linux 5.14.
+            tell(folder, "cgroup.kill", "1");
+            // Elsewhere they are killed one by one, and must not be faster in starting others.
+            tell(folder, "pids.max", "0");
+        }
         for pid in self.folders.iter().flat_map(|folder| members(folder)) {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
-        self.folders.iter().for_each(|folder| remove(folder));
+    }
+
+    /// Removes it if nobody is in it any more; whether it is gone.
+    pub fn leave(&self) -> bool {
+        self.folders.iter().for_each(|folder| drop(fs::remove_dir(folder)));
+        !self.folders.iter().any(|folder| folder.exists())
     }
 }
 
 /// Enters a group: to be called in the new process, before it becomes its program.
 pub(crate) fn enter(mut door: &fs::File) -> io::Result<()> {
     door.write_all(b"0")
+}
+
+/// Writes to a file of the kernel's, if the group has it.
+fn tell(folder: &Path, name: &str, word: &str) {
+    let file = fs::OpenOptions::new().write(true).open(folder.join(name));
+    let _ = file.and_then(|mut file| file.write_all(word.as_bytes()));
 }
 
 fn members(folder: &Path) -> Vec<u32> {
@@ -256,6 +321,45 @@ mod tests {
         assert!(group.lacked_processes() && !group.overran(), "it had no limit of memory");
         // Nobody is in it, so nothing of it is kept.
         assert_eq!(group.entered_by(1), None);
+    }
+
+    #[test]
+    fn it_used_too_much_only_if_its_own_limit_was_met() {
+        let own = Some("it used more than its 2 GiB of memory");
+        let machine = Some("a process of it was killed because the machine ran out of memory");
+        let killed = ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+        let table: [(&[(&str, &str)], Option<&str>); 6] = [
+            (&[("memory.events", "max 7\noom 2\noom_kill 0\n")], None),
+            (&[("memory.events", "max 7\noom 0\noom_kill 1\noom_group_kill 1\n")], machine),
+            (&[("memory.events", "max 7\noom 1\noom_kill 3\noom_group_kill 1\n")], own),
+            (&[killed, ("memory.max_usage_in_bytes", "1900000000\n")], machine),
+            (&[killed, ("memory.max_usage_in_bytes", "2147479552\n")], own),
+            (&[killed, ("memory.max_usage_in_bytes", "7\n"), (MOST_USED[1], "2147479552\n")], own),
+        ];
+        for (files, why) in table {
+            let temp = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                fs::write(temp.path().join(name), text).unwrap();
+            }
+            let group = Group { folders: vec![temp.path().to_owned()], limit: GIVEN.memory };
+            let said = group.killed_for_memory();
+            assert_eq!(said.is_some(), why.is_some(), "{files:?}: {said:?}");
+            assert!(said.unwrap_or_default().starts_with(why.unwrap_or_default()), "{files:?}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_is_told_to_end_what_is_in_it_by_the_files_that_it_has() {
+        let temp = tempfile::tempdir().unwrap();
+        let folders: Vec<PathBuf> = ["one", "two"].map(|name| temp.path().join(name)).into();
+        for (folder, files) in folders.iter().zip([&["pids.max"][..], &["cgroup.kill", "pids.max"]]) {
+            fs::create_dir(folder).unwrap();
+            files.iter().for_each(|name| fs::write(folder.join(name), "").unwrap());
+        }
+        Group { folders: folders.clone(), limit: 0 }.stop();
+        let told = |folder: &Path| ["cgroup.kill", "pids.max"].map(|name| read(folder.join(name)));
+        assert_eq!(told(&folders[0]), [None, Some("0".to_owned())]);
+        assert_eq!(told(&folders[1]), ["1", "0"].map(|word| Some(word.to_owned())));
     }
 
     #[test]

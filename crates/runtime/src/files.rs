@@ -31,7 +31,7 @@ impl Files {
 
     /// For a command that builds something here.
     pub fn builds(&self) -> Builds<'_> {
-        Some(&self.root)
+        Builds { folder: Some(&self.root), ..Builds::default() }
     }
 
     pub fn artifact(&self, id: &ArtifactId) -> PathBuf {
@@ -60,10 +60,15 @@ impl Files {
         self.replicas().join(id.as_str())
     }
 
-    /// What a replica is called where the replicas of other data folders are, too.
-    pub fn name_on_machine(&self, replica: &str) -> String {
+    /// What a replica or a command is called where those of other data folders are, too.
+    pub fn name_on_machine(&self, name: &str) -> String {
         let folder = truss::hash::of_text(&self.root.to_string_lossy());
-        format!("{replica}-{}", &folder[..8])
+        format!("{name}-{}", &folder[..8])
+    }
+
+    /// Notes of the control groups of builds. Whoever writes the first of them makes it.
+    pub fn groups(&self) -> PathBuf {
+        self.root.join("groups")
     }
 
     pub fn logs(&self, id: &DeploymentId) -> PathBuf {

@@ -4,6 +4,7 @@ mod adopt;
 #[cfg(test)]
 mod bad_input;
 mod bell;
+mod bounds;
 mod build;
 mod build_time;
 mod cgroup;

@@ -11,6 +11,7 @@ use domain::{
 };
 use tokio::sync::watch;
 
+use crate::bounds::Bounds;
 use crate::build::Builder;
 use crate::build_time::BuildTime;
 use crate::cgroup::Groups;
@@ -51,8 +52,8 @@ pub struct LocalRuntime {
     wake: Arc<dyn Wake>,
     pub(crate) gpus: u32,
     pub(crate) limits: Limits,
-    /// Where replicas are held to what they are given; looked for when the first one starts.
-    pub(crate) groups: OnceLock<Groups>,
+    /// Where replicas and builds are held to what they are given; looked for when the first one starts.
+    pub(crate) groups: OnceLock<Arc<Groups>>,
     /// What keeps replicas and builds from the rest of the machine, if it is wanted and permitted.
     pub(crate) sandboxes: Arc<Sandboxes>,
     pub(crate) unclaimed: Unclaimed,
@@ -211,6 +212,7 @@ impl Runtime for LocalRuntime {
             sandbox: self.sandboxes.builds.as_ref(),
             required: self.sandboxes.required,
             limit: self.limits.build,
+            bounds: Bounds::new(&self.files, self.groups(), &self.limits),
         };
         builder.build(spec, progress).await
     }

@@ -182,7 +182,7 @@ fn plain(program: &[OsString], folder: &Path, environment: &Environment) -> std:
 }
 
 /// Lets the process enter its group before it becomes its program, so that nothing it uses goes uncounted.
-fn enter_group(command: &mut std::process::Command, group: &Group) -> io::Result<()> {
+pub(crate) fn enter_group(command: &mut std::process::Command, group: &Group) -> io::Result<()> {
     let doors = group.doors()?;
     // SAFETY: between fork and exec it makes a write to each open file, which is safe there, and allocates nothing.
     unsafe {

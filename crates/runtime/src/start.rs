@@ -1,5 +1,7 @@
 //! The start of a replica: what it is given of the machine, its process, and its place in the registry.
 
+use std::sync::Arc;
+
 use domain::{LogLevel, ReplicaSpec, ReplicaState, RuntimeError};
 use rustix::process::Signal;
 
@@ -110,16 +112,16 @@ impl LocalRuntime {
         self.groups().make(&self.files.name_on_machine(spec.id.as_str()), &given)
     }
 
-    /// Where replicas are held to what they are given. What this host does not permit is said once.
-    pub(crate) fn groups(&self) -> &Groups {
+    /// Where replicas and builds are held to what they are given. What this host does not permit is said once.
+    pub(crate) fn groups(&self) -> &Arc<Groups> {
         self.groups.get_or_init(|| {
             let groups = Groups::find();
             for controller in [Controller::Memory, Controller::Processes] {
                 if let Err(reason) = groups.can(controller) {
-                    tracing::warn!(%reason, "this host does not let the {} of replicas be limited", controller.what());
+                    tracing::warn!(%reason, "this host does not let the {} of replicas and builds be limited", controller.what());
                 }
             }
-            groups
+            Arc::new(groups)
         })
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Clock, LogLevel, LogSource, ReplicaState, Timestamp, Wake, memory_text};
+use domain::{Clock, LogLevel, LogSource, ReplicaState, Timestamp, Wake};
 use rustix::process::Signal;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -80,6 +80,15 @@ struct Steps {
     eager: Option<Instant>,
 }
 
+/// What its answers came to.
+#[derive(Default)]
+struct Answered {
+    /// Those that failed in a row.
+    failures: u32,
+    /// It is ready, and that is not written down.
+    unwritten: bool,
+}
+
 /// How a process ended, as far as can be known.
 struct Exit {
     code: Option<i32>,
@@ -95,7 +104,7 @@ impl Supervisor {
         let mut output = tokio::time::interval(OUTPUT);
         output.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_probe = Instant::now();
-        let mut failures = 0;
+        let mut answered = Answered::default();
         let mut kill_at: Option<Instant> = None;
         let mut exposure = Exposure::new(Instant::now() + Duration::from_secs(1));
         let mut asking: Option<Asking> = None;
@@ -121,6 +130,9 @@ impl Supervisor {
                         Order::Run => {}
                         Order::Leave => {
                             self.log(follower.read(false));
+                            if answered.unwritten {
+                                self.write_down(false);
+                            }
                             // Dropping the handle of a child neither stops nor waits for it.
                             return;
                         }
@@ -149,7 +161,7 @@ impl Supervisor {
                     asking = None;
                     let listening = self.exposed(&mut exposure, health, looked).await;
                     match listening {
-                        Listening::Private => self.note_health(health, &mut failures),
+                        Listening::Private => self.note_health(health, &mut answered),
                         // Whoever answers there is not this replica, so the answer says nothing of it.
                         Listening::Elsewhere => {}
                         Listening::Exposed => {
@@ -189,8 +201,8 @@ impl Supervisor {
         self.log(follower.read(true));
         let last: Vec<String> = follower.last.into_iter().collect();
         let asked = matches!(*self.orders.borrow(), Order::Stop { .. });
-        let overran = self.leave_group(asked).await;
-        let reason = why.or(overran).unwrap_or_else(|| self.reason(&exit, &last, asked, killed));
+        let starved = self.leave_group(asked).await;
+        let reason = why.or(starved).unwrap_or_else(|| self.reason(&exit, &last, asked, killed));
         let level = if asked { LogLevel::Info } else { LogLevel::Error };
         let line = Parsed::plain(LogSource::Platform, Some(level), &format!("replica {id} ended: {reason}"));
         self.logs.append(&self.manifest.deployment, [line]);
@@ -215,8 +227,8 @@ impl Supervisor {
         }
     }
 
-    /// Removes its control group; says so if the kernel ended it for using more memory than it has. That it was refused
-    /// processes is a line of its log.
+    /// Removes its control group; says so if the kernel killed anything in it for want of memory. That it was refused processes is
+    /// a line of its log.
     async fn leave_group(&self, asked: bool) -> Option<String> {
         let group = self.manifest.group.clone()?;
         if group.lacked_processes() {
@@ -226,13 +238,12 @@ impl Supervisor {
             );
             self.log(vec![Parsed::plain(LogSource::Platform, Some(LogLevel::Warning), &text)]);
         }
-        let limit = memory_text(group.limit);
-        let overran = group.overran() && !asked;
+        let starved = group.killed_for_memory().filter(|_| !asked);
         let removed = tokio::task::spawn_blocking(move || group.end()).await;
         if let Err(error) = removed {
             tracing::warn!(replica = %self.manifest.id, %error, "could not remove a control group");
         }
-        overran.then(|| format!("it used more than its {limit} of memory and was killed"))
+        starved
     }
 
     /// Asks how it is; while it is not `known` to be itself that answers, looks at the same time at who listens there.
@@ -289,15 +300,16 @@ impl Supervisor {
         }
     }
 
-    fn note_health(&mut self, health: Health, failures: &mut u32) {
+    fn note_health(&mut self, health: Health, answered: &mut Answered) {
         let was_ready = self.manifest.ready_at.is_some();
         if health != Health::Silent && self.manifest.spawned_at.is_none() {
             self.manifest.spawned_at = Some(self.clock.now());
         }
         match health {
             Health::Ready => {
-                *failures = 0;
+                answered.failures = 0;
                 if !was_ready {
+                    answered.unwritten = true;
                     let now = self.clock.now();
                     self.manifest.loaded_at.get_or_insert(now);
                     self.manifest.ready_at = Some(now);
@@ -306,20 +318,34 @@ impl Supervisor {
                     self.registry.change(&self.manifest.id, |entry| entry.seen.pid = Some(program));
                 }
                 self.state(ReplicaState::Ready);
-                if !was_ready && let Err(error) = self.manifest.write(&self.folder) {
+                if answered.unwritten {
                     // Afterwards: requests wait for it.
-                    tracing::warn!(replica = %self.manifest.id, %error, "could not write down that it is ready");
+                    answered.unwritten = !self.write_down(!was_ready);
                 }
             }
             _ if was_ready => {
-                *failures += 1;
-                if *failures >= FAILURES {
+                answered.failures += 1;
+                if answered.failures >= FAILURES {
                     self.state(ReplicaState::Unready);
                 }
             }
             Health::NotReady => self.state(ReplicaState::Loading),
             Health::Silent => {}
         }
+    }
+
+    /// Writes down that it is ready: else the next server would take it for one that never was. False if that can't be done now,
+    /// which is said the `first` time.
+    fn write_down(&mut self, first: bool) -> bool {
+        // Its code may have been swapped since.
+        self.registry.change(&self.manifest.id, |entry| {
+            self.manifest.artifact.clone_from(&entry.seen.artifact);
+        });
+        let written = self.manifest.write(&self.folder);
+        if first && let Err(error) = &written {
+            tracing::warn!(replica = %self.manifest.id, %error, "could not write down that it is ready; trying again");
+        }
+        written.is_ok()
     }
 
     /// Records a state and wakes the model if it is news.

@@ -12,6 +12,7 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 use truss::Wheel;
 
+use crate::bounds::{Bounds, Held, LACKED_PROCESSES};
 use crate::files::{DISK_FULL, Files};
 use crate::sandbox;
 use crate::strays::BUILD;
@@ -173,9 +174,15 @@ pub(crate) async fn pythons(uv: &Path) -> Vec<(String, PathBuf)> {
     found
 }
 
-/// The data folder that a command builds something in. One that outlives its server is ended by the next, which begins anew what was
-/// left half made. `None` for what may come to its own end.
-pub(crate) type Builds<'a> = Option<&'a Path>;
+/// What a command has to do with builds.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Builds<'a> {
+    /// The data folder that it builds something in. One that outlives its server is ended by the next, which begins anew what was left
+    /// half made. `None` for what may come to its own end.
+    pub folder: Option<&'a Path>,
+    /// What it is held to. `None` for what runs nobody else's code.
+    pub bounds: Option<&'a Bounds>,
+}
 
 /// Runs a command and hands on each line it prints; a failure says its last words.
 pub(crate) async fn run<A: AsRef<OsStr>>(
@@ -226,9 +233,14 @@ async fn finish(
     builds: Builds<'_>,
     lines: Lines<'_>,
 ) -> Told<()> {
-    if let Some(folder) = builds {
+    if let Some(folder) = builds.folder {
         // All that it starts has it, too, and so has its sandbox.
         command.env(BUILD, folder);
+    }
+    // The last to go: whatever else the command has left ends then.
+    let held = builds.bounds.and_then(|bounds| bounds.hold(builds.folder.is_none()));
+    if let Some(held) = &held {
+        held.admit(&mut command).map_err(|error| format!("`{name}` could not be started: {error}"))?;
     }
     let mut command = Command::from(command);
     // SAFETY: between fork and exec it makes one system call, which is safe there, and allocates nothing.
@@ -245,6 +257,9 @@ async fn finish(
     let mut child = command.spawn().map_err(|error| format!("`{name}` could not be started: {error}"))?;
     drop(command);
     let mut ends = Ends(child.id());
+    if let (Some(held), Some(pid)) = (&held, child.id()) {
+        held.check(name, pid);
+    }
     let _inner = match told {
         // Given up meanwhile, it is ended by whoever hears of it last.
         Some(told) => {
@@ -258,10 +273,20 @@ async fn finish(
     let status = child.wait().await.map_err(|error| format!("`{name}` could not be waited for: {error}"))?;
     // From here on its number may be another's.
     ends.0 = None;
+    if held.as_ref().is_some_and(Held::lacked_processes) {
+        lines(LACKED_PROCESSES);
+    }
     if status.success() {
         return Ok(());
     }
-    let said = reason(&last).unwrap_or_else(|| format!("`{name}` ended with {status}"));
+    let said = reason(&last);
+    if let Some(lacked) = held.as_ref().and_then(Held::lacked_memory) {
+        return Err(match said {
+            Some(said) => format!("{lacked} ({said})"),
+            None => lacked,
+        });
+    }
+    let said = said.unwrap_or_else(|| format!("`{name}` ended with {status}"));
     // A command's own error has no kind, only the system's words.
     let full = last.iter().any(|line| line.contains("No space left on device"));
     Err(if full { format!("{DISK_FULL} ({said})") } else { said })
@@ -354,7 +379,7 @@ mod tests {
             tokio::time::pause();
         };
         let script = ["-c", "sleep 600 & echo $!; wait"];
-        let told = time.keep(run("/bin/sh", script, None, None, &lines)).await.unwrap_err();
+        let told = time.keep(run("/bin/sh", script, None, Builds::default(), &lines)).await.unwrap_err();
         assert!(told.contains("after 60 minutes while installing requirements (1 of 1)"), "{told}");
         tokio::time::resume();
         let slow: u32 = slow.lock().unwrap().unwrap();
@@ -367,7 +392,8 @@ mod tests {
     async fn what_ends_by_itself_may_leave_something_behind() {
         let slow = Mutex::new(None::<u32>);
         let lines = |line: &str| *slow.lock().unwrap() = line.parse().ok();
-        run("/bin/sh", ["-c", "sleep 600 >&- 2>&- & echo $!"], None, None, &lines).await.unwrap();
+        let script = ["-c", "sleep 600 >&- 2>&- & echo $!"];
+        run("/bin/sh", script, None, Builds::default(), &lines).await.unwrap();
         let slow: u32 = slow.lock().unwrap().unwrap();
         assert!(is_running(slow));
         let _ = kill_process(Pid::from_raw(slow as i32).unwrap(), Signal::KILL);

@@ -117,6 +117,44 @@ fn what_can_not_be_adopted_is_stopped_and_removed() {
     assert!(!data.path().join("replicas/r1").exists());
 }
 
+#[test]
+fn that_it_is_ready_is_written_down_later_where_it_could_not_be_at_once() {
+    let data = folder();
+    let config = truss(data.path(), LOADS);
+    let mut before = None;
+    crash_after(data.path(), async |life| {
+        life.build(&config).await.unwrap();
+        let id = life.start("r1", &config).await;
+        life.until(&id, |state| *state == ReplicaState::Loading).await;
+        // In the way of the file that is written first.
+        let obstacle = data.path().join("replicas/r1/replica.json.new");
+        std::fs::create_dir(&obstacle).unwrap();
+        std::fs::write(data.path().join("replicas/r1/home/go"), "").unwrap();
+        let ready = life.ready(&id).await;
+        ask(ready.port, "POST /v1/models/model:predict", "{}").await.unwrap();
+        std::fs::remove_dir(&obstacle).unwrap();
+        let written = data.path().join("replicas/r1/replica.json");
+        let later = async {
+            while std::fs::read_to_string(&written).unwrap().contains("\"ready_at\": null") {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), later).await.expect("it is written down");
+        before = Some(ready);
+    });
+    let before = before.unwrap();
+    let threads = tokio::runtime::Runtime::new().unwrap();
+    threads.block_on(async {
+        let life = Life::begin(data.path()).await;
+        let after = life.replica(&before.id).unwrap();
+        assert!(after.ready_at.is_some());
+        assert_eq!((after.pid, after.ready_at), (before.pid, before.ready_at));
+        life.runtime.stop(&after.id, Duration::from_secs(60), StopReason::Asked).await;
+        life.ended(&after.id).await;
+    });
+    assert!(data.processes().is_empty());
+}
+
 /// Its model begins to load under one server and has loaded under none: what it tells then is heard by nobody.
 const LOADS: &str = "
 import os, time

@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use runtime::{Isolation, IsolationSettings};
 use serde_json::{Value, json};
-use support::{Data, Life, custom, folder};
+use support::{Data, Life, custom, folder, has_groups};
 use tokio::net::TcpListener;
 
 /// A build that writes into its environment for ever, as long as this listens.
@@ -92,8 +92,10 @@ async fn builds_of_a_killed_server_end_before_the_next_one_builds() {
         }
         server.kill().await.unwrap();
         assert!(!data.builders().is_empty(), "what it had started goes on");
+        assert_eq!(!data.build_groups().is_empty(), has_groups(), "it is in a group where the host permits");
         let life = begin(data.path(), mode).await;
         assert_eq!(data.builders(), [0; 0]);
+        assert!(data.build_groups().is_empty());
         builds_anew(&life, &data, endless).await;
     }
 }
@@ -110,6 +112,7 @@ async fn a_build_that_is_given_up_ends_and_the_next_one_begins_anew() {
         }
         builds_anew(&life, &data, endless).await;
         assert_eq!(data.builders(), [0; 0]);
+        data.until_no_group_is_left().await;
     }
 }
 

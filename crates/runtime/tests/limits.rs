@@ -1,4 +1,4 @@
-//! What takes too long, or wants too many processes.
+//! What takes too long, or wants too much memory or too many processes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,12 +6,13 @@ mod support;
 
 use std::io::Read;
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use domain::{Runtime, StopReason};
 use runtime::{Isolation, IsolationSettings, Limits};
 use serde_json::{Value, json};
-use support::{Life, ask, custom, folder};
+use support::{Life, ask, custom, folder, has_groups};
 use tokio::sync::oneshot;
 
 /// Takes one connection and says nothing on it.
@@ -111,4 +112,71 @@ async fn a_replica_has_no_more_processes_than_it_may_where_the_host_permits() {
     life.ended(&id).await;
     let told = life.text().await.iter().any(|line| line.contains("`machine.processes_per_replica`"));
     assert_eq!(told, limited);
+}
+
+/// A Truss with a package that runs this Python while it is built.
+fn greedy(data: &Path, wants: &str) -> Value {
+    let mut config = custom(data, "");
+    config["requirements"] = json!(["./greedy"]);
+    let package = data.join("artifacts/art1/greedy");
+    std::fs::create_dir_all(&package).unwrap();
+    std::fs::write(package.join("wants.py"), wants).unwrap();
+    std::fs::write(package.join("greedy.py"), include_str!("support/greedy.py")).unwrap();
+    let project = "[build-system]\nrequires = []\nbuild-backend = 'greedy'\nbackend-path = ['.']\n\
+                   [project]\nname = 'greedy'\nversion = '1'\n";
+    std::fs::write(package.join("pyproject.toml"), project).unwrap();
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_is_held_to_its_memory_where_the_host_permits() {
+    let data = folder();
+    let config = greedy(data.path(), "kept = [b'\\x01' * (1 << 20) for _ in range(1024)]\n");
+    let limits = Limits { build_memory: 300 << 20, ..Limits::default() };
+    let life = Life::begin_limited(data.path(), limits).await;
+    let built = life.build(&config).await;
+    if runtime::memory_limits().is_ok() {
+        let reason = built.unwrap_err().reason;
+        let begin =
+            "it used more than its 300 MiB of memory and was killed, because `machine.memory_per_build`";
+        assert!(reason.starts_with(begin), "{reason}");
+        assert!(data.envs().is_empty(), "nothing half made is kept");
+    } else {
+        assert_eq!(built, Ok(()), "nothing holds it");
+    }
+    data.until_no_group_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_has_no_more_processes_than_it_may_where_the_host_permits() {
+    let data = folder();
+    let wants = "import threading\nover = threading.Event()\ntry:\n    for _ in range(400):\n        \
+                 threading.Thread(target=over.wait).start()\nexcept RuntimeError:\n    pass\nover.set()\n";
+    let config = greedy(data.path(), wants);
+    let limits = Limits { build_processes: 256, ..Limits::default() };
+    let life = Life::begin_limited(data.path(), limits).await;
+    life.build(&config).await.unwrap_or_else(|failure| panic!("{}", failure.reason));
+    let told = life.text().await.iter().any(|line| line.contains("`machine.processes_per_build`"));
+    assert_eq!(told, runtime::process_limits().is_ok());
+    data.until_no_group_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_leaves_a_build_ends_with_it_where_the_host_permits() {
+    let data = folder();
+    // It leaves the group of processes, and lets go of what the build waits for.
+    let wants = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    null = os.open(os.devnull, os.O_RDWR)\n    \
+                 for file in range(3):\n        os.dup2(null, file)\n    os.closerange(3, 1000)\n    time.sleep(3600)\n";
+    let config = greedy(data.path(), wants);
+    let off = IsolationSettings { mode: Isolation::Off, ..IsolationSettings::default() };
+    let life = Life::begin_isolated(data.path(), off).await;
+    life.build(&config).await.unwrap_or_else(|failure| panic!("{}", failure.reason));
+    if has_groups() {
+        while !data.builders().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    } else {
+        assert_eq!(data.builders().len(), 1, "nobody finds it before the next start");
+    }
+    data.until_no_group_is_left().await;
 }

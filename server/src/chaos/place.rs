@@ -43,14 +43,17 @@ impl Drop for Place {
     }
 }
 
-/// How the server's names of a replica's control groups begin; the replica's id follows.
+/// How the server's names of control groups begin; for a replica's its id follows.
 const GROUP: &str = "slipway-";
 
-/// Removes the control groups of replicas that the last server did not get to.
+/// Removes the control groups of replicas and builds that the last server did not get to.
 fn remove_groups(data: &Path) {
     let folders = std::fs::read_dir(data.join("replicas")).into_iter().flatten().flatten();
     let folders: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
-    let mut groups: BTreeSet<PathBuf> = folders.iter().flat_map(|folder| written(folder)).collect();
+    let of_builds = std::fs::read_dir(data.join("groups")).into_iter().flatten().flatten();
+    let notes = of_builds.map(|entry| entry.path());
+    let notes = notes.chain(folders.iter().map(|folder| folder.join("replica.json")));
+    let mut groups: BTreeSet<PathBuf> = notes.flat_map(|note| written(&note)).collect();
     // Those that were never written down are beside the others.
     let parents: BTreeSet<PathBuf> =
         groups.iter().filter_map(|group| group.parent().map(Path::to_owned)).collect();
@@ -60,9 +63,9 @@ fn remove_groups(data: &Path) {
     groups.iter().for_each(|group| remove_group(group));
 }
 
-/// The groups that the server wrote down for the replica of this folder.
-fn written(folder: &Path) -> Vec<PathBuf> {
-    let text = std::fs::read(folder.join("replica.json")).unwrap_or_default();
+/// The groups that the server wrote down in this file.
+fn written(note: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read(note).unwrap_or_default();
     let manifest: Value = serde_json::from_slice(&text).unwrap_or_default();
     let groups = manifest["group"]["folders"].as_array().cloned().unwrap_or_default();
     groups.iter().filter_map(Value::as_str).map(PathBuf::from).filter(|group| begins(group, GROUP)).collect()
@@ -95,10 +98,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_of_replicas_are_removed_and_no_others() {
+    fn groups_of_replicas_and_builds_are_removed_and_no_others() {
         let temp = tempfile::tempdir().unwrap();
         let at = |path: &str| temp.path().join(path);
-        let groups = ["slipway-r1-0a", "slipway-r2-0a", "slipway-r3-0a", "other"];
+        let groups = ["slipway-r1-0a", "slipway-r2-0a", "slipway-r3-0a", "other", "slipway-build-7-0-0a"];
         for name in groups {
             std::fs::create_dir_all(at("groups").join(name)).unwrap();
         }
@@ -107,10 +110,14 @@ mod tests {
             let text = serde_json::json!({ "group": { "folders": [at(group)], "limit": 1 } });
             std::fs::write(at("data/replicas").join(replica).join("replica.json"), text.to_string()).unwrap();
         }
+        std::fs::create_dir_all(at("data/groups")).unwrap();
+        let text =
+            serde_json::json!({ "group": { "folders": [at("groups/slipway-build-7-0-0a")], "limit": 0 } });
+        std::fs::write(at("data/groups/build.json"), text.to_string()).unwrap();
         // Its server was killed before it wrote anything down.
         std::fs::create_dir_all(at("data/replicas/r2")).unwrap();
         remove_groups(&at("data"));
         let left: Vec<bool> = groups.iter().map(|name| at("groups").join(name).exists()).collect();
-        assert_eq!(left, [false, false, true, true]);
+        assert_eq!(left, [false, false, true, true, false]);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::{InstanceType, LOCAL, Price};
+use domain::{InstanceType, LOCAL, MIB, Price};
 use runtime::{Isolation, IsolationSettings, Limits, Retention, UserIds};
 use serde::Deserialize;
 
@@ -12,6 +12,8 @@ use crate::machine::MachineSettings;
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
+/// Bytes that a build must be let have.
+const LEAST_FOR_BUILDS: u64 = 256 * MIB;
 
 /// `[machine]`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -25,6 +27,8 @@ pub struct MachineTable {
     readable: Option<Vec<PathBuf>>,
     builds_at_once: Option<i64>,
     build_limit_minutes: Option<i64>,
+    memory_per_build: Option<String>,
+    processes_per_build: Option<i64>,
     processes_per_replica: Option<i64>,
 }
 
@@ -86,9 +90,9 @@ pub fn isolation(table: Option<&MachineTable>) -> Result<IsolationSettings, Erro
     Ok(settings)
 }
 
-/// What builds and replicas may use at most.
-pub fn limits(table: Option<&MachineTable>) -> Result<Limits, Error> {
-    let mut limits = Limits::default();
+/// What builds and replicas may use at most, on a machine with so many bytes of memory.
+pub fn limits(table: Option<&MachineTable>, memory: u64) -> Result<Limits, Error> {
+    let mut limits = Limits::on(memory);
     let Some(table) = table else { return Ok(limits) };
     if let Some(builds) = table.builds_at_once {
         limits.builds_at_once = within("machine.builds_at_once", builds, 1, 64)? as usize;
@@ -96,6 +100,16 @@ pub fn limits(table: Option<&MachineTable>) -> Result<Limits, Error> {
     if let Some(minutes) = table.build_limit_minutes {
         let minutes = within("machine.build_limit_minutes", minutes, 1, 1440)?;
         limits.build = Duration::from_secs(minutes.unsigned_abs() * 60);
+    }
+    if let Some(text) = &table.memory_per_build {
+        limits.build_memory = bytes("machine.memory_per_build", text)?;
+        if limits.build_memory < LEAST_FOR_BUILDS {
+            let problem = format!("`{text}` is less than `256Mi`, which installing a package may take");
+            return Err(value("machine.memory_per_build", problem));
+        }
+    }
+    if let Some(processes) = table.processes_per_build {
+        limits.build_processes = within("machine.processes_per_build", processes, 256, 65_536)? as u32;
     }
     if let Some(processes) = table.processes_per_replica {
         limits.processes = within("machine.processes_per_replica", processes, 64, 65_536)? as u32;
@@ -181,7 +195,7 @@ mod tests {
     fn read(text: &str) -> Result<(MachineSettings, Retention), Error> {
         let file = File::parse(text, "slipway.toml")?;
         isolation(file.machine.as_ref())?;
-        limits(file.machine.as_ref())?;
+        limits(file.machine.as_ref(), 8 << 30)?;
         Ok((machine(file.machine, file.instance_types.unwrap_or_default())?, retention(file.keep)?))
     }
 
@@ -234,12 +248,22 @@ mod tests {
     fn limits_are_as_they_are_set() {
         let read = |text: &str| {
             let file = File::parse(text, "slipway.toml").unwrap();
-            limits(file.machine.as_ref()).unwrap()
+            limits(file.machine.as_ref(), 8 << 30).unwrap()
         };
-        assert_eq!(read(""), Limits::default());
-        assert_eq!(read("[machine]\ngpus = 1"), Limits::default());
-        let set = read("[machine]\nbuilds_at_once = 1\nbuild_limit_minutes = 5\nprocesses_per_replica = 64");
-        assert_eq!(set, Limits { builds_at_once: 1, build: Duration::from_secs(300), processes: 64 });
+        assert_eq!(read(""), Limits::on(8 << 30));
+        assert_eq!(read("[machine]\ngpus = 1"), Limits::on(8 << 30));
+        let set = read(
+            "[machine]\nbuilds_at_once = 1\nbuild_limit_minutes = 5\nmemory_per_build = '1Gi'\nprocesses_per_build = 256\n\
+             processes_per_replica = 64",
+        );
+        let limits = Limits {
+            builds_at_once: 1,
+            build: Duration::from_secs(300),
+            build_memory: 1 << 30,
+            build_processes: 256,
+            processes: 64,
+        };
+        assert_eq!(set, limits);
         assert!((2..=8).contains(&Limits::default().builds_at_once));
     }
 
@@ -255,6 +279,9 @@ mod tests {
             ("[machine]\nbuilds_at_once = 0".to_owned(), "machine.builds_at_once: 0 is not within 1 to 64"),
             ("[machine]\nbuild_limit_minutes = 0".to_owned(), "machine.build_limit_minutes: 0"),
             ("[machine]\nbuild_limit_minutes = 1441".to_owned(), "not within 1 to 1440"),
+            ("[machine]\nmemory_per_build = 'much'".to_owned(), "machine.memory_per_build"),
+            ("[machine]\nmemory_per_build = '255Mi'".to_owned(), "less than `256Mi`"),
+            ("[machine]\nprocesses_per_build = 255".to_owned(), "machine.processes_per_build: 255"),
             ("[machine]\nprocesses_per_replica = 63".to_owned(), "machine.processes_per_replica: 63"),
             (one("price_per_minute = -1.0"), "price_per_minute"),
             (one("price_per_minute = 1.0\nprice_per_hour = 1.0"), "keep one of them"),

@@ -62,28 +62,39 @@ pub fn open_files() -> Finding {
 /// What lets control groups be made.
 const DELEGATE: &str = "delegate a control group (with systemd: Delegate=yes, DelegateSubgroup=server)";
 
-/// Whether models can be held to the memory they were given.
-pub fn memory_limits() -> Finding {
+/// Whether models can be held to the memory they were given, and builds to their limit.
+pub fn memory_limits(config: &Config) -> Finding {
     match runtime::memory_limits() {
-        Ok(()) => Finding::ok("memory limits", "models are held to the memory they ask for"),
+        Ok(()) => Finding::ok(
+            "memory limits",
+            format!(
+                "models are held to the memory they ask for, and each build to {}",
+                memory_text(config.limits.build_memory)
+            ),
+        ),
         Err(reason) => Finding::warn(
             "memory limits",
-            format!("models are not held to the memory they ask for: {reason}"),
+            format!("neither models are held to the memory they ask for, nor builds to any: {reason}"),
             format!("nothing, if you trust them; else {DELEGATE}"),
         ),
     }
 }
 
-/// Whether the number of a model's processes can be limited.
+/// Whether the number of the processes of models and builds can be limited.
 pub fn process_limits(config: &Config) -> Finding {
     match runtime::process_limits() {
         Ok(()) => Finding::ok(
             "process limits",
-            format!("a replica has {} processes and threads at most", config.limits.processes),
+            format!(
+                "a replica has {} processes and threads at most, a build {}",
+                config.limits.processes, config.limits.build_processes
+            ),
         ),
         Err(reason) => Finding::warn(
             "process limits",
-            format!("a replica may have as many processes and threads as the machine has: {reason}"),
+            format!(
+                "a replica or a build may have as many processes and threads as the machine has: {reason}"
+            ),
             format!("nothing, if you trust them; else {DELEGATE}"),
         ),
     }

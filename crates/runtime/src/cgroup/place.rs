@@ -41,7 +41,7 @@ impl Controller {
     }
 }
 
-/// What a replica is held to.
+/// What a replica, or a command of a build, is held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Given {
     /// Bytes its processes may use together; 0 for as many as there are.
@@ -70,7 +70,7 @@ const PROBE: Given = Given { memory: 1 << 30, processes: 4096, milli_cpu: 1000 }
 /// Tells such groups of one process apart.
 static PROBES: AtomicU32 = AtomicU32::new(0);
 
-/// Names the groups of replicas, so that what a crash left is known.
+/// Names the groups, so that what a crash left is known.
 const PREFIX: &str = "slipway-";
 
 /// A place below which groups can be made.

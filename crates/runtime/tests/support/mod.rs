@@ -71,15 +71,50 @@ impl Data {
 
     /// The control groups of its replicas, as far as they are written down.
     fn groups(&self) -> Vec<PathBuf> {
-        let replicas = std::fs::read_dir(self.path().join("replicas")).into_iter().flatten().flatten();
-        let texts =
-            replicas.filter_map(|entry| std::fs::read_to_string(entry.path().join("replica.json")).ok());
-        let manifests = texts.filter_map(|text| serde_json::from_str::<Value>(&text).ok());
-        manifests
-            .flat_map(|manifest| manifest["group"]["folders"].as_array().cloned().unwrap_or_default())
-            .filter_map(|folder| folder.as_str().map(PathBuf::from))
-            .collect()
+        written(entries(&self.path().join("replicas")).map(|folder| folder.join("replica.json")))
     }
+
+    /// The control groups of its builds that are there.
+    pub fn build_groups(&self) -> Vec<PathBuf> {
+        let written = written(entries(&self.path().join("groups")));
+        written.into_iter().filter(|group| group.exists()).collect()
+    }
+
+    /// Waits until none is left of what was built, nor of what compiles it afterwards.
+    pub async fn until_no_group_is_left(&self) {
+        let gone = tokio::time::timeout(PATIENCE, async {
+            while !self.build_groups().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        assert!(gone.await.is_ok(), "control groups of builds are left: {:?}", self.build_groups());
+    }
+}
+
+/// Whether the host permits control groups for anything.
+pub fn has_groups() -> bool {
+    let all = [runtime::memory_limits(), runtime::process_limits(), runtime::processor_weights()];
+    all.iter().any(Result::is_ok)
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// The control groups that are written down in these files.
+fn written(files: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let texts = files.filter_map(|file| std::fs::read_to_string(file).ok());
+    let notes = texts.filter_map(|text| serde_json::from_str::<Value>(&text).ok());
+    notes
+        .flat_map(|note| note["group"]["folders"].as_array().cloned().unwrap_or_default())
+        .filter_map(|folder| folder.as_str().map(PathBuf::from))
+        .collect()
+}
+
+/// The processes in a control group.
+fn members(group: &Path) -> Vec<i32> {
+    let text = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 /// Processes that have such an entry in their environment.
@@ -96,12 +131,14 @@ fn living(is_of: impl Fn(&str) -> bool) -> Vec<i32> {
 
 impl Drop for Data {
     fn drop(&mut self) {
-        for pid in self.processes().into_iter().chain(self.builders()) {
+        let of_builds = self.build_groups();
+        let compilers = of_builds.iter().flat_map(|group| members(group));
+        for pid in self.processes().into_iter().chain(self.builders()).chain(compilers) {
             if let Some(pid) = rustix::process::Pid::from_raw(pid) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
-        for group in self.groups() {
+        for group in self.groups().into_iter().chain(of_builds) {
             // Whoever was killed is in it for another moment.
             for _ in 0..100 {
                 match std::fs::remove_dir(&group) {
