@@ -8,9 +8,9 @@ use app::view::{
     Served,
 };
 use domain::{
-    Action, Deployment, DeploymentId, Environment, EnvironmentName, Hold, Lifecycle, Model, ObservedReplica,
-    Phase, Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate, may_delete,
-    may_publish, may_rename, standing,
+    Action, Deployment, DeploymentId, Environment, EnvironmentName, Hold, Host, Lifecycle, Model,
+    ObservedReplica, Phase, Promotion, Role, STAGES, Seen, Standing, Strategy, Timestamp, may_deactivate,
+    may_delete, may_publish, may_rename, standing,
 };
 use store::Place;
 
@@ -29,6 +29,8 @@ pub struct Picture {
     /// Those that run.
     pub promotions: Vec<Promotion>,
     pub replicas: Seen<Vec<ObservedReplica>>,
+    /// What models may use of the machine.
+    pub host: Arc<Host>,
     pub now: Timestamp,
     /// What the person who looks may do.
     pub role: Role,
@@ -150,7 +152,9 @@ impl Picture {
             .filter(|deployment| self.actions(deployment).promote.is_allowed())
             .collect();
         deployments.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id)));
+        let environments = self.environments().into_iter();
         PromoteChoices {
+            targets: environments.map(|environment| self.target(environment, &deployments)).collect(),
             deployments: deployments
                 .into_iter()
                 .map(|deployment| DeploymentRef {
@@ -163,7 +167,6 @@ impl Picture {
                     },
                 })
                 .collect(),
-            targets: self.environments().into_iter().map(|environment| self.target(environment)).collect(),
         }
     }
 
@@ -174,11 +177,18 @@ impl Picture {
         environments
     }
 
-    fn target(&self, environment: &Environment) -> PromoteTarget {
+    fn target(&self, environment: &Environment, offered: &[&Deployment]) -> PromoteTarget {
         let settings = &environment.promotion;
+        let current = environment.current.as_ref().and_then(|id| self.deployment(id));
+        let size = current.map(|current| &current.compute);
+        let resized = offered.iter().filter(|deployment| {
+            size.is_some_and(|size| self.host.other_type(&deployment.compute, size).is_some())
+        });
         PromoteTarget {
             environment: environment.name.to_string(),
             serving: environment.current.as_ref().map(|id| self.name(id)),
+            instance_type: size.map(|size| self.host.type_name(size)),
+            resized: resized.map(|deployment| deployment.id.to_string()).collect(),
             canary: matches!(settings.strategy(), Strategy::Canary { .. }),
             rolling: matches!(settings.strategy(), Strategy::Rolling { .. }),
             window_seconds: settings.ramp_up_duration_seconds,

@@ -246,8 +246,8 @@ impl Publisher for Noted {
 mod tests {
     use super::*;
     use domain::{
-        CleanupStrategy, DeploymentTraffic, EnvironmentRoute, ModelName, Phase, Position, ReplicaId, Share,
-        SideCounts, Strategy,
+        DeploymentTraffic, Environment, EnvironmentRoute, ModelName, Phase, ReplicaId, Share, SideCounts,
+        Strategy,
     };
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -279,36 +279,15 @@ mod tests {
 
     fn promotion(gate_passed_at: Option<i64>) -> Promotion {
         let at = Timestamp::from_millis;
+        let mut environment = Environment::new(ModelId::new("m"), EnvironmentName::production(), at(0));
+        environment.current = Some(DeploymentId::new("old"));
+        let (id, candidate) = (PromotionId::new("p"), DeploymentId::new("new"));
+        let canary = Strategy::Canary { window_ms: 60_000 };
         Promotion {
-            id: PromotionId::new("p"),
-            model: ModelId::new("m"),
-            environment: EnvironmentName::production(),
-            candidate: DeploymentId::new("new"),
-            previous: Some(DeploymentId::new("old")),
-            strategy: Strategy::Canary { window_ms: 60_000 },
-            cleanup: CleanupStrategy::Keep,
-            settings_update: None,
             phase: Phase::RampingUp,
-            position: Position::default(),
-            counted_at: at(0),
-            started_at: at(0),
-            started_by: "ada".into(),
             gate_passed_at: gate_passed_at.map(at),
-            ended_at: None,
-            gate_deadline: at(0),
-            total: 0,
             previous_floor: 1,
-            hold: None,
-            stop_on_errors: true,
-            evidence: Default::default(),
-            candidate_down_since: None,
-            signal: None,
-            signal_by: None,
-            signal_at: None,
-            paused_at: None,
-            failing: None,
-            reason: None,
-            version: 0,
+            ..Promotion::new(id, &environment, candidate, canary, "ada", at(0), at(0))
         }
     }
 

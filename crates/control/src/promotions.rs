@@ -1,7 +1,7 @@
 use domain::{
     Action, Actor, Begun, Deployment, DeploymentId, DeploymentKind, EnvironmentName, EventKind, Lifecycle,
-    ModelId, Phase, Position, Promotion, PromotionId, PromotionPatch, PromotionRequest, ScaleCause,
-    ScaleChange, Source, begin,
+    ModelId, Promotion, PromotionId, PromotionPatch, PromotionRequest, ScaleCause, ScaleChange, Source,
+    begin,
 };
 use serde_json::json;
 
@@ -112,35 +112,19 @@ impl ControlPlane {
         let change = ScaleChange::between(before, candidate.target, ScaleCause::Promotion);
         let timeout = i64::from(candidate.deploy_timeout_minutes) * 60_000;
         let promotion = Promotion {
-            id: PromotionId::from_random(self.random_bytes()),
-            model: held.state.model.id.clone(),
-            environment: name.clone(),
-            candidate: candidate.id.clone(),
             previous,
-            strategy,
             cleanup,
             settings_update: request.settings_update.clone(),
-            phase: Phase::Releasing,
-            position: Position::default(),
-            counted_at: now,
-            started_at: now,
-            started_by: actor.name.clone(),
-            gate_passed_at: None,
-            ended_at: None,
-            gate_deadline: now.plus(timeout),
-            total: 0,
-            previous_floor: 0,
-            hold: None,
             stop_on_errors: settings.stop_on_errors,
-            evidence: Default::default(),
-            candidate_down_since: None,
-            signal: None,
-            signal_by: None,
-            signal_at: None,
-            paused_at: None,
-            failing: None,
-            reason: None,
-            version: 0,
+            ..Promotion::new(
+                PromotionId::from_random(self.random_bytes()),
+                &environment,
+                candidate.id.clone(),
+                strategy,
+                &actor.name,
+                now,
+                now.plus(timeout),
+            )
         };
         let id = candidate.id.clone();
         let candidate_name = candidate.name.clone();

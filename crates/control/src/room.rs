@@ -94,8 +94,8 @@ impl ControlPlane {
         };
         let way_out = match kept {
             true => {
-                ", deactivate the current deployment first, or send `preserve_env_instance_type: false`, so that it \
-                 keeps its own instance type"
+                ", deactivate the current deployment first, or let it keep its own instance type \
+                 (`preserve_env_instance_type: false`)"
             }
             false => ", or deactivate the current deployment first",
         };

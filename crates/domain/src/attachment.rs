@@ -70,7 +70,7 @@ fn own<'a>(environment: &'a Environment, promotions: &'a [Promotion]) -> impl It
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CleanupStrategy, EnvironmentName, ModelId, Position, PromotionId, Strategy};
+    use crate::{EnvironmentName, ModelId, PromotionId, Strategy};
 
     const fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -82,36 +82,13 @@ mod tests {
         began: i64,
         end: Option<(Phase, i64)>,
     ) -> Promotion {
+        let environment = Environment::new(ModelId::new("model"), EnvironmentName::production(), at(began));
+        let (id, candidate) = (PromotionId::new(candidate), DeploymentId::new(candidate));
         Promotion {
-            id: PromotionId::new(candidate),
-            model: ModelId::new("model"),
-            environment: EnvironmentName::production(),
-            candidate: DeploymentId::new(candidate),
             previous: previous.map(DeploymentId::new),
-            strategy: Strategy::Direct,
-            cleanup: CleanupStrategy::Keep,
-            settings_update: None,
             phase: end.map_or(Phase::RampingUp, |(phase, _)| phase),
-            position: Position::default(),
-            counted_at: at(began),
-            started_at: at(began),
-            started_by: "ada".into(),
-            gate_passed_at: None,
             ended_at: end.map(|(_, ended)| at(ended)),
-            gate_deadline: at(began),
-            total: 0,
-            previous_floor: 0,
-            stop_on_errors: true,
-            evidence: Default::default(),
-            hold: None,
-            candidate_down_since: None,
-            signal: None,
-            signal_by: None,
-            signal_at: None,
-            paused_at: None,
-            failing: None,
-            reason: None,
-            version: 0,
+            ..Promotion::new(id, &environment, candidate, Strategy::Direct, "ada", at(began), at(began))
         }
     }
 

@@ -118,40 +118,17 @@ pub fn ask(promotion: &Promotion, signal: Signal) -> Result<Asked, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CleanupStrategy, DeploymentId, EnvironmentName, ModelId, Position, PromotionId};
+    use crate::{DeploymentId, Environment, EnvironmentName, ModelId, PromotionId};
 
     fn promotion() -> Promotion {
-        let at = Timestamp::from_millis(0);
+        let began = Timestamp::from_millis(0);
+        let mut environment = Environment::new(ModelId::new("model"), EnvironmentName::production(), began);
+        environment.current = Some(DeploymentId::new("old"));
+        let (id, candidate) = (PromotionId::new("promotion"), DeploymentId::new("new"));
+        let canary = Strategy::Canary { window_ms: 100_000 };
         Promotion {
-            id: PromotionId::new("promotion"),
-            model: ModelId::new("model"),
-            environment: EnvironmentName::production(),
-            candidate: DeploymentId::new("new"),
-            previous: Some(DeploymentId::new("old")),
-            strategy: Strategy::Canary { window_ms: 100_000 },
-            cleanup: CleanupStrategy::Keep,
-            settings_update: None,
             phase: Phase::RampingUp,
-            position: Position::default(),
-            counted_at: at,
-            started_at: at,
-            started_by: "ada".into(),
-            gate_passed_at: None,
-            ended_at: None,
-            gate_deadline: at,
-            total: 0,
-            previous_floor: 0,
-            stop_on_errors: true,
-            evidence: Default::default(),
-            hold: None,
-            candidate_down_since: None,
-            signal: None,
-            signal_by: None,
-            signal_at: None,
-            paused_at: None,
-            failing: None,
-            reason: None,
-            version: 0,
+            ..Promotion::new(id, &environment, candidate, canary, "ada", began, began)
         }
     }
 

@@ -194,45 +194,20 @@ impl LogMerge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        CleanupStrategy, EnvironmentName, LogSource, ModelId, Phase, Position, PromotionId, Strategy,
-    };
+    use crate::{EnvironmentName, LogSource, ModelId, Phase, PromotionId, Strategy};
 
     const fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
     }
 
     fn promotion(candidate: &str, previous: Option<&str>, began: i64, ended: Option<i64>) -> Promotion {
+        let environment = Environment::new(ModelId::new("model"), EnvironmentName::production(), at(began));
+        let (id, candidate) = (PromotionId::new(candidate), DeploymentId::new(candidate));
         Promotion {
-            id: PromotionId::new(candidate),
-            model: ModelId::new("model"),
-            environment: EnvironmentName::production(),
-            candidate: DeploymentId::new(candidate),
             previous: previous.map(DeploymentId::new),
-            strategy: Strategy::Direct,
-            cleanup: CleanupStrategy::Keep,
             phase: if ended.is_some() { Phase::Succeeded } else { Phase::RampingUp },
-            position: Position::default(),
-            counted_at: at(began),
-            started_at: at(began),
-            started_by: "ada".into(),
-            gate_passed_at: None,
             ended_at: ended.map(at),
-            gate_deadline: at(began),
-            total: 0,
-            previous_floor: 0,
-            stop_on_errors: true,
-            evidence: Default::default(),
-            hold: None,
-            candidate_down_since: None,
-            signal: None,
-            signal_by: None,
-            signal_at: None,
-            paused_at: None,
-            failing: None,
-            reason: None,
-            version: 0,
-            settings_update: None,
+            ..Promotion::new(id, &environment, candidate, Strategy::Direct, "ada", at(began), at(began))
         }
     }
 

@@ -101,6 +101,50 @@ pub struct Promotion {
 }
 
 impl Promotion {
+    /// One that begins `now`: no traffic has moved, and nothing was asked of it. It replaces what the environment serves,
+    /// and goes by the environment's own settings but for its strategy. Its gate fails after `gate_deadline`.
+    pub fn new(
+        id: PromotionId,
+        environment: &Environment,
+        candidate: DeploymentId,
+        strategy: Strategy,
+        started_by: &str,
+        now: Timestamp,
+        gate_deadline: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            model: environment.model.clone(),
+            environment: environment.name.clone(),
+            candidate,
+            previous: environment.current.clone(),
+            strategy,
+            cleanup: environment.promotion.promotion_cleanup_strategy,
+            settings_update: None,
+            phase: Phase::Releasing,
+            position: Position::default(),
+            counted_at: now,
+            started_at: now,
+            started_by: started_by.to_owned(),
+            gate_passed_at: None,
+            ended_at: None,
+            gate_deadline,
+            total: 0,
+            previous_floor: 0,
+            stop_on_errors: environment.promotion.stop_on_errors,
+            evidence: Evidence::default(),
+            hold: None,
+            candidate_down_since: None,
+            signal: None,
+            signal_by: None,
+            signal_at: None,
+            paused_at: None,
+            failing: None,
+            reason: None,
+            version: 0,
+        }
+    }
+
     pub fn is_running(&self) -> bool {
         !self.phase.is_over()
     }

@@ -13,14 +13,7 @@ impl Host {
     /// A sentence for each field of `ask` that asks for more than that type has. A type that `ask` names, and that is
     /// offered, is asked for with all of its memory and its cards.
     pub fn kept(&self, own: &Compute, ask: &Ask, current: &Compute) -> Result<Option<Compute>, Vec<String>> {
-        let default = self.default_type().map(|known| known.id.as_str()).unwrap_or_default();
-        let id_of = |compute: &Compute| match compute.type_id.as_str() {
-            "" => default.to_owned(),
-            id => id.to_owned(),
-        };
-        let Some(found) = self.find(&id_of(current)).filter(|found| found.id != id_of(own)) else {
-            return Ok(None);
-        };
+        let Some(found) = self.other_type(own, current) else { return Ok(None) };
         let mut errors = lacks(&[found], ask, &format!("the instance type {}", found.id));
         let named = ask.instance_type.as_deref().filter(|_| !self.whole);
         errors.extend(named.and_then(|name| self.offered(name)).and_then(|named| lacks_of(named, found)));
@@ -44,6 +37,15 @@ impl Host {
             return Err(errors);
         }
         Ok(Some(Compute { type_id: found.id.clone(), type_name: found.name.clone(), reserved }))
+    }
+
+    /// The type of `current`, where it is still offered and another than that of `own`.
+    pub fn other_type(&self, own: &Compute, current: &Compute) -> Option<&InstanceType> {
+        let id_of = |compute: &Compute| match compute.type_id.as_str() {
+            "" => self.default_type().map(|known| known.id.clone()).unwrap_or_default(),
+            id => id.to_owned(),
+        };
+        self.find(&id_of(current)).filter(|found| found.id != id_of(own))
     }
 }
 
@@ -114,12 +116,24 @@ mod tests {
     }
 
     #[test]
+    fn another_type_is_one_that_is_still_offered() {
+        let host = host();
+        let other = |own: &Compute, current: &Compute| host.other_type(own, current).map(|known| &*known.id);
+        assert_eq!(other(&has("small", 1), &has("large", 5)), Some("large"));
+        assert_eq!(other(&has("small", 1), &has("small", 3)), None);
+        assert_eq!(other(&has("small", 1), &has("gone", 1)), None);
+        assert_eq!(other(&has("small", 1), &Compute::default()), Some("large"));
+        assert_eq!(other(&Compute::default(), &has("large", 5)), None);
+    }
+
+    #[test]
     fn what_does_not_fit_is_told_by_field_with_both_numbers() {
         let told = host().kept(&has("large", 6), &asks(6), &has("small", 1)).unwrap_err().join("; ");
         for word in ["resources.memory", "6 GiB", "4 GiB", "small"] {
             assert!(told.contains(word), "{word} in {told}");
         }
     }
+
     #[test]
     fn a_type_that_a_truss_names_is_asked_for_with_its_memory_and_its_cards() {
         let mut host = host();

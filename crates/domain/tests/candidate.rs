@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    CleanupStrategy, Deployment, DeploymentId, Environment, EnvironmentName, Memory, Model, ModelId,
-    ModelName, Moment, ObservedReplica, Phase, Position, Promotion, PromotionId, ReplicaId, ReplicaState,
-    RollingConfig, Seen, Snapshot, Strategy, Timestamp, Weight, plan, routes_as_stored,
+    Deployment, DeploymentId, Environment, EnvironmentName, Memory, Model, ModelId, ModelName, Moment,
+    ObservedReplica, Phase, Position, Promotion, PromotionId, ReplicaId, ReplicaState, RollingConfig, Seen,
+    Snapshot, Strategy, Timestamp, Weight, plan, routes_as_stored,
 };
 use serde_json::json;
 
@@ -72,36 +72,15 @@ impl Life {
         let now = Timestamp::from_millis(0);
         let mut environment = Environment::new(ModelId::new("m"), EnvironmentName::production(), now);
         environment.current = Some(DeploymentId::new("old"));
+        let (id, candidate) = (PromotionId::new("p"), DeploymentId::new("new"));
+        let canary = Strategy::Canary { window_ms: 10 * 3_600_000 };
         let promotion = Promotion {
-            id: PromotionId::new("p"),
-            model: ModelId::new("m"),
-            environment: EnvironmentName::production(),
-            candidate: DeploymentId::new("new"),
-            previous: environment.current.clone(),
-            strategy: Strategy::Canary { window_ms: 10 * 3_600_000 },
-            cleanup: CleanupStrategy::ScaleToZero,
-            settings_update: None,
             phase: Phase::RampingUp,
             position: Position::at(4, 3 * 3_600_000),
-            counted_at: now,
-            started_at: now,
-            started_by: "someone".into(),
             gate_passed_at: Some(now),
-            ended_at: None,
-            gate_deadline: now,
-            total: 0,
             previous_floor: 1,
             stop_on_errors: false,
-            evidence: Default::default(),
-            hold: None,
-            candidate_down_since: None,
-            signal: None,
-            signal_by: None,
-            signal_at: None,
-            paused_at: None,
-            failing: None,
-            reason: None,
-            version: 0,
+            ..Promotion::new(id, &environment, candidate, canary, "someone", now, now)
         };
         let seen = Snapshot {
             model: Model {

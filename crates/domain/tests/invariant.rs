@@ -114,36 +114,14 @@ fn sound() -> World {
         deployments: vec![route("old"), route("new")],
         development: None,
     };
+    let (promotion, canary) = (PromotionId::new("promotion"), Strategy::Canary { window_ms: 100_000 });
     let promotion = Promotion {
-        id: PromotionId::new("promotion"),
-        model: ModelId::new("model"),
-        environment: EnvironmentName::production(),
-        candidate: id("new"),
-        previous: Some(id("old")),
-        strategy: Strategy::Canary { window_ms: 100_000 },
-        cleanup: CleanupStrategy::ScaleToZero,
-        settings_update: None,
         phase: Phase::RampingUp,
         position: Position::at(3, 25_000),
-        counted_at: NOW,
-        started_at: NOW,
-        started_by: "someone".into(),
         gate_passed_at: Some(NOW),
-        ended_at: None,
-        gate_deadline: NOW,
-        total: 0,
         previous_floor: 2,
-        hold: None,
-        stop_on_errors: true,
-        evidence: Default::default(),
-        candidate_down_since: None,
-        signal: None,
-        signal_by: None,
-        signal_at: None,
-        paused_at: None,
-        failing: None,
-        reason: None,
         version: 1,
+        ..Promotion::new(promotion, &environment, id("new"), canary, "someone", NOW, NOW)
     };
     World {
         routes,

@@ -3,19 +3,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use domain::{
-    Actor, ArtifactId, Build, BuildSpec, Change, ChangeKind, Deployment, DeploymentId, Event, EventId,
-    EventKind, Lifecycle, ModelId, ScaleCause, ScaleChange, SyncState, Wake,
+    Actor, ArtifactId, Build, BuildFailure, BuildSpec, Change, ChangeKind, Deployment, DeploymentId, Event,
+    EventId, EventKind, Lifecycle, ModelId, ScaleCause, ScaleChange, SyncState, Wake,
 };
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::build_times::{BuildTimes, Timed};
+use crate::caught::caught;
 use crate::engine::Parts;
 use crate::turns::{Turn, Turns};
 
 /// What is said of a staged change that waits for its turn; of a deployment it is said by its standing.
 const WAITS: &str = "waiting for its turn to build";
+/// Why a build failed that panicked. What exactly it was says nothing to whoever pushed.
+const FAULT: &str = "it was ended by a fault of the server, whose log says what went wrong; retry the deployment, \
+                     or push again";
+/// How soon it is tried again to write how a build ended, after several tries in a row.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// How often a simulation looks whether a build that it waits for has ended, and that can't be written.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// The builds that run now, or wait for their turn.
 pub struct Builds {
@@ -39,6 +48,8 @@ struct Job {
     began: bool,
     /// Nobody waits for it any more, and it goes on.
     left: bool,
+    /// It has ended, which can't be written now.
+    unwritten: bool,
     /// Its time, which counts when this goes.
     timed: Option<Timed>,
     task: AbortHandle,
@@ -47,6 +58,11 @@ struct Job {
 impl Known {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(DeploymentId, ArtifactId), Job>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Builds that have ended, which can't be written now.
+    fn unwritten(&self) -> usize {
+        self.lock().values().filter(|job| job.unwritten).count()
     }
 }
 
@@ -86,10 +102,16 @@ impl Builds {
         // With the lock held, so that it is not over before it is known.
         let task = self.tasks.spawn(build.run(self.turns.take()));
         let model = deployment.model.clone();
-        known.insert(
-            key,
-            Job { model, change: change.is_some(), began: false, left: false, timed: None, task },
-        );
+        let job = Job {
+            model,
+            change: change.is_some(),
+            began: false,
+            left: false,
+            unwritten: false,
+            timed: None,
+            task,
+        };
+        known.insert(key, job);
     }
 
     /// Ends builds of a model that its deployments don't wait for any more, so that others get their turn.
@@ -131,14 +153,21 @@ impl Builds {
         self.times.has(model)
     }
 
-    /// The minutes of each deployment's builds that have ended, or were ended, since this was asked last.
-    pub(crate) fn take_minutes(&self, model: &ModelId) -> BTreeMap<DeploymentId, u64> {
-        self.times.take(model)
+    /// The minutes of each deployment's builds that have ended, or were ended, since this was asked last. Those of deployments
+    /// that are to `wait` are told the next time.
+    pub(crate) fn take_minutes(
+        &self,
+        model: &ModelId,
+        wait: &BTreeSet<DeploymentId>,
+    ) -> BTreeMap<DeploymentId, u64> {
+        self.times.take(model, wait)
     }
 
-    /// Waits for all of them.
+    /// Waits for all of them, but for those that have ended and can't be written now: that may be so for ever.
     pub(crate) async fn finish(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
+        while self.tasks.len() > self.known.unwritten() {
+            let _ = tokio::time::timeout(GLANCE, self.tasks.join_next()).await;
+        }
     }
 
     /// Ends all of them; whoever looks next begins them anew.
@@ -179,48 +208,78 @@ struct OneBuild {
 }
 
 impl OneBuild {
+    /// Builds when it is its turn. One that panics has failed; else its deployment would be `BUILDING` until the server starts anew.
+    /// One that is aborted has not: nobody waits for it, or the next server begins it again.
     async fn run(self, turn: Turn) {
+        let Err(said) = caught(self.take(turn)).await else { return };
+        let deployment = &self.spec.deployment;
+        tracing::error!(%deployment, %said, "a build met a defect of the server, and has failed");
+        self.parts.runtime.note(deployment, &format!("the build failed: {FAULT}")).await;
+        self.end(Build::Failed { reason: FAULT.into() }).await;
+    }
+
+    async fn take(&self, turn: Turn) {
         if turn.is_later() {
             self.wait().await;
         }
-        let _turn = turn.comes().await;
-        let key = (self.spec.deployment.clone(), self.spec.artifact.clone());
-        if let Some(job) = self.known.lock().get_mut(&key) {
+        let turn = turn.comes().await;
+        self.note(|job| {
             job.began = true;
             job.timed = Some(self.times.begin(&self.spec, self.parts.clock.clone()));
-        }
+        });
+        let outcome = match self.build().await {
+            Ok(()) => Build::Done { at: self.parts.clock.now() },
+            Err(failure) => Build::Failed { reason: failure.reason },
+        };
+        // Others build, however long it takes to write that.
+        drop(turn);
+        self.end(outcome).await;
+    }
+
+    /// Builds, and writes each step that this says it takes.
+    async fn build(&self) -> Result<(), BuildFailure> {
         let (steps, mut told) = tokio::sync::mpsc::unbounded_channel::<String>();
         let progress = move |step: String| {
             // The receiver lives as long as the build; after it nobody wants to know.
             let _ = steps.send(step);
         };
         self.set(Build::Running { step: "preparing the build".into(), since: self.parts.clock.now() }).await;
-        let result = {
-            let build = self.parts.runtime.build(&self.spec, &progress);
-            tokio::pin!(build);
-            loop {
-                tokio::select! {
-                    result = &mut build => break result,
-                    Some(mut step) = told.recv() => {
-                        // Only the newest step is worth a write.
-                        while let Ok(newer) = told.try_recv() {
-                            step = newer;
-                        }
-                        self.set(Build::Running { step, since: self.parts.clock.now() }).await;
+        let build = self.parts.runtime.build(&self.spec, &progress);
+        tokio::pin!(build);
+        loop {
+            tokio::select! {
+                result = &mut build => return result,
+                Some(mut step) = told.recv() => {
+                    // Only the newest step is worth a write.
+                    while let Ok(newer) = told.try_recv() {
+                        step = newer;
                     }
+                    self.set(Build::Running { step, since: self.parts.clock.now() }).await;
                 }
             }
-        };
-        if let Some(job) = self.known.lock().get_mut(&key) {
-            drop(job.timed.take());
         }
-        let outcome = match result {
-            Ok(()) => Build::Done { at: self.parts.clock.now() },
-            Err(failure) => Build::Failed { reason: failure.reason },
-        };
-        self.set(outcome).await;
-        self.known.lock().remove(&key);
+    }
+
+    /// Counts its time, writes how it ended, and lets another build of the same begin. Until that is written it stays known: who
+    /// looks meanwhile reads that it is to be built, and would begin it anew, and count it again.
+    async fn end(&self, outcome: Build) {
+        self.note(|job| drop(job.timed.take()));
+        while !self.set(outcome.clone()).await {
+            self.note(|job| job.unwritten = true);
+            tokio::time::sleep(AFTER_FAILURE).await;
+        }
+        self.known.lock().remove(&self.key());
         self.parts.wakes.wake(&self.spec.model);
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Job)) {
+        if let Some(job) = self.known.lock().get_mut(&self.key()) {
+            note(job);
+        }
+    }
+
+    fn key(&self) -> (DeploymentId, ArtifactId) {
+        (self.spec.deployment.clone(), self.spec.artifact.clone())
     }
 
     /// Says that others are before it.
@@ -233,21 +292,25 @@ impl OneBuild {
         self.set(Build::Queued).await;
     }
 
-    /// Writes how far the build is, unless the deployment has moved on (deleted, stopped, pushed again).
-    async fn set(&self, build: Build) {
-        for pause in [0_u64, 5, 20, 50, 200, 1000] {
-            tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+    /// Writes how far the build is, unless the deployment has moved on (deleted, stopped, pushed again). False if that could not
+    /// be done in several tries.
+    async fn set(&self, build: Build) -> bool {
+        let mut failure = None;
+        for pause in [0, 5, 20, 50, 200, 1000] {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
             match self.try_set(&build).await {
                 Ok(true) => {
                     tell(&self.parts, &self.spec.model);
-                    return;
+                    return true;
                 }
                 Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(deployment = %self.spec.deployment, %error, "could not record a build's progress");
-                }
+                Err(error) => failure = Some(error),
             }
         }
+        if let Some(error) = failure {
+            tracing::warn!(deployment = %self.spec.deployment, %error, "could not record a build's progress");
+        }
+        false
     }
 
     /// False if another writer came first.

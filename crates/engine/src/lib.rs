@@ -6,6 +6,7 @@
 
 mod build_times;
 mod builds;
+mod caught;
 mod engine;
 mod execute;
 mod history;

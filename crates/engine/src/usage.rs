@@ -1,7 +1,7 @@
 //! Meters what deployments use, and flushes it now and then (semantics: Usage).
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Deployment, DeploymentId, ModelId, ModelName, Moment, ObservedReplica, ReplicaId, Seen, UpTime,
@@ -27,6 +27,8 @@ pub(crate) struct Meter {
     up: BTreeMap<ModelId, Up>,
     /// Requests of each deployment that are counted already.
     requests: BTreeMap<DeploymentId, u64>,
+    /// Minutes of deployments that could not be counted when they began.
+    put_off: BTreeMap<DeploymentId, u64>,
     /// What is counted and not written, by day and deployment.
     waiting: BTreeMap<(i64, DeploymentId), UsageDelta>,
 }
@@ -46,6 +48,7 @@ impl Meter {
             flushed_at: at.monotonic,
             up: BTreeMap::new(),
             requests: BTreeMap::new(),
+            put_off: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
     }
@@ -86,22 +89,48 @@ impl Meter {
         }
     }
 
-    /// Notes how long replicas were up; their minutes are taken once their deployments can be read.
+    /// Notes how long replicas were up; their minutes are taken once their deployments can be read, which says whose are free.
     fn go_on(&mut self, model: &ModelId, replicas: &[ObservedReplica], at: Moment) {
-        let Some(up) = self.up.get_mut(model) else { return };
+        let mut up = self.up.remove(model).unwrap_or_default();
         let passed = at.monotonic - up.at;
         up.at = at.monotonic;
-        for replica in replicas {
-            if let Some(time) = up.replicas.get_mut(&replica.id) {
-                time.go_on(replica, passed);
+        for replica in replicas.iter().filter(|replica| replica.ready_at.is_some()) {
+            match up.replicas.entry(replica.id.clone()) {
+                Entry::Occupied(mut known) => known.get_mut().go_on(replica, passed),
+                // Seen only later, it might have ended long before, and nobody would know when.
+                Entry::Vacant(free) => {
+                    if let Some(time) = self.started_here(replica, at) {
+                        free.insert(time);
+                    }
+                }
             }
         }
+        if !up.replicas.is_empty() {
+            self.up.insert(model.clone(), up);
+        }
+    }
+
+    /// What a replica that was not counted yet has been up; nothing of one that a former server started.
+    fn started_here(&self, replica: &ObservedReplica, at: Moment) -> Option<UpTime> {
+        let here = self.here(at);
+        // After the clock was set back its age still tells that this server started it.
+        let is_own =
+            replica.started_at >= self.began.now || (0..=here).contains(&at.now.since(replica.started_at));
+        // However the clock was set since, it is no older than this server.
+        let most = replica.started_at.plus(here);
+        is_own.then(|| UpTime::first_seen(replica, at.now.min(most), None))
+    }
+
+    /// How long this server has run, in milliseconds, however the clock was set since.
+    fn here(&self, at: Moment) -> i64 {
+        (at.monotonic - self.began.monotonic).max(0)
     }
 
     /// The model is gone, with these deployments. What they used is written all the same.
     pub fn forget(&mut self, model: &ModelId, deployments: &[DeploymentId]) {
         self.up.remove(model);
         self.requests.retain(|deployment, _| !deployments.contains(deployment));
+        self.put_off.retain(|deployment, _| !deployments.contains(deployment));
     }
 
     pub fn is_due(&self, monotonic: i64) -> bool {
@@ -116,6 +145,15 @@ pub(crate) struct Metered<'a> {
     pub deployments: &'a [Deployment],
     /// Those there are, also those that have ended and are about to be forgotten.
     pub replicas: &'a [ObservedReplica],
+}
+
+/// Minutes that replicas began.
+#[derive(Default)]
+struct Begun {
+    minutes: BTreeMap<DeploymentId, u64>,
+    /// Deployments of which nothing can be counted now, because it is not known up to when one of their replicas is. A row would
+    /// say that all of them are.
+    uncounted: BTreeSet<DeploymentId>,
 }
 
 /// Deployments whose use is counted.
@@ -170,16 +208,21 @@ impl Engine {
 
     /// Counts what a model used since it was last metered: minutes that its builds and replicas began, and requests.
     pub(crate) async fn meter(&mut self, metered: Metered<'_>, at: Moment) {
-        let mut built = self.builds.take_minutes(metered.model);
-        let mut begun = self.minutes_of_replicas(&metered, at).await;
+        let Begun { minutes: mut begun, uncounted } = self.minutes_of_replicas(&metered, at).await;
+        let mut built = self.builds.take_minutes(metered.model, &uncounted);
         let Metered { model, name, deployments, .. } = metered;
-        for deployment in deployments {
+        for deployment in &uncounted {
+            let minutes = begun.remove(deployment).unwrap_or(0);
+            *self.meter.put_off.entry(deployment.clone()).or_default() += minutes;
+        }
+        for deployment in deployments.iter().filter(|deployment| !uncounted.contains(&deployment.id)) {
             let total = self.parts.traffic.deployment(&deployment.id).requests;
             let before = self.meter.requests.insert(deployment.id.clone(), total).unwrap_or(0);
             let requests = total.saturating_sub(before) as i64;
             let of_builds =
                 built.remove(&deployment.id).filter(|_| !deployment.is_development()).unwrap_or(0);
-            let minutes = (begun.remove(&deployment.id).unwrap_or(0) + of_builds) as i64;
+            let put_off = self.meter.put_off.remove(&deployment.id).unwrap_or(0);
+            let minutes = (begun.remove(&deployment.id).unwrap_or(0) + put_off + of_builds) as i64;
             if requests == 0 && minutes == 0 {
                 continue;
             }
@@ -201,12 +244,8 @@ impl Engine {
     }
 
     /// The minutes that each deployment's replicas began since they were counted last.
-    async fn minutes_of_replicas(
-        &mut self,
-        metered: &Metered<'_>,
-        at: Moment,
-    ) -> BTreeMap<DeploymentId, u64> {
-        let mut minutes = BTreeMap::new();
+    async fn minutes_of_replicas(&mut self, metered: &Metered<'_>, at: Moment) -> Begun {
+        let mut begun = Begun::default();
         let mut before = self.meter.up.remove(metered.model).unwrap_or_default();
         let passed = at.monotonic - before.at;
         let mut up = Up { at: at.monotonic, replicas: BTreeMap::new() };
@@ -222,31 +261,35 @@ impl Engine {
                 }
                 None => self.first_seen(replica, at).await,
             };
-            let Some(mut time) = time else { continue };
-            *minutes.entry(replica.deployment.clone()).or_default() += time.take_minutes();
-            up.replicas.insert(replica.id.clone(), time);
+            match time {
+                Some(mut time) => {
+                    *begun.minutes.entry(replica.deployment.clone()).or_default() += time.take_minutes();
+                    up.replicas.insert(replica.id.clone(), time);
+                }
+                None => {
+                    begun.uncounted.insert(replica.deployment.clone());
+                }
+            }
         }
         if !up.replicas.is_empty() {
             self.meter.up.insert(metered.model.clone(), up);
         }
-        minutes
+        begun
     }
 
     /// What a replica that was not counted yet has been up; nothing while the database can't say what a former server counted.
     async fn first_seen(&self, replica: &ObservedReplica, at: Moment) -> Option<UpTime> {
-        let began = self.meter.began;
-        let here = (at.monotonic - began.monotonic).max(0);
-        // After the clock was set back its age still tells that this server started it.
-        if replica.started_at >= began.now || (0..=here).contains(&at.now.since(replica.started_at)) {
-            // However the clock was set since, it is no older than this server.
-            let most = replica.started_at.plus(here);
-            return Some(UpTime::first_seen(replica, at.now.min(most), None));
+        let own = self.meter.started_here(replica, at);
+        if own.is_some() {
+            return own;
         }
+        let began = self.meter.began.now;
         match self.parts.store.usage_counted_to(&replica.deployment).await {
             // A clock that was set back must not keep anything from being counted.
             Ok(to) => {
-                let to = to.map_or(replica.started_at, |to| to.min(began.now));
-                Some(UpTime::first_seen(replica, at.now, Some(to)))
+                let to = to.map_or(replica.started_at, |to| to.min(began));
+                let now = began.plus(self.meter.here(at));
+                Some(UpTime::first_seen(replica, now, Some(to)))
             }
             Err(error) => {
                 let deployment = &replica.deployment;

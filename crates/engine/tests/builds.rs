@@ -5,13 +5,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use domain::{Clock, DeploymentId, Lifecycle, SyncState};
+use domain::{Build, Clock, DeploymentId, Lifecycle, SyncState};
 use engine::simulation::{Script, World};
 
 /// Far longer than anything takes, so that only what hangs fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 const WAITS: &str = "BUILDING: waiting for its turn to build";
 const BUILDS: &str = "BUILDING: installing requirements";
+const FAULT: &str = "BUILD_FAILED: it was ended by a fault of the server, whose log says what went wrong; retry the deployment, \
+                     or push again";
 
 /// A machine that builds two at once, and deployments `v1`, `v2` and so on whose builds are held.
 async fn pushed(count: usize) -> (World, Vec<DeploymentId>) {
@@ -109,6 +111,25 @@ async fn what_is_deleted_gives_its_turn_and_its_place_to_others() {
     until_building(&mut world, &[&ids[1], &ids[3]]).await;
     world.machine.let_go(&ids[1]);
     until_building(&mut world, &[&ids[3], &ids[4]]).await;
+}
+
+#[tokio::test]
+async fn one_that_panics_has_failed_and_can_be_retried() {
+    let (mut world, ids) = pushed(3).await;
+    until_building(&mut world, &[&ids[0], &ids[1]]).await;
+    world.machine.script(&ids[0], Script { build_panics: true, ..Script::default() });
+    world.machine.let_go(&ids[0]);
+    until_building(&mut world, &[&ids[1], &ids[2]]).await;
+    until_stands(&mut world, "v1", FAULT).await;
+    let events = world.events().await.unwrap();
+    assert!(events.iter().any(|event| event.sentence.starts_with("the build of v1 failed: it was ended")));
+    world.machine.script(&ids[0], Script { ready_after_ms: 1_000, ..Script::default() });
+    world.change("v1", |deployment| deployment.build = Build::Queued).await.unwrap();
+    world.machine.let_go(&ids[1]);
+    world.machine.let_go(&ids[2]);
+    world.run(5_000).await.unwrap();
+    let standings = world.standings().await.unwrap();
+    assert!(standings.iter().all(|line| !line.contains("BUILD")), "{standings:?}");
 }
 
 #[tokio::test]

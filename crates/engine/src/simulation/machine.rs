@@ -18,6 +18,8 @@ use crate::Wakes;
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     pub build_fails: Option<String>,
+    /// Its build panics at its end.
+    pub build_panics: bool,
     /// Its build takes until it is let go.
     pub build_is_held: bool,
     /// From start to ready; half of it the process does not listen yet.
@@ -266,6 +268,7 @@ impl Runtime for Machine {
             let goes = self.goes.notified();
             let script = self.state().scripts.get(&spec.deployment).cloned().unwrap_or_default();
             if !script.build_is_held {
+                assert!(!script.build_panics, "the script says so");
                 return script.build_fails.map_or(Ok(()), |reason| Err(BuildFailure { reason }));
             }
             goes.await;

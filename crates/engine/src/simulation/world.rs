@@ -6,9 +6,9 @@ use domain::{
     Actor, ArtifactId, Asked, AutoscalingPatch, AutoscalingSettings, Begun, Build, Clock, Compute, Decided,
     Deployment, DeploymentId, DeploymentKind, DeploymentName, Environment, EnvironmentName, Event, EventId,
     EventKind, GIB, Host, Lifecycle, LiveReload, ManualClock, Model, ModelId, ModelName, ModelRoutes,
-    ObservedReplica, PatchPoint, Phase, Position, Promotion, PromotionId, PromotionRequest, Revision,
-    Runtime, ScaleCause, ScaleChange, ScalingHistory, Seen, Signal, Source, Staged, Strategy, Timestamp,
-    Traffic, Wake, ask, begin, check_decision, check_invariant, standing,
+    ObservedReplica, PatchPoint, Promotion, PromotionId, PromotionRequest, Revision, Runtime, ScaleCause,
+    ScaleChange, ScalingHistory, Seen, Signal, Source, Staged, Strategy, Timestamp, Traffic, Wake, ask,
+    begin, check_decision, check_invariant, standing,
 };
 
 use store::{ModelState, Store};
@@ -321,36 +321,19 @@ impl World {
         }
         candidate.environment = Some(environment.name.clone());
         candidate.target = candidate.target.max(strategy.first_replicas(&environment.autoscaling));
+        let timeout = i64::from(self.timeout_minutes) * 60_000;
         let promotion = Promotion {
-            id: PromotionId::from_random(bytes(&self.random)),
-            model: self.model.clone(),
-            environment: environment.name.clone(),
-            candidate: candidate.id.clone(),
             previous,
-            strategy,
             cleanup,
-            settings_update: None,
-            phase: Phase::Releasing,
-            position: Position::default(),
-            counted_at: now,
-            started_at: now,
-            started_by: "someone".into(),
-            gate_passed_at: None,
-            ended_at: None,
-            gate_deadline: now.plus(i64::from(self.timeout_minutes) * 60_000),
-            total: 0,
-            previous_floor: 0,
-            hold: None,
-            stop_on_errors: environment.promotion.stop_on_errors,
-            evidence: Default::default(),
-            candidate_down_since: None,
-            signal: None,
-            signal_by: None,
-            signal_at: None,
-            paused_at: None,
-            failing: None,
-            reason: None,
-            version: 0,
+            ..Promotion::new(
+                PromotionId::from_random(bytes(&self.random)),
+                environment,
+                candidate.id.clone(),
+                strategy,
+                "someone",
+                now,
+                now.plus(timeout),
+            )
         };
         let mut tx = self.store.begin().await?;
         if !tx.save_deployment(&mut candidate).await? {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{AutoscalingPatch, Clock, Host, InstanceType, Price, Runtime, Timestamp};
 use store::{ModelState, Store};
@@ -45,6 +46,14 @@ async fn running(script: Script) -> (World, ModelState, Vec<ObservedReplica>, im
     (world, state, replicas, later)
 }
 
+/// A database that does not answer.
+async fn away() -> Store {
+    let folder = tempfile::tempdir().expect("a folder");
+    let away = Store::open_scratch(&folder.path().join("away.db")).await.expect("a database");
+    away.close().await;
+    away
+}
+
 /// The minutes that are written, of each day.
 async fn minutes(world: &World) -> Vec<i64> {
     let today = world.clock.now().millis().div_euclid(DAY);
@@ -74,11 +83,8 @@ fn what_waits_is_added_up_and_does_not_grow_for_ever() {
 #[tokio::test]
 async fn what_could_not_be_written_is_written_later_and_once() {
     let (mut world, state, replicas, later) = running(Script::default()).await;
-    let folder = tempfile::tempdir().unwrap();
-    let away = Store::open_scratch(&folder.path().join("away.db")).await.unwrap();
-    away.close().await;
     let engine = &mut world.engine;
-    let there = std::mem::replace(&mut engine.parts.store, away);
+    let there = std::mem::replace(&mut engine.parts.store, away().await);
     for seconds in [10, 100] {
         engine.meter(used(&state, &replicas), later(seconds)).await;
         engine.write_usage().await;
@@ -123,6 +129,43 @@ async fn the_next_server_counts_nothing_twice_and_nothing_less() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_after_a_restart_changes_no_minutes() {
+    for step in [-3_600_000, 3_600_000] {
+        let (mut world, state, replicas, later) = running(Script::default()).await;
+        world.engine.meter(used(&state, &replicas), later(10)).await;
+        world.engine.write_usage().await;
+        world.clock.advance(50_000);
+        world.restart();
+        let at = later(80);
+        let set = Moment { now: at.now.plus(step), ..at };
+        world.engine.meter(used(&state, &replicas), set).await;
+        world.engine.write_usage().await;
+        assert_eq!(minutes(&world).await.iter().sum::<i64>(), 2, "of 110 s, the clock set by {step} ms");
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_be_counted_yet_lets_no_row_say_that_it_is() {
+    let (mut world, state, replicas, later) = running(Script::default()).await;
+    world.engine.meter(used(&state, &replicas), later(10)).await;
+    world.engine.write_usage().await;
+    world.clock.advance(200_000);
+    world.restart();
+    world.tick().await;
+    world.short_requests(Some(1_000));
+    world.load.advance(3_000);
+    let there = std::mem::replace(&mut world.engine.parts.store, away().await);
+    world.engine.meter(used(&state, &replicas), later(210)).await;
+    world.engine.parts.store = there;
+    world.engine.write_usage().await;
+    assert_eq!(minutes(&world).await, [1], "of before the restart");
+    world.engine.meter(used(&state, &replicas), later(220)).await;
+    world.engine.write_usage().await;
+    let rows = world.engine.parts.store.usage(day(later(0)), day(later(220))).await.unwrap();
+    assert_eq!(rows.iter().map(|row| (row.minutes, row.requests)).collect::<Vec<_>>(), [(5, 3)], "of 250 s");
+}
+
+#[tokio::test]
 async fn development_and_starts_that_never_were_ready_are_free() {
     for script in [
         Script { development: true, ready_after_ms: 1_000, ..Script::default() },
@@ -148,6 +191,24 @@ async fn a_replica_that_crashes_counts_until_then() {
 }
 
 #[tokio::test]
+async fn one_that_crashes_while_the_database_is_away_counts_until_then() {
+    let (mut world, _, replicas, _) = running(Script::default()).await;
+    let there = std::mem::replace(&mut world.engine.parts.store, away().await);
+    for minute in 0..30 {
+        if minute == 3 {
+            world.machine.crash(&replicas[0].deployment);
+        }
+        world.clock.advance(60_000);
+        let at = world.engine.moment();
+        world.engine.flush_usage(at).await;
+    }
+    world.engine.parts.store = there;
+    let at = world.engine.moment();
+    world.engine.flush_usage(at).await;
+    assert_eq!(minutes(&world).await, [5], "its end is known to the minute");
+}
+
+#[tokio::test]
 async fn one_that_was_counted_before_its_end_was_looked_at_is_not_counted_again() {
     let mut world = World::new(1).await.unwrap();
     let script = Script { ready_after_ms: 1_000, ..Script::default() };
@@ -165,10 +226,13 @@ async fn one_that_was_counted_before_its_end_was_looked_at_is_not_counted_again(
 
 #[tokio::test]
 async fn a_build_counts_by_its_deployment() {
-    for (development, expected) in [(false, vec![2]), (true, vec![])] {
+    for (development, build_panics, expected) in
+        [(false, false, vec![2]), (false, true, vec![2]), (true, false, vec![])]
+    {
         let mut world = World::new(1).await.unwrap();
+        let load_fails = Some("no".into());
         let script =
-            Script { build_is_held: true, development, load_fails: Some("no".into()), ..Script::default() };
+            Script { build_is_held: true, build_panics, development, load_fails, ..Script::default() };
         let id = world.deploy("v1", script).await.unwrap();
         while world.machine.building().is_empty() {
             world.tick().await;
@@ -179,6 +243,41 @@ async fn a_build_counts_by_its_deployment() {
         world.run(100_000).await.unwrap();
         assert_eq!(minutes(&world).await, expected);
     }
+}
+
+#[tokio::test]
+async fn builds_whose_end_can_not_be_written_count_once_and_hold_nobody_up() {
+    /// Far longer than anything takes, so that only what hangs fails.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let mut world = World::new(1).await.unwrap();
+    let held = Script { build_is_held: true, build_fails: Some("no".into()), ..Script::default() };
+    let mut ids = Vec::new();
+    for name in ["v1", "v2", "v3"] {
+        ids.push(world.deploy(name, held.clone()).await.unwrap());
+    }
+    while world.machine.building().len() < 2 {
+        world.tick().await;
+        tokio::task::yield_now().await;
+    }
+    let store = world.engine.parts.store.clone();
+    store.refuse_writes(true).await.unwrap();
+    world.clock.advance(61_000);
+    ids.iter().for_each(|id| world.machine.let_go(id));
+    // The third has its turn only now.
+    let ended = tokio::time::timeout(PATIENCE, world.engine.finish_builds()).await;
+    assert!(ended.is_ok(), "still being built: {:?}", world.machine.building());
+    // Begun anew, they would have no end.
+    ids.iter().for_each(|id| world.machine.script(id, held.clone()));
+    store.refuse_writes(false).await.unwrap();
+    let written = tokio::time::timeout(PATIENCE, async {
+        while world.standings().await.unwrap().iter().any(|line| !line.contains("BUILD_FAILED: no")) {
+            world.tick().await;
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(written.await.is_ok(), "{:?}", world.standings().await);
+    world.run(100_000).await.unwrap();
+    assert_eq!(minutes(&world).await, [2, 2], "the third took no time");
 }
 
 #[tokio::test]

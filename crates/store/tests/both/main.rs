@@ -70,37 +70,9 @@ fn deployment(model: &Model, name: &str) -> Deployment {
 }
 
 fn promotion(model: &Model, id: &str, candidate: &Deployment) -> Promotion {
-    Promotion {
-        id: PromotionId::new(id),
-        model: model.id.clone(),
-        environment: EnvironmentName::production(),
-        candidate: candidate.id.clone(),
-        previous: None,
-        strategy: Strategy::Canary { window_ms: 1000 },
-        cleanup: CleanupStrategy::Keep,
-        settings_update: None,
-        phase: Phase::Releasing,
-        position: Position::default(),
-        counted_at: NOW,
-        started_at: NOW,
-        started_by: "someone".into(),
-        gate_passed_at: None,
-        ended_at: None,
-        gate_deadline: NOW,
-        total: 0,
-        previous_floor: 0,
-        hold: None,
-        stop_on_errors: true,
-        evidence: Default::default(),
-        candidate_down_since: None,
-        signal: None,
-        signal_by: None,
-        signal_at: None,
-        paused_at: None,
-        failing: None,
-        reason: None,
-        version: 0,
-    }
+    let environment = Environment::new(model.id.clone(), EnvironmentName::production(), NOW);
+    let canary = Strategy::Canary { window_ms: 1000 };
+    Promotion::new(PromotionId::new(id), &environment, candidate.id.clone(), canary, "someone", NOW, NOW)
 }
 
 async fn add(store: &Store, model: &Model, deployments: &[Deployment]) {

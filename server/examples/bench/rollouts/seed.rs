@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use domain::{
-    ArtifactId, Build, CleanupStrategy, Deployment, DeploymentId, DeploymentName, Environment,
-    EnvironmentName, Evidence, Lifecycle, Model, ModelId, ModelName, Phase, Position, Promotion, PromotionId,
-    ReplicaCount, ReplicaId, ReplicaSpec, Reserved, STAGES, Strategy, Timestamp,
+    ArtifactId, Build, Deployment, DeploymentId, DeploymentName, Environment, EnvironmentName, Lifecycle,
+    Model, ModelId, ModelName, Phase, Position, Promotion, PromotionId, ReplicaCount, ReplicaId, ReplicaSpec,
+    Reserved, STAGES, Strategy, Timestamp,
 };
 use store::{ModelState, Store, Tx};
 
@@ -63,8 +63,9 @@ pub async fn fill(data: &Path, left: impl Fn(usize) -> i64) {
     let mut tx = store.begin().await.unwrap();
     let mut counts = Vec::with_capacity(2 * MODELS);
     for number in 0..MODELS {
-        add(&mut tx, &pushed, number, now).await;
-        tx.insert_promotion(&rollout(number, now, STAGE_MS - left(number))).await.unwrap();
+        let production = add(&mut tx, &pushed, number, now).await;
+        let rollout = rollout(&production, number, now, STAGE_MS - left(number));
+        tx.insert_promotion(&rollout).await.unwrap();
         let count = ReplicaCount { at: now, wanted: 1, starting: 0, ready: 1 };
         counts.extend([CURRENT, CANDIDATE].map(|place| (deployment(number, place), count)));
     }
@@ -84,7 +85,8 @@ async fn pushed() -> ModelState {
     state
 }
 
-async fn add(tx: &mut Tx, pushed: &ModelState, number: usize, now: Timestamp) {
+/// Adds a model with its deployments; answers its production environment.
+async fn add(tx: &mut Tx, pushed: &ModelState, number: usize, now: Timestamp) -> Environment {
     let id = model(number);
     let seeded = Model {
         id: id.clone(),
@@ -99,6 +101,7 @@ async fn add(tx: &mut Tx, pushed: &ModelState, number: usize, now: Timestamp) {
     for place in 0..DEPLOYMENTS {
         tx.insert_deployment(&like(&pushed.deployments[0], number, place, now)).await.unwrap();
     }
+    production
 }
 
 fn like(pushed: &Deployment, number: usize, place: usize, now: Timestamp) -> Deployment {
@@ -119,37 +122,16 @@ fn like(pushed: &Deployment, number: usize, place: usize, now: Timestamp) -> Dep
 }
 
 /// A canary in its first stage, of which so many milliseconds have counted.
-fn rollout(number: usize, now: Timestamp, elapsed_ms: i64) -> Promotion {
+fn rollout(production: &Environment, number: usize, now: Timestamp, elapsed_ms: i64) -> Promotion {
     let began = now.plus(-elapsed_ms);
+    let (id, candidate) = (PromotionId::new(format!("p{number:04}")), deployment(number, CANDIDATE));
+    let canary = Strategy::Canary { window_ms: WINDOW_MS };
     Promotion {
-        id: PromotionId::new(format!("p{number:04}")),
-        model: model(number),
-        environment: EnvironmentName::production(),
-        candidate: deployment(number, CANDIDATE),
-        previous: Some(deployment(number, CURRENT)),
-        strategy: Strategy::Canary { window_ms: WINDOW_MS },
-        cleanup: CleanupStrategy::default(),
-        settings_update: None,
         phase: Phase::RampingUp,
         position: Position::at(1, elapsed_ms),
         counted_at: now,
-        started_at: began,
-        started_by: "the benchmark".into(),
         gate_passed_at: Some(began),
-        ended_at: None,
-        gate_deadline: now,
-        total: 0,
         previous_floor: 1,
-        stop_on_errors: true,
-        evidence: Evidence::default(),
-        hold: None,
-        candidate_down_since: None,
-        signal: None,
-        signal_by: None,
-        signal_at: None,
-        paused_at: None,
-        failing: None,
-        reason: None,
-        version: 0,
+        ..Promotion::new(id, production, candidate, canary, "the benchmark", began, now)
     }
 }
