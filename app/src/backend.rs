@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{
     Access, AutoscalingPatch, DeploymentId, EnvironmentName, Invalid, LogPlaces, ModelId, PromotionPatch,
-    ReplicaId, Signal, Timestamp, parse_id,
+    ReplicaId, Signal, Timestamp, WholeNumber, parse_id,
 };
 use http::request::Parts;
 
@@ -21,6 +21,11 @@ use crate::view::{
 };
 
 pub use team::Team;
+
+/// How many days back the usage is read.
+pub const DAYS: WholeNumber = WholeNumber::new("days", 1, 31);
+/// How many hours back the scaling of a deployment is read.
+pub const HOURS: WholeNumber = WholeNumber::new("hours", 1, 168);
 
 /// Who asks, as the server knows it. The dashboard only carries it from [`Backend::open`] to the
 /// other calls.
@@ -222,7 +227,7 @@ pub trait Backend: Team + Send + Sync + 'static {
         deployment: &DeploymentId,
     ) -> Result<ReplicasNow, AppError>;
 
-    /// How a deployment scaled over the last `hours` hours, 1 to 168.
+    /// How a deployment scaled over the last `hours` hours, as [`HOURS`] says.
     async fn scaling(
         &self,
         session: &Session,
@@ -246,7 +251,7 @@ pub trait Backend: Team + Send + Sync + 'static {
     /// The management API's description.
     async fn reference(&self, session: &Session) -> Result<ReferencePage, AppError>;
 
-    /// Use over the last `days` days, 1 to 31, deleted deployments included.
+    /// Use over the last `days` days, as [`DAYS`] says, deleted deployments included.
     async fn usage(&self, session: &Session, days: u32) -> Result<UsagePage, AppError>;
 
     /// The same as a table for other programs: CSV, one line for each deployment and day, with the name of the file.
@@ -270,6 +275,7 @@ pub trait Backend: Team + Send + Sync + 'static {
 
     // What people do. The answer comes once the intent is recorded and, where traffic moves, live.
 
+    /// The deployment gets the environment's instance type, unless it is to keep its own.
     async fn promote(
         &self,
         session: &Session,
@@ -277,6 +283,7 @@ pub trait Backend: Team + Send + Sync + 'static {
         deployment: &DeploymentId,
         environment: &EnvironmentName,
         way: Way,
+        keep_own_instance_type: bool,
     ) -> Result<Done, AppError>;
 
     /// Copies the development deployment to one without an environment; numbered without a `name`.

@@ -80,9 +80,14 @@ impl FromServerFnError for AppError {
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
         match error {
-            ServerFnErrorErr::Args(message)
-            | ServerFnErrorErr::MissingArg(message)
-            | ServerFnErrorErr::Serialization(message) => Self::Invalid { field: "form".into(), message },
+            // Only the server reads arguments, and the browser does without the code.
+            #[cfg(feature = "ssr")]
+            ServerFnErrorErr::Args(said) => crate::unread::told(&said),
+            #[cfg(not(feature = "ssr"))]
+            ServerFnErrorErr::Args(message) => Self::Invalid { field: "form".into(), message },
+            ServerFnErrorErr::MissingArg(message) | ServerFnErrorErr::Serialization(message) => {
+                Self::Invalid { field: "form".into(), message }
+            }
             ServerFnErrorErr::Request(message)
             | ServerFnErrorErr::Deserialization(message)
             | ServerFnErrorErr::Response(message) => Self::Connection { message },

@@ -23,6 +23,8 @@ mod sample;
 pub mod server_fns;
 mod shell;
 mod transport;
+#[cfg(feature = "ssr")]
+mod unread;
 pub mod view;
 pub mod window;
 

@@ -24,7 +24,8 @@ macro_rules! reads {
             #[cfg(feature = "ssr")]
             {
                 Box::pin(async move {
-                    let value = crate::server_fns::$function($($argument),*).await?;
+                    // As text, as it comes from a browser.
+                    let value = crate::server_fns::$function($($argument.to_string()),*).await?;
                     serde_json::to_string(&value)
                         .map_err(|error| AppError::Internal { message: format!("The page could not be written: {error}") })
                 })

@@ -9,6 +9,7 @@ mod environments;
 mod keys;
 mod people;
 mod read;
+mod sent;
 mod session;
 mod settings;
 

@@ -12,13 +12,21 @@ const LONGEST: u64 = 604_800;
 /// Answers seconds, 10 to 604,800.
 pub fn parse_window(text: &str) -> Result<u32, Invalid> {
     let wrong = |problem: String| Invalid::new("window", problem);
+    let seconds = parse_length(text).map_err(wrong)?;
+    if !(SHORTEST..=LONGEST).contains(&seconds) {
+        return Err(wrong(format!("{} is not within 10 seconds and 7 days", text.trim())));
+    }
+    Ok(seconds as u32)
+}
+
+/// Reads a length of time as it is written for a window, in seconds; of any size. If it can't be read, says why.
+pub fn parse_length(text: &str) -> Result<u64, String> {
     let compact: String =
         text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
     if compact.is_empty() {
-        return Err(wrong("say how long the ten stages take together, for example 10m".into()));
+        return Err("say how long the ten stages take together, for example 10m".into());
     }
-    let unreadable =
-        || wrong(format!("`{}` is not a length of time; write 10m, 90s, 1h or 600", text.trim()));
+    let unreadable = || format!("`{}` is not a length of time; write 10m, 90s, 1h or 600", text.trim());
     let mut seconds = 0u64;
     let mut number = String::new();
     for c in compact.chars() {
@@ -43,13 +51,10 @@ pub fn parse_window(text: &str) -> Result<u32, Invalid> {
         }
         seconds = number.parse().map_err(|_| unreadable())?;
     }
-    if !(SHORTEST..=LONGEST).contains(&seconds) {
-        return Err(wrong(format!("{} is not within 10 seconds and 7 days", text.trim())));
-    }
-    Ok(seconds as u32)
+    Ok(seconds)
 }
 
-/// A window as a person writes it: the inverse of [`parse_window`].
+/// A window as a person writes it: the inverse of [`parse_window`] and of [`parse_length`].
 pub fn write_window(seconds: u32) -> String {
     match seconds {
         s if s >= 3600 && s % 3600 == 0 => format!("{}h", s / 3600),
@@ -100,6 +105,9 @@ mod tests {
     fn writing_and_reading_agree() {
         for seconds in [10, 59, 60, 90, 600, 3600, 5400, 86_400, 604_800] {
             assert_eq!(parse_window(&write_window(seconds)), Ok(seconds));
+        }
+        for seconds in [0, 9, 604_801] {
+            assert_eq!(parse_length(&write_window(seconds)), Ok(u64::from(seconds)));
         }
     }
 

@@ -325,6 +325,11 @@ test.describe('the log of an environment', () => {
     await expect(page).toHaveURL(/level=ERROR/);
     await print(slipway, second, 'x', 0, { traceback: true });
     await expect(of(page, 'no such weights', 'deployment-2')).toBeVisible();
+    // Beside the first of its rows.
+    const tops = await line(page, 'no such weights').evaluate((row) =>
+      ['.side a', '.from a'].map((name) => row.querySelector(name)?.getBoundingClientRect().top),
+    );
+    expect(tops[0]).toBe(tops[1]);
     await expect(line(page, 'azure 0')).toHaveCount(0);
   });
 

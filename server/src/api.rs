@@ -154,6 +154,7 @@ impl Api {
             deployments,
             environments: state.environments,
             promotions,
+            host: self.host.clone(),
             now: self.clock.now(),
             role: actor.role,
             restricted,

@@ -254,8 +254,10 @@ impl Backend for Dashboard {
         deployment: &DeploymentId,
         environment: &EnvironmentName,
         way: Way,
+        keep_own_instance_type: bool,
     ) -> Result<Done, AppError> {
-        self.do_promote(self.actor(session)?, model, deployment, environment, way).await
+        let actor = self.actor(session)?;
+        self.do_promote(actor, model, deployment, environment, way, keep_own_instance_type).await
     }
 
     async fn publish(

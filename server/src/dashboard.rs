@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::backend::{Backend, LogFile, LogFormat, LogPart, LogsOf};
+use app::backend::{Backend, DAYS, LogFile, LogFormat, LogPart, LogsOf};
 use app::error::AppError;
 use app::view::{ActivityFilter, LogCursor, LogFilter, LogScope};
 use app::{App, shell};
@@ -183,8 +183,8 @@ async fn log_file(
 
 #[derive(Deserialize)]
 struct Period {
-    /// 1 to 31; a week if it is left out.
-    days: Option<u32>,
+    /// As [`DAYS`] says; a week if it is left out.
+    days: Option<String>,
 }
 
 /// The usage log as a file.
@@ -195,11 +195,10 @@ async fn usage_file(
 ) -> Response {
     let (parts, _) = request.into_parts();
     let Ok(session) = streams.backend.open(&parts).await else { return unauthorized() };
-    let days = period.days.unwrap_or(7);
-    if !(1..=31).contains(&days) {
-        let message = format!("days: {days} is not within 1 to 31");
-        return answer::error(StatusCode::BAD_REQUEST, "INVALID", &message);
-    }
+    let days = match period.days.as_deref().map_or(Ok(7), |days| DAYS.read(days)) {
+        Ok(days) => days,
+        Err(invalid) => return refused(&invalid.into(), "INVALID"),
+    };
     file(streams.backend.usage_csv(&session, days).await, "USAGE")
 }
 

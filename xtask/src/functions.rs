@@ -92,7 +92,7 @@ fn describe(page: &mut String, function: &Function) -> Result<()> {
 fn word(kind: &str) -> &str {
     match kind {
         "String" => "text",
-        "bool" => "`true` or `false`",
+        "bool" | "Checkbox" => "`true` or `false`",
         "i64" | "u32" | "Digits" => "a whole number",
         "Vec<String>" => "texts, each as one `NAME[]`",
         other => other,

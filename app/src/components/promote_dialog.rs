@@ -80,6 +80,15 @@ pub fn PromoteDialog(
             .with_value(|list| list.iter().any(|choice| choice.id == id && choice.name == "development"))
     };
 
+    // Only where it would get another instance type there is something to choose.
+    let theirs = move || {
+        let id = deployment.get();
+        target.with(|target| {
+            let target = target.as_ref().filter(|target| target.resized.contains(&id))?;
+            target.instance_type.clone()
+        })
+    };
+
     view! {
         <Modal
             title="Promote".into()
@@ -149,6 +158,20 @@ pub fn PromoteDialog(
                         {move || of_development().then(|| view! {
                             <p class="hint">
                                 "A copy of it as it is now is promoted. development stays, and later edits never reach the copy. To have a deployment without an environment, choose Publish in its menu."
+                            </p>
+                        })}
+                        {move || theirs().map(|theirs| view! {
+                            <label class="check">
+                                <input
+                                    type="checkbox"
+                                    name="keep_own_instance_type"
+                                    value="true"
+                                    aria-describedby="type-hint"
+                                />
+                                <span>"Keep its own instance type, which is then the environment's"</span>
+                            </label>
+                            <p class="hint" id="type-hint">
+                                "Otherwise it gets " {theirs} ", the environment's, unless that has less than it asks for."
                             </p>
                         })}
                         <div class="pair">

@@ -2,14 +2,17 @@
 
 use leptos::prelude::*;
 
+use super::sent::Checkbox;
 use crate::error::AppError;
 use crate::view::{Done, TryAnswer};
 
 #[cfg(feature = "ssr")]
-use {super::door::*, crate::backend::Way, crate::window::parse_window, domain::*};
+use {super::door::*, super::sent::checked, crate::backend::Way, crate::window::parse_window, domain::*};
 
 /// Makes a deployment an environment's current one. `strategy` is `canary`, `rolling` or `direct`; `window`
-/// is the length of a canary's ten stages, such as `10m`, `90s`, or a plain number of seconds.
+/// is the length of a canary's ten stages, such as `10m`, `90s`, or a plain number of seconds. It gets the instance type
+/// of the deployment that is current now, by a copy if it has another, unless that has less than it asks for; with
+/// `keep_own_instance_type` it keeps its own, which is then the environment's.
 #[server(prefix = "/api/ui", endpoint = "promote")]
 pub async fn promote(
     model_id: String,
@@ -17,6 +20,7 @@ pub async fn promote(
     environment: String,
     strategy: String,
     #[server(default)] window: String,
+    keep_own_instance_type: Option<Checkbox>,
 ) -> Result<Done, AppError> {
     close_form(
         async {
@@ -34,7 +38,8 @@ pub async fn promote(
                     return Err(AppError::invalid("strategy", message));
                 }
             };
-            door.backend.promote(&door.session, &model, &deployment, &environment, way).await
+            let keep_own = checked("keep_own_instance_type", keep_own_instance_type)?;
+            door.backend.promote(&door.session, &model, &deployment, &environment, way, keep_own).await
         }
         .await,
     )

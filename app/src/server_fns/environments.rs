@@ -2,15 +2,15 @@
 
 use leptos::prelude::*;
 
-use super::settings::Digits;
+use super::sent::{Checkbox, Digits};
 use crate::error::AppError;
 use crate::view::Done;
 
 #[cfg(feature = "ssr")]
 use {
     super::door::*,
-    super::settings::{number, rolling},
-    crate::window::parse_window,
+    super::sent::{checked, number},
+    super::settings::{ramp_up, rolling},
     domain::*,
 };
 
@@ -22,14 +22,14 @@ pub async fn create_environment(
     name: String,
     min_replica: Option<Digits>,
     max_replica: Option<Digits>,
-    #[server(default)] ramp_up_while_promoting: bool,
+    ramp_up_while_promoting: Option<Checkbox>,
     #[server(default)] ramp_up_duration: String,
-    #[server(default)] rolling_deploy: bool,
+    rolling_deploy: Option<Checkbox>,
     max_surge_percent: Option<Digits>,
     max_unavailable_percent: Option<Digits>,
     stabilization_time_seconds: Option<Digits>,
     replica_overhead_percent: Option<Digits>,
-    #[server(default)] restricted: bool,
+    restricted: Option<Checkbox>,
     #[server(default)] people: Vec<String>,
 ) -> Result<Done, AppError> {
     close_form(
@@ -49,17 +49,18 @@ pub async fn create_environment(
             };
             let window = match ramp_up_duration.trim() {
                 "" => None,
-                window => Some(i64::from(parse_window(window)?)),
+                window => Some(ramp_up(window)?),
             };
             let promotion = PromotionPatch {
-                ramp_up_while_promoting: Some(ramp_up_while_promoting),
+                ramp_up_while_promoting: Some(checked("ramp_up_while_promoting", ramp_up_while_promoting)?),
                 ramp_up_duration_seconds: window,
-                rolling_deploy: Some(rolling_deploy),
+                rolling_deploy: Some(checked("rolling_deploy", rolling_deploy)?),
                 rolling_deploy_config: rolling,
                 ..PromotionPatch::default()
             };
             // People without a restriction are refused rather than forgotten.
             let users = (!people.is_empty()).then(|| people.into_iter().map(PersonId::new).collect());
+            let restricted = checked("restricted", restricted)?;
             let access =
                 (restricted || users.is_some()).then_some(Access { is_restricted: restricted, users });
             let backend = door.backend;
@@ -76,13 +77,14 @@ pub async fn create_environment(
 #[server(prefix = "/api/ui", endpoint = "restrict_environment")]
 pub async fn restrict_environment(
     environment: String,
-    #[server(default)] restricted: bool,
+    restricted: Option<Checkbox>,
     #[server(default)] people: Vec<String>,
 ) -> Result<Done, AppError> {
     close_form(
         async {
             let door = door().await?;
             let environment = EnvironmentName::new(environment)?;
+            let restricted = checked("restricted", restricted)?;
             let users = restricted.then(|| people.into_iter().map(PersonId::new).collect());
             let access = Access { is_restricted: restricted, users };
             door.backend.restrict_environment(&door.session, &environment, access).await

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos::server_fn::codec::GetUrl;
 
+use super::sent::Digits;
 use crate::error::AppError;
 use crate::view::{
     ActivityPage, DeploymentPage, EnvironmentPage, LivePage, LogPage, MetricsPage, ModelPage, ModelsPage,
@@ -12,7 +13,8 @@ use crate::view::{
 #[cfg(feature = "ssr")]
 use {
     super::door::*,
-    crate::backend::{LogPart, LogsOf, MetricsOf},
+    super::sent::number,
+    crate::backend::{DAYS, HOURS, LogPart, LogsOf, MetricsOf},
     crate::view::{ActivityFilter, LogCursor, LogFilter, LogScope},
     domain::*,
 };
@@ -86,14 +88,15 @@ pub async fn read_logs(
     #[server(default)] environment: String,
     #[server(default)] level: String,
     #[server(default)] search: String,
-    #[server(default)] after: i64,
-    #[server(default)] before: i64,
+    #[server(default)] after: Digits,
+    #[server(default)] before: Digits,
 ) -> Result<LogPage, AppError> {
     close(
         async {
             let door = door().await?;
             let (model, of) = LogsOf::parse(&LogScope { model_id, deployment_id, environment })?;
-            let part = match (after, before) {
+            let line = |name: &str, sent: Digits| number(name, Some(sent)).map(Option::unwrap_or_default);
+            let part = match (line("after", after)?, line("before", before)?) {
                 (0, 0) => LogPart::End,
                 (after, 0) => LogPart::After(LogCursor(after)),
                 (0, before) => LogPart::Before(LogCursor(before)),
@@ -125,16 +128,14 @@ pub async fn read_replicas(model_id: String, deployment_id: String) -> Result<Re
 pub async fn read_scaling(
     model_id: String,
     deployment_id: String,
-    hours: u32,
+    hours: Digits,
 ) -> Result<ScalingPage, AppError> {
     close(
         async {
             let door = door().await?;
             let model = ModelId::new(parse_id("model_id", &model_id)?);
             let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
-            if !(1..=168).contains(&hours) {
-                return Err(AppError::invalid("hours", format!("{hours} is not within 1 to 168")));
-            }
+            let hours = HOURS.read(&hours)?;
             door.backend.scaling(&door.session, &model, &deployment, hours).await
         }
         .await,
@@ -198,13 +199,11 @@ pub async fn read_reference() -> Result<ReferencePage, AppError> {
 
 /// Use over the last 1 to 31 days, deleted deployments included.
 #[server(prefix = "/api/ui", endpoint = "usage", input = GetUrl)]
-pub async fn read_usage(days: u32) -> Result<UsagePage, AppError> {
+pub async fn read_usage(days: Digits) -> Result<UsagePage, AppError> {
     close(
         async {
             let door = door().await?;
-            if !(1..=31).contains(&days) {
-                return Err(AppError::invalid("days", format!("{days} is not within 1 to 31")));
-            }
+            let days = DAYS.read(&days)?;
             door.backend.usage(&door.session, days).await
         }
         .await,

@@ -3,14 +3,17 @@
 
 use leptos::prelude::*;
 
+use super::sent::{Checkbox, Digits};
 use crate::error::AppError;
 use crate::view::Done;
 
 #[cfg(feature = "ssr")]
-use {super::door::*, crate::window::parse_window, domain::*};
-
-/// A whole number as it was sent. As an `i64`, one that can't be read would be refused without its name and its range.
-pub(super) type Digits = String;
+use {
+    super::door::*,
+    super::sent::{checked, number},
+    crate::window::parse_length,
+    domain::*,
+};
 
 /// How promotions into an environment go. `ramp_up_duration` is like a window: `10m`, `600`.
 /// Of `max_surge_percent` and `max_unavailable_percent` one is 0.
@@ -18,16 +21,16 @@ pub(super) type Digits = String;
 pub async fn update_promotion_settings(
     model_id: String,
     environment: String,
-    #[server(default)] ramp_up_while_promoting: bool,
+    ramp_up_while_promoting: Option<Checkbox>,
     ramp_up_duration: String,
     promotion_cleanup_strategy: String,
-    #[server(default)] rolling_deploy: bool,
+    rolling_deploy: Option<Checkbox>,
     max_surge_percent: Option<Digits>,
     max_unavailable_percent: Option<Digits>,
     stabilization_time_seconds: Option<Digits>,
     replica_overhead_percent: Option<Digits>,
-    #[server(default)] redeploy_on_promotion: bool,
-    #[server(default)] stop_on_errors: bool,
+    redeploy_on_promotion: Option<Checkbox>,
+    stop_on_errors: Option<Checkbox>,
 ) -> Result<Done, AppError> {
     close_form(
         async {
@@ -50,13 +53,13 @@ pub async fn update_promotion_settings(
                 replica_overhead_percent,
             )?;
             let patch = PromotionPatch {
-                redeploy_on_promotion: Some(redeploy_on_promotion),
-                rolling_deploy: Some(rolling_deploy),
+                redeploy_on_promotion: Some(checked("redeploy_on_promotion", redeploy_on_promotion)?),
+                rolling_deploy: Some(checked("rolling_deploy", rolling_deploy)?),
                 rolling_deploy_config: rolling,
                 promotion_cleanup_strategy: Some(cleanup),
-                ramp_up_while_promoting: Some(ramp_up_while_promoting),
-                ramp_up_duration_seconds: Some(i64::from(parse_window(&ramp_up_duration)?)),
-                stop_on_errors: Some(stop_on_errors),
+                ramp_up_while_promoting: Some(checked("ramp_up_while_promoting", ramp_up_while_promoting)?),
+                ramp_up_duration_seconds: Some(ramp_up(&ramp_up_duration)?),
+                stop_on_errors: Some(checked("stop_on_errors", stop_on_errors)?),
             };
             door.backend.update_promotion_settings(&door.session, &model, &environment, patch).await
         }
@@ -81,17 +84,40 @@ pub(super) fn rolling(
     Ok((patch != RollingPatch::default()).then_some(patch))
 }
 
-/// The setting of this name, if it was sent. Whether it may be this number is the domain's to say.
+/// How long a ramp takes, in seconds. Whether it may be that long is the domain's to say.
 #[cfg(feature = "ssr")]
-pub(super) fn number(name: &str, sent: Option<Digits>) -> Result<Option<i64>, AppError> {
-    let refused = || {
-        let wanted = WholeNumber::setting(name).map(|number| number.to_string());
-        let wanted = wanted.unwrap_or_else(|| "a whole number".into());
-        AppError::invalid(name, format!("has to be {wanted}, written in digits"))
-    };
-    // A field that was left empty was not sent.
-    let sent = sent.filter(|text| !text.is_empty());
-    sent.map(|text| text.parse::<i64>().map_err(|_| refused())).transpose()
+pub(super) fn ramp_up(sent: &str) -> Result<i64, AppError> {
+    let seconds = parse_length(sent).map_err(|problem| AppError::invalid("ramp_up_duration", problem))?;
+    Ok(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+/// The fields of a form for autoscaling, as they were sent.
+#[cfg(feature = "ssr")]
+struct SentAutoscaling {
+    min_replica: Option<Digits>,
+    max_replica: Option<Digits>,
+    autoscaling_window: Option<Digits>,
+    scale_down_delay: Option<Digits>,
+    max_scale_down_rate: Option<Digits>,
+    concurrency_target: Option<Digits>,
+    target_utilization_percentage: Option<Digits>,
+}
+
+#[cfg(feature = "ssr")]
+impl SentAutoscaling {
+    /// What they ask for, or the field that is no whole number.
+    fn patch(self) -> Result<AutoscalingPatch, AppError> {
+        let utilization = self.target_utilization_percentage;
+        Ok(AutoscalingPatch {
+            min_replica: number("min_replica", self.min_replica)?,
+            max_replica: number("max_replica", self.max_replica)?,
+            autoscaling_window: number("autoscaling_window", self.autoscaling_window)?,
+            scale_down_delay: number("scale_down_delay", self.scale_down_delay)?,
+            concurrency_target: number("concurrency_target", self.concurrency_target)?,
+            target_utilization_percentage: number("target_utilization_percentage", utilization)?,
+            max_scale_down_rate: number("max_scale_down_rate", self.max_scale_down_rate)?,
+        })
+    }
 }
 
 /// How many replicas whatever an environment serves runs, and when that changes. What is left out stays.
@@ -112,18 +138,16 @@ pub async fn update_environment_autoscaling(
             let door = door().await?;
             let model = ModelId::new(parse_id("model_id", &model_id)?);
             let environment = EnvironmentName::new(environment)?;
-            let patch = AutoscalingPatch {
-                min_replica: number("min_replica", min_replica)?,
-                max_replica: number("max_replica", max_replica)?,
-                autoscaling_window: number("autoscaling_window", autoscaling_window)?,
-                scale_down_delay: number("scale_down_delay", scale_down_delay)?,
-                concurrency_target: number("concurrency_target", concurrency_target)?,
-                target_utilization_percentage: number(
-                    "target_utilization_percentage",
-                    target_utilization_percentage,
-                )?,
-                max_scale_down_rate: number("max_scale_down_rate", max_scale_down_rate)?,
+            let sent = SentAutoscaling {
+                min_replica,
+                max_replica,
+                autoscaling_window,
+                scale_down_delay,
+                max_scale_down_rate,
+                concurrency_target,
+                target_utilization_percentage,
             };
+            let patch = sent.patch()?;
             door.backend.update_environment_autoscaling(&door.session, &model, &environment, patch).await
         }
         .await,
@@ -148,18 +172,16 @@ pub async fn update_autoscaling(
             let door = door().await?;
             let model = ModelId::new(parse_id("model_id", &model_id)?);
             let deployment = DeploymentId::new(parse_id("deployment_id", &deployment_id)?);
-            let patch = AutoscalingPatch {
-                min_replica: number("min_replica", min_replica)?,
-                max_replica: number("max_replica", max_replica)?,
-                autoscaling_window: number("autoscaling_window", autoscaling_window)?,
-                scale_down_delay: number("scale_down_delay", scale_down_delay)?,
-                concurrency_target: number("concurrency_target", concurrency_target)?,
-                target_utilization_percentage: number(
-                    "target_utilization_percentage",
-                    target_utilization_percentage,
-                )?,
-                max_scale_down_rate: number("max_scale_down_rate", max_scale_down_rate)?,
+            let sent = SentAutoscaling {
+                min_replica,
+                max_replica,
+                autoscaling_window,
+                scale_down_delay,
+                max_scale_down_rate,
+                concurrency_target,
+                target_utilization_percentage,
             };
+            let patch = sent.patch()?;
             door.backend.update_autoscaling(&door.session, &model, &deployment, patch).await
         }
         .await,

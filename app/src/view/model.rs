@@ -209,6 +209,10 @@ pub struct PromoteTarget {
     pub environment: String,
     /// What it serves now, by name.
     pub serving: Option<String>,
+    /// The name of the instance type that this has.
+    pub instance_type: Option<String>,
+    /// The deployments, by id, that have another one, and so would get this.
+    pub resized: Vec<String>,
     /// Whether its promotions are canaries unless one says otherwise.
     pub canary: bool,
     /// Whether they go replica by replica.

@@ -28,6 +28,7 @@ impl Dashboard {
         deployment: &DeploymentId,
         environment: &EnvironmentName,
         way: Way,
+        keep_own_instance_type: bool,
     ) -> Result<Done, AppError> {
         let strategy = match way {
             Way::Direct => Strategy::Direct,
@@ -39,7 +40,11 @@ impl Dashboard {
                 Strategy::Rolling { config: config.unwrap_or_default() }
             }
         };
-        let request = PromotionRequest { strategy: Some(strategy), ..PromotionRequest::default() };
+        let request = PromotionRequest {
+            strategy: Some(strategy),
+            preserve_instance_type: !keep_own_instance_type,
+            ..PromotionRequest::default()
+        };
         let candidate =
             self.api.control.promote(actor, model, deployment, environment, request).await.map_err(told)?;
         let name = self.name_of(actor, model, &candidate).await?;

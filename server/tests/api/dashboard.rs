@@ -184,3 +184,107 @@ async fn a_number_that_is_none_is_refused_with_its_name_and_range() {
     assert_eq!(outside.json()["message"], "1001 is not within 1 to 1000");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_form_lacks_or_has_wrong_is_refused_by_its_field() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Fields"), "").await;
+    let of_deployment = [("model_id", model.as_str()), ("deployment_id", deployment.as_str())];
+    let promote = [&of_deployment[..], &[("environment", "production"), ("strategy", "direct")]].concat();
+    let settings = [
+        ("model_id", model.as_str()),
+        ("environment", "production"),
+        ("ramp_up_duration", "10m"),
+        ("promotion_cleanup_strategy", "KEEP"),
+    ];
+    let new = [("model_id", model.as_str()), ("name", "staging")];
+    for (function, fields, name) in [
+        ("promote", &promote[..], "keep_own_instance_type"),
+        ("update_promotion_settings", &settings[..], "ramp_up_while_promoting"),
+        ("update_promotion_settings", &settings[..], "rolling_deploy"),
+        ("update_promotion_settings", &settings[..], "redeploy_on_promotion"),
+        ("update_promotion_settings", &settings[..], "stop_on_errors"),
+        ("create_environment", &new[..], "rolling_deploy"),
+        ("create_environment", &new[..], "restricted"),
+        ("restrict_environment", &[("environment", "production")][..], "restricted"),
+    ] {
+        let refused = world.act(function, &[fields, &[(name, "maybe")]].concat()).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        let told = refused.json();
+        assert_eq!(told["field"], name, "{function}: {told}");
+        assert!(told["message"].as_str().unwrap().contains("`true` or `false`"), "{function}: {told}");
+    }
+    for (function, fields, name) in [
+        ("rename", &of_deployment[..], "name"),
+        ("promote", &promote[..3], "strategy"),
+        ("update_promotion_settings", &settings[..3], "promotion_cleanup_strategy"),
+        ("restrict_environment", &new[..0], "environment"),
+    ] {
+        let refused = world.act(function, fields).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        let told = refused.json();
+        assert_eq!(told["field"], name, "{function}: {told}");
+        assert_eq!(told["message"], "is missing; it has to be given", "{function}");
+    }
+    let twice = world.act("rename", &[&of_deployment[..], &[("name", "a"), ("name", "b")]].concat()).await;
+    assert_eq!(twice.status, 400, "{}", twice.text());
+    assert_eq!((&twice.json()["field"], twice.text().contains("more than once")), (&json!("name"), true));
+
+    for (length, field, says) in [
+        ("soon", "ramp_up_duration", "`soon` is not a length of time; write 10m, 90s, 1h or 600"),
+        ("8d", "ramp_up_duration_seconds", "691200 is not within 0 to 604800"),
+    ] {
+        let sent = [&settings[..2], &settings[3..], &[("ramp_up_duration", length)]].concat();
+        let refused = world.act("update_promotion_settings", &sent).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        let told = refused.json();
+        assert_eq!((&told["field"], &told["message"]), (&json!(field), &json!(says)));
+    }
+    // As the environment's page writes what was set by the API.
+    let direct = [&settings[..2], &settings[3..], &[("ramp_up_duration", "0s")]].concat();
+    world.act("update_promotion_settings", &direct).await.ok();
+
+    // A box without a value is sent as `on`.
+    world.act("create_environment", &[&new[..], &[("rolling_deploy", "on")]].concat()).await.ok();
+    let staging = world.get(&format!("/v1/models/{model}/environments/staging")).await.ok();
+    assert_eq!(staging["promotion_settings"]["rolling_deploy"], true, "{staging}");
+    assert_eq!(staging["promotion_settings"]["ramp_up_while_promoting"], false, "{staging}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_query_has_wrong_is_refused_by_its_field() {
+    let world = World::start().await;
+    let (model, deployment) = world.push(Ok("Queries"), "").await;
+    let of = format!("model_id={model}&deployment_id={deployment}");
+    for (asked, field, says) in [
+        (format!("scaling?{of}&hours=two"), "hours", "`two` is not a whole number from 1 to 168"),
+        (format!("scaling?{of}&hours=1.5"), "hours", "`1.5` is not a whole number from 1 to 168"),
+        (format!("scaling?{of}&hours=169"), "hours", "169 is not within 1 to 168"),
+        (format!("scaling?{of}"), "hours", "is missing; it has to be given"),
+        ("usage?days=week".into(), "days", "`week` is not a whole number from 1 to 31"),
+        ("usage?days=0".into(), "days", "0 is not within 1 to 31"),
+        (format!("logs?{of}&after=here"), "after", "has to be a whole number, written in digits"),
+        (
+            format!("logs?{of}&before=99999999999999999999"),
+            "before",
+            "has to be a whole number, written in digits",
+        ),
+        (
+            "models?cursor=nowhere".into(),
+            "cursor",
+            "this is no cursor of this list; leave it out to begin anew",
+        ),
+    ] {
+        let refused = world.get(&format!("/api/ui/{asked}")).await;
+        assert_eq!(refused.status, 400, "{asked}: {}", refused.text());
+        let told = refused.json();
+        assert_eq!((&told["field"], &told["message"]), (&json!(field), &json!(says)), "{asked}");
+    }
+    let file = world.get("/api/ui/usage.csv?days=week").await;
+    assert_eq!(file.status, 400, "{}", file.text());
+    assert!(file.text().contains("days: `week` is not a whole number from 1 to 31"), "{}", file.text());
+    let page = world.get(&format!("/api/ui/scaling?{of}&hours=168")).await.ok();
+    assert_eq!(page["hours"], 168);
+    world.stop().await;
+}

@@ -151,7 +151,10 @@ async fn sizes_are_chosen_shown_and_charged() {
     for (name, price) in [("LARGE", 0.25), ("SMALL", 0.01)] {
         let row = rows.iter().find(|row| row["billable_resource"]["instance_type"] == name).unwrap();
         let minutes = row["minutes"].as_f64().unwrap();
-        assert!(minutes >= 1.0, "a started minute counts whole: {row}");
+        assert!(
+            (2.0..=3.0).contains(&minutes),
+            "a started minute counts whole, of the build and of the replica: {row}"
+        );
         assert!((row["subtotal"].as_f64().unwrap() - minutes * price).abs() < 1e-9, "{row}");
         assert_eq!(row["subtotal"], row["compute_cost"]);
         assert_eq!(row["billable_resource"]["is_deleted"], true);
@@ -314,5 +317,50 @@ async fn who_is_refused_for_the_instance_type_that_is_kept_is_told_how_not_to_ke
     }
     promote(json!({ "deployment_id": second, "preserve_env_instance_type": false })).await.ok();
     world.until(&production, |seen| seen["current_deployment"]["id"] == second.as_str()).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_box_of_the_dialog_lets_a_deployment_keep_its_own_instance_type() {
+    let world = world(vec![size("large", 2, 3, None), size("small", 1, 2, None)]).await;
+    let named = json!({ "resources": { "cpu": "1", "memory": "2Gi", "instance_type": "large" } });
+    let (model, first) = world.push_with("Boxed", named).await;
+    world.reaches(&model, &first, "ACTIVE").await;
+    let production = format!("/v1/models/{model}/environments/production");
+    world.until(&production, |seen| seen["current_deployment"]["id"] == first.as_str()).await;
+    let (_, second) = world.version_with(&model, asks("512Mi")).await;
+    world.reaches(&model, &second, "ACTIVE").await;
+
+    // It is there where the two have different types.
+    let choices = world.get(&format!("/api/ui/model?model_id={model}")).await.ok()["choices"].clone();
+    let target = &choices["targets"][0];
+    assert_eq!((&target["instance_type"], &target["resized"]), (&json!("LARGE"), &json!([second])));
+    let dialog = async |deployment: &str| {
+        let path = format!("/models/{model}?dialog=promote&deployment={deployment}&environment=production");
+        world.send(with_key(Call::new("GET", path)).header("accept", "text/html")).await.text()
+    };
+    let box_of_it = "name=\"keep_own_instance_type\"";
+    assert!(dialog(&second).await.contains(box_of_it));
+    let of_the_current = dialog(&first).await;
+    assert!(of_the_current.contains("name=\"strategy\"") && !of_the_current.contains(box_of_it));
+
+    let fields = [
+        ("model_id", model.as_str()),
+        ("deployment_id", &second),
+        ("environment", "production"),
+        ("strategy", "direct"),
+    ];
+    // Unchecked, it is sent as nothing, and a copy has the environment's.
+    world.act("promote", &fields).await.ok();
+    let moved = |seen: &Value| {
+        !seen["current_deployment"].is_null() && seen["current_deployment"]["id"] != first.as_str()
+    };
+    let seen = world.until(&production, moved).await;
+    assert_ne!(seen["current_deployment"]["id"], second.as_str());
+    assert_eq!(seen["instance_type"]["id"], "large");
+    // Checked, the environment gets the deployment's.
+    world.act("promote", &[&fields[..], &[("keep_own_instance_type", "true")]].concat()).await.ok();
+    let seen = world.until(&production, |seen| seen["current_deployment"]["id"] == second.as_str()).await;
+    assert_eq!(seen["instance_type"]["id"], "small");
     world.stop().await;
 }

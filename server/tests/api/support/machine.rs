@@ -134,7 +134,8 @@ impl Runtime for Machine {
         let task = tokio::spawn(async move {
             let _ = axum::serve(listener, app).await;
         });
-        let now = Timestamp::from_millis(1);
+        // Up from now on, and ready for so long that its deployment has proven itself.
+        let (now, long_ago) = (server::clock::SystemClock::new().now(), Timestamp::from_millis(1));
         let described = spec.config["description"].as_str().unwrap_or_default();
         let (state, is_ready) = match described {
             "mortal" => {
@@ -155,7 +156,7 @@ impl Runtime for Machine {
             started_at: now,
             spawned_at: None,
             loaded_at: None,
-            ready_at: is_ready.then_some(now),
+            ready_at: is_ready.then_some(long_ago),
             unready_since: None,
             artifact: Some(spec.artifact.clone()),
             refused: None,
@@ -180,7 +181,7 @@ impl Runtime for Machine {
                         let reason = "it fell over".into();
                         observed.state = ReplicaState::Exited { code: Some(1), signal: None, reason };
                     } else {
-                        (observed.state, observed.ready_at) = (ReplicaState::Ready, Some(now));
+                        (observed.state, observed.ready_at) = (ReplicaState::Ready, Some(long_ago));
                     }
                     wakes.wake(&observed.model);
                 }
