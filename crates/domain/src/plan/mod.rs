@@ -179,7 +179,7 @@ struct Work<'a> {
     stop: Vec<Stop>,
     forget: Vec<ReplicaId>,
     reloads: Vec<Reload>,
-    /// Requests that came since the last look, ended ones included; of those that were known then.
+    /// Requests that came since the last look, ended ones included, where any came; of those that were known then.
     arrived: BTreeMap<DeploymentId, u64>,
     /// Replicas each deployment must have for the sake of a promotion.
     floors: BTreeMap<DeploymentId, u32>,

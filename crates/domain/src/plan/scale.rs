@@ -20,10 +20,14 @@ impl Work<'_> {
             if let Some(before) = self.memory.requests.get(id) {
                 // Fewer than before: the gateway has begun to count anew.
                 let came = total.checked_sub(*before).unwrap_or(*total);
-                self.arrived.insert(id.clone(), came);
+                if came > 0 {
+                    self.arrived.insert(id.clone(), came);
+                }
             }
         }
-        self.memory.requests = seen.requests.clone();
+        if self.memory.requests != seen.requests {
+            self.memory.requests.clone_from(&seen.requests);
+        }
     }
 
     /// Requests that came since the last look, ended ones included.
@@ -33,13 +37,12 @@ impl Work<'_> {
 
     /// Whether the gateway has nothing under way at any deployment of the model, and nothing came since the last look.
     pub(super) fn is_quiet(&self) -> bool {
-        self.seen.demand.values().all(|demand| demand.total() == 0)
-            && self.arrived.values().all(|came| *came == 0)
+        self.arrived.is_empty() && self.seen.demand.values().all(|demand| demand.total() == 0)
     }
 
     pub(super) fn autoscale(&mut self) {
-        let live: Vec<_> = self.deployments.iter().map(|deployment| deployment.id.clone()).collect();
-        self.memory.scalers.retain(|id, _| live.contains(id));
+        let live = &self.deployments;
+        self.memory.scalers.retain(|id, _| live.iter().any(|deployment| deployment.id == *id));
         for index in 0..self.deployments.len() {
             self.autoscale_one(index);
         }
