@@ -104,9 +104,7 @@ async fn rest(port: u16) -> bool {
 /// A minute in which each rollout goes to its second stage.
 async fn stages(port: u16) -> bool {
     let fleet = Fleet::start(port, |number| FIRST_DUE + SPREAD * number as i64 / MODELS as i64).await;
-    // Time counts from a model's first look on, and the last one answers when all have had theirs.
-    fleet.answers(MODELS - 1).await;
-    let due: Vec<Timestamp> = fleet.rollouts().await.iter().map(second_stage).collect();
+    let due: Vec<Timestamp> = fleet.begun().await.iter().map(second_stage).collect();
     assert_eq!(due.len(), MODELS, "each rollout runs");
     sleep(Duration::from_millis((FIRST_DUE + SPREAD).unsigned_abs()) + GIVEN_UP).await;
     let mut late = Vec::with_capacity(MODELS);
@@ -201,6 +199,17 @@ impl Fleet {
             all.extend(state.unwrap().promotions);
         }
         all
+    }
+
+    /// As [`Self::rollouts`], once time counts for all: from a model's first look on, which is saved.
+    async fn begun(&self) -> Vec<Promotion> {
+        loop {
+            let all = self.rollouts().await;
+            if all.iter().all(|rollout| rollout.version > 0) {
+                return all;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// How often rollouts were saved: each time is a version.
