@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 /// How long a GraphQL answer waits for a change to run; its client waits for 120 s.
 pub const GRAPHQL_WAITS: Duration = Duration::from_secs(110);
-/// How long a REST answer does; its client waits for 5 s and asks again on 503.
+/// How long a REST answer does, and one to a push; its client waits for 5 s and asks again on 503.
 pub const REST_WAITS: Duration = Duration::from_secs(4);
 
 /// A change in the `truss` command's form: base64 of this as JSON.

@@ -12,7 +12,12 @@ use serde_json::Value;
 
 use super::body::Json;
 use super::contract::TEAM;
+use crate::live::REST_WAITS;
 use crate::picture::Picture;
+
+/// What is told of a push that takes longer than clients wait.
+const GOES_ON: &str =
+    "the archive is still being unpacked, which goes on; send the same again to hear what comes of it";
 
 pub fn routes() -> Vec<Route> {
     let text = "The archive is what `GET /v1/blobs/credentials/model` or `POST /v1/prepare_model_upload` gave leave to upload.";
@@ -25,15 +30,17 @@ pub fn routes() -> Vec<Route> {
             .body::<PrepareUpload>()
             .answers::<UploadPlace>()
             .fails(404),
-        Route::post("/models", create, "Push a new model").says(text).body::<CreateModel>().answers::<CreatedDeployment>(),
+        Route::post("/models", create, "Push a new model").says(text).body::<CreateModel>().answers::<CreatedDeployment>().fails(503),
         Route::post("/teams/{team_id}/models", create_in_team, "Push a new model into a team")
             .says(text)
             .body::<CreateModel>()
-            .answers::<CreatedDeployment>(),
+            .answers::<CreatedDeployment>()
+            .fails(503),
         Route::post("/models/{model_id}/deployments", add, "Push another deployment of a model")
             .says(text)
             .body::<CreateDeployment>()
-            .answers::<CreatedDeployment>(),
+            .answers::<CreatedDeployment>()
+            .fails(503),
     ]
 }
 
@@ -111,7 +118,10 @@ async fn record(api: &Api, actor: &Actor, push: Push) -> Answer {
             "name the archive: the key that came with the leave to upload it",
         ));
     }
-    let pushed = api.control.push(actor, push).await.map_err(|error| failure(&error))?;
+    let Ok(pushed) = tokio::time::timeout(REST_WAITS, api.control.push(actor, push)).await else {
+        return Err(answer::error(StatusCode::SERVICE_UNAVAILABLE, "NOT_READY", GOES_ON));
+    };
+    let pushed = pushed.map_err(|error| failure(&error))?;
     let named = std::slice::from_ref(&pushed.deployment);
     let picture = api.picture(actor, &pushed.model, named).await.map_err(|error| failure(&error))?;
     let found = picture.deployment(&pushed.deployment).ok_or_else(|| {

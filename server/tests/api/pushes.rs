@@ -116,6 +116,26 @@ async fn archived(world: &World) -> String {
 }
 
 #[tokio::test]
+async fn a_push_that_takes_long_is_answered_in_time_and_goes_on() {
+    let world = World::start().await;
+    let source =
+        json!({ "name": "Long", "deployment": { "config": config() }, "s3_key": archived(&world).await });
+    let pushed = json!({ "source": source });
+    // Nothing can be recorded meanwhile.
+    let other = world.store().begin().await.unwrap();
+    let late = world.rest("POST", "/v1/models", pushed.clone()).await;
+    assert_eq!(late.status, 503, "{}", late.text());
+    assert_eq!(late.json()["code"], "NOT_READY");
+    assert!(late.text().contains("send the same again"), "{}", late.text());
+    drop(other);
+    let made = world.rest("POST", "/v1/models", pushed).await.ok();
+    assert_eq!(made["model"]["name"], "Long");
+    let models = world.get("/v1/models").await.ok();
+    assert_eq!(models["models"].as_array().unwrap().len(), 1, "it was pushed once: {models}");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn who_sends_a_push_that_failed_again_hears_why_it_did() {
     let world = World::start_with(|config: &mut server::config::Config| {
         config.machine.memory = Some(8 << 30);
