@@ -17,13 +17,13 @@ pub struct AutoscalingSettings {
     pub max_replica: u32,
     /// Seconds over which load is averaged, 10 to 3600.
     pub autoscaling_window: u32,
-    /// Seconds that load must stay low before replicas are removed, 0 to 3600.
+    /// Seconds that load must stay low before replicas are removed, and nothing come before all stop, 0 to 3600.
     pub scale_down_delay: u32,
     /// Requests one replica should carry, at least 1.
     pub concurrency_target: u32,
     /// Percent of the target that is aimed at, 1 to 100.
     pub target_utilization_percentage: u32,
-    /// Percent of the running replicas that one step may remove, 1 to 50.
+    /// Percent of the running replicas that one step may remove, 1 to 50. Where nothing comes at all, all stop together.
     pub max_scale_down_rate: u32,
 }
 
@@ -101,6 +101,8 @@ pub struct Scaler {
     samples: std::collections::VecDeque<(i64, u32)>,
     /// Since when fewer replicas would do.
     low_since: Option<i64>,
+    /// Since when nothing asks for a replica: no load, no minimum, no promotion.
+    idle_since: Option<i64>,
     /// Requests that came between the last sample and the one before.
     arrived: u64,
 }
@@ -123,6 +125,11 @@ impl Scaler {
     /// milliseconds, and a deployment that has them is not idle.
     pub fn note_arrivals(&mut self, requests: u64) {
         self.arrived = requests;
+    }
+
+    /// Says that nobody has looked for this deployment's own requests, so how long it had none begins anew.
+    pub fn was_not_looked_at(&mut self) {
+        self.idle_since = None;
     }
 
     /// Time-weighted mean load over the window that ends at `at`.
@@ -181,6 +188,9 @@ pub struct ScaleDecision {
     /// Since when fewer replicas would do, in monotonic ms; `None` if they would not.
     #[serde(default)]
     pub low_since: Option<i64>,
+    /// Since when nothing asks for a replica, in monotonic ms; `None` if something does, or there is none.
+    #[serde(default)]
+    pub idle_since: Option<i64>,
     /// It became active so recently that it is not put to sleep yet.
     #[serde(default)]
     pub young: bool,
@@ -191,7 +201,8 @@ pub struct ScaleDecision {
 /// Decides how many replicas a deployment should have.
 ///
 /// Scales up at once; scales down only after load stayed low for the whole delay, by at most the rate, and then waits
-/// the delay again. `floor` is what a promotion or a wake needs at least. Exact in [`ScaleDecision`]'s fields.
+/// the delay again. Once nothing asked for a replica for the whole delay, all stop together; the last one never goes otherwise.
+/// `floor` is what a promotion or a wake needs at least. Exact in [`ScaleDecision`]'s fields.
 pub fn decide(
     scaler: &mut Scaler,
     settings: &AutoscalingSettings,
@@ -224,25 +235,35 @@ pub fn decide(
         applied: goal,
         limit: bound,
         low_since: None,
+        idle_since: None,
         young: false,
         look_again: None,
     };
     if goal >= current {
-        scaler.low_since = None;
+        (scaler.low_since, scaler.idle_since) = (None, None);
         return decision;
     }
-    let delay = i64::from(settings.scale_down_delay) * 1000;
-    let since = *scaler.low_since.get_or_insert(monotonic);
-    decision.low_since = Some(since);
+    let low_since = *scaler.low_since.get_or_insert(monotonic);
+    scaler.idle_since = scaler.idle_since.or(Some(monotonic)).filter(|_| goal == 0);
+    decision.low_since = Some(low_since);
+    decision.idle_since = scaler.idle_since;
     if current > high {
         // Over the ceiling is not a matter of load: settings changed, so it is corrected without the delay.
         decision.applied = high;
+        decision.limit = Limit::Maximum;
         return decision;
     }
-    if monotonic - since < delay {
+    let delay = i64::from(settings.scale_down_delay) * 1000;
+    let none_at = scaler.idle_since.map_or(i64::MAX, |since| since + delay);
+    if monotonic >= none_at {
+        return decision;
+    }
+    // The last one goes when nothing came for the whole delay, however long one would have done before.
+    let fewer_at = if current == 1 { i64::MAX } else { low_since + delay };
+    if monotonic < fewer_at {
         decision.applied = current;
         decision.limit = Limit::Delay;
-        decision.look_again = Some(since + delay);
+        decision.look_again = Some(fewer_at.min(none_at));
         return decision;
     }
     let step = ((f64::from(current) * f64::from(settings.max_scale_down_rate) / 100.0).floor() as u32).max(1);
@@ -251,122 +272,9 @@ pub fn decide(
         decision.applied = current - step;
         decision.limit = Limit::Rate;
     }
-    decision.look_again = Some(monotonic + delay.max(1000));
+    decision.look_again = Some((monotonic + delay.max(1000)).min(none_at));
     decision
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings() -> AutoscalingSettings {
-        AutoscalingSettings { max_replica: 10, concurrency_target: 10, ..AutoscalingSettings::default() }
-    }
-
-    fn at(scaler: &mut Scaler, settings: &AutoscalingSettings, current: u32, ms: i64) -> ScaleDecision {
-        decide(scaler, settings, current, 0, Timestamp::from_millis(ms), ms)
-    }
-
-    #[test]
-    fn twenty_five_in_flight_at_ten_and_seventy_percent_need_four() {
-        assert_eq!(replicas_for(25.0, &settings()), 4);
-        assert_eq!(replicas_for(0.0, &settings()), 0);
-        assert_eq!(replicas_for(7.0, &settings()), 1);
-        assert_eq!(replicas_for(7.1, &settings()), 2);
-    }
-
-    #[test]
-    fn load_scales_up_at_once_and_down_after_the_delay() {
-        let settings = settings();
-        let mut scaler = Scaler::default();
-        for second in 0..60 {
-            scaler.sample(second * 1000, 56, settings.autoscaling_window);
-        }
-        assert_eq!(at(&mut scaler, &settings, 1, 60_000).applied, 8);
-        scaler.sample(60_000, 0, settings.autoscaling_window);
-        let waiting = at(&mut scaler, &settings, 8, 130_000);
-        assert_eq!((waiting.applied, waiting.limit), (8, Limit::Delay));
-        let first = at(&mut scaler, &settings, 8, 130_000 + 900_000);
-        assert_eq!((first.applied, first.limit), (4, Limit::Rate));
-        assert_eq!(at(&mut scaler, &settings, 4, 130_000 + 900_500).applied, 4);
-        assert_eq!(at(&mut scaler, &settings, 4, 130_000 + 1_800_000).applied, 2);
-        assert_eq!(at(&mut scaler, &settings, 2, 130_000 + 2_700_000).applied, 1);
-        assert_eq!(at(&mut scaler, &settings, 1, 130_000 + 3_600_000).applied, 0);
-    }
-
-    #[test]
-    fn recovery_resets_the_delay() {
-        let settings = settings();
-        let mut scaler = Scaler::default();
-        scaler.sample(0, 14, 60);
-        scaler.sample(60_000, 0, 60);
-        assert_eq!(at(&mut scaler, &settings, 2, 121_000).limit, Limit::Delay);
-        scaler.sample(500_000, 200, 60);
-        assert!(at(&mut scaler, &settings, 2, 560_000).applied > 2);
-        scaler.sample(561_000, 0, 60);
-        assert_eq!(at(&mut scaler, &settings, 10, 1_100_000).limit, Limit::Delay);
-    }
-
-    #[test]
-    fn a_single_request_wakes_one_replica() {
-        let mut scaler = Scaler::default();
-        scaler.sample(0, 0, 60);
-        scaler.sample(59_999, 1, 60);
-        assert_eq!(at(&mut scaler, &settings(), 0, 60_000).applied, 1);
-    }
-
-    #[test]
-    fn requests_too_short_to_be_seen_keep_the_last_replica() {
-        let settings = settings();
-        let mut scaler = Scaler::default();
-        let mut look = |seconds: i64, requests: u64, current: u32| {
-            scaler.sample(seconds * 1000, 0, settings.autoscaling_window);
-            scaler.note_arrivals(requests);
-            at(&mut scaler, &settings, current, seconds * 1000)
-        };
-        for second in (0..3_600).step_by(2) {
-            let decision = look(second, 20, 1);
-            assert_eq!((decision.applied, decision.wanted, decision.arrived), (1, 1, 20), "at {second} s");
-            assert_eq!((decision.average_load, decision.low_since), (0.0, None));
-        }
-        // From the first look on that finds none, the delay runs.
-        assert_eq!(look(3_600, 0, 1).low_since, Some(3_600_000));
-        assert_eq!(look(3_600 + 899, 0, 1).applied, 1);
-        assert_eq!(look(3_600 + 900, 0, 1).applied, 0);
-    }
-
-    #[test]
-    fn requests_too_short_to_be_seen_ask_for_no_more_than_one() {
-        let settings = settings();
-        let mut scaler = Scaler::default();
-        let mut look = |seconds: i64, current: u32| {
-            scaler.sample(seconds * 1000, 0, settings.autoscaling_window);
-            scaler.note_arrivals(1_000);
-            at(&mut scaler, &settings, current, seconds * 1000)
-        };
-        let waiting = look(0, 4);
-        assert_eq!((waiting.wanted, waiting.applied, waiting.limit), (1, 4, Limit::Delay));
-        assert_eq!(look(900, 4).applied, 2);
-        assert_eq!(look(1_800, 2).applied, 1);
-        assert_eq!(look(9_000, 1).applied, 1);
-    }
-
-    #[test]
-    fn what_came_before_the_last_sample_does_not_count_again() {
-        let mut scaler = Scaler::default();
-        scaler.sample(0, 0, 60);
-        scaler.note_arrivals(5);
-        scaler.sample(1_000, 0, 60);
-        let decision = at(&mut scaler, &settings(), 1, 1_000);
-        assert_eq!((decision.arrived, decision.wanted, decision.low_since), (0, 0, Some(1_000)));
-    }
-
-    #[test]
-    fn refusals_name_the_field_and_its_range() {
-        let patch = AutoscalingPatch { autoscaling_window: Some(5), ..AutoscalingPatch::default() };
-        let refusal = AutoscalingSettings::default().patched(&patch).unwrap_err();
-        assert_eq!(refusal.to_string(), "autoscaling_window: 5 is not within 10 to 3600");
-        let patch = AutoscalingPatch { min_replica: Some(4), ..AutoscalingPatch::default() };
-        assert_eq!(AutoscalingSettings::default().patched(&patch).unwrap_err().field, "min_replica");
-    }
-}
+mod tests;

@@ -79,7 +79,8 @@ fn upwards(decision: &ScaleDecision, floor: u32, settings: &AutoscalingSettings,
     }
 }
 
-/// Fewer replicas only after the delay, by the rate at most, and never below what is asked for.
+/// Fewer replicas only after the delay, by the rate at most, and never below what is asked for; none only, and then at once,
+/// after a delay without anything that asks for one.
 fn downwards(decision: &ScaleDecision, floor: u32, settings: &AutoscalingSettings, wrong: &mut Vec<String>) {
     let ScaleDecision { applied, wanted, current, limit, .. } = *decision;
     let least = settings.min_replica.max(floor);
@@ -97,6 +98,9 @@ fn downwards(decision: &ScaleDecision, floor: u32, settings: &AutoscalingSetting
         if applied != most {
             wrong.push(format!("the maximum is {most}, {applied} were kept"));
         }
+        if limit != Limit::Maximum {
+            wrong.push(format!("the maximum bound it, {limit:?} is recorded"));
+        }
         return;
     }
     if applied < needed {
@@ -106,30 +110,48 @@ fn downwards(decision: &ScaleDecision, floor: u32, settings: &AutoscalingSetting
         wrong.push("fewer would do, and since when is not recorded".into());
         return;
     };
-    let over = decision.monotonic - since >= i64::from(settings.scale_down_delay) * 1000;
-    let last_of_young = decision.young && applied == 1 && needed == 0;
-    if applied == current {
-        if over && !last_of_young {
+    let is_over = |since: i64| decision.monotonic - since >= i64::from(settings.scale_down_delay) * 1000;
+    match decision.idle_since {
+        None if needed == 0 => wrong.push("nothing is needed, and since when is not recorded".into()),
+        Some(_) if needed > 0 => wrong.push(format!("{needed} are needed, and it is recorded as idle")),
+        Some(idle_since) if is_over(idle_since) => return to_zero(decision, wrong),
+        _ => {}
+    }
+    if applied == 0 {
+        wrong.push("put to sleep before nothing came for the whole delay".into());
+    } else if applied < current {
+        if !is_over(since) {
+            wrong.push("removed before load was low for the whole delay".into());
+        }
+        one_step(decision, needed, settings, wrong);
+    } else {
+        // The last one waits until nothing came for the whole delay, however long one would have done.
+        if is_over(since) && current > 1 {
             wrong.push("the delay was over, and nothing was removed".into());
         }
         if limit != Limit::Delay {
             wrong.push(format!("it waits for the delay, {limit:?} is recorded"));
         }
-        return;
     }
-    if !over {
-        wrong.push("removed before load was low for the whole delay".into());
+}
+
+/// All stop, but one where nobody can have seen the deployment active.
+fn to_zero(decision: &ScaleDecision, wrong: &mut Vec<String>) {
+    let ScaleDecision { applied, limit, young, .. } = *decision;
+    let (stay, expected) = if young { (1, Limit::Delay) } else { (0, Limit::None) };
+    if applied != stay {
+        wrong.push(format!("nothing came for the whole delay: {stay} should stay, {applied} were kept"));
     }
-    if applied == 0 && decision.young {
-        wrong.push("put to sleep before anybody can have seen it active".into());
+    if limit != expected {
+        wrong.push(format!("{expected:?} bound it, {limit:?} is recorded"));
     }
-    // The rate alone may leave one as well; then it is held against the rate below.
-    if last_of_young && limit == Limit::Delay {
-        return;
-    }
+}
+
+/// One may always go; more only within the rate, and as many as that permits.
+fn one_step(decision: &ScaleDecision, needed: u32, settings: &AutoscalingSettings, wrong: &mut Vec<String>) {
+    let ScaleDecision { applied, current, limit, .. } = *decision;
     let removed = u64::from(current - applied);
     let rate = u64::from(settings.max_scale_down_rate);
-    // One may always go; more only within the rate.
     if removed > 1 && removed * 100 > u64::from(current) * rate {
         wrong.push(format!("{removed} of {current} removed in one step, {rate} % may be"));
     }

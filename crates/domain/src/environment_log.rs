@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 
 use crate::{
-    Attachment, DeploymentId, Environment, LogFound, LogLine, LogNews, LogPlaces, LogQuery, Promotion,
-    Timestamp, attachments, served_first,
+    Attachment, DeploymentId, Environment, LogLine, LogNews, LogPlaces, LogQuery, Promotion, Timestamp,
+    attachments, served_first,
 };
 
 /// Which deployments were an environment's own between two moments, both included, and when: what served it, and both sides of
@@ -55,13 +55,19 @@ fn until(
     (by_then, ran)
 }
 
-/// The order in which to ask logs for lines: that of the answer. What the first ones have narrows what is asked of the rest.
+/// The order in which to ask logs for lines: that of the answer, by the moment from which each can have any. What the first ones
+/// have narrows what is asked of the rest.
 pub fn in_reading_order(mut newest_first: Vec<Attachment>, query: &LogQuery) -> Vec<Attachment> {
     if query.ascending {
         newest_first.reverse();
+    } else {
+        newest_first.sort_by_key(|one| Reverse(one.to.map_or(i64::MAX, Timestamp::millis)));
     }
     newest_first
 }
+
+/// Nanoseconds that an answer has to bring who asks on: more than is lost where a moment is rounded to milliseconds.
+const PROGRESS: i64 = 1_000_000_000;
 
 impl Attachment {
     /// The same question of this deployment's log, for this time alone.
@@ -72,6 +78,19 @@ impl Attachment {
             before_nanos: query.before_nanos.into_iter().chain(self.to.map(nanos)).min(),
             ..query.clone()
         }
+    }
+
+    /// How far a question is answered, that moment included, once all logs that come before this one [`in_reading_order`] were
+    /// asked; nothing if that is hardly farther than where the question begins.
+    pub fn answered_before(&self, query: &LogQuery) -> Option<i64> {
+        if query.ascending {
+            let last = nanos(self.from).saturating_sub(1);
+            let begin = query.after_nanos.into_iter().chain(query.start.map(nanos)).max();
+            return begin.is_none_or(|begin| last > begin.saturating_add(PROGRESS)).then_some(last);
+        }
+        let last = nanos(self.to?);
+        let begin = query.before_nanos.into_iter().chain(query.end.map(nanos)).min();
+        begin.is_none_or(|begin| last < begin.saturating_sub(PROGRESS)).then_some(last)
     }
 }
 
@@ -85,7 +104,7 @@ pub(crate) fn nanos(at: Timestamp) -> i64 {
 pub struct EnvironmentLogFound {
     /// In the order that was asked for, each with the deployment whose log it is of.
     pub lines: Vec<(DeploymentId, LogLine)>,
-    /// As [`LogFound::searched_to`]: every log was looked at as far as this.
+    /// As [`crate::LogFound::searched_to`]: every log was looked at as far as this.
     pub searched_to: Option<i64>,
 }
 
@@ -130,64 +149,6 @@ impl EnvironmentLogNews {
     pub fn sorted(mut self) -> Self {
         self.lines.sort_by(|(a_id, a), (b_id, b)| (a.nanos, a_id).cmp(&(b.nanos, b_id)));
         self
-    }
-}
-
-/// Searches several logs with one question, one after the other: each is asked only for what can still be in the answer.
-#[derive(Debug)]
-pub struct LogMerge {
-    asked: LogQuery,
-    lines: Vec<(DeploymentId, LogLine)>,
-    /// The first line, in the order that was asked for, after which a search stopped early.
-    stopped: Option<i64>,
-}
-
-impl LogMerge {
-    pub fn new(query: &LogQuery) -> Self {
-        Self { asked: query.clone(), lines: Vec::new(), stopped: None }
-    }
-
-    /// What to ask of the next log.
-    pub fn query(&self) -> &LogQuery {
-        &self.asked
-    }
-
-    /// Takes what a log answered to [`LogMerge::query`].
-    pub fn add(&mut self, deployment: &DeploymentId, found: LogFound) {
-        self.lines.extend(found.lines.into_iter().map(|line| (deployment.clone(), line)));
-        if let Some(at) = found.searched_to {
-            self.stopped = Some(at);
-            self.narrow(at);
-        }
-        // Two logs may share a moment; then it is the deployment that decides.
-        self.lines.sort_by(|(a_id, a), (b_id, b)| (a.nanos, a_id).cmp(&(b.nanos, b_id)));
-        if !self.asked.ascending {
-            self.lines.reverse();
-        }
-        self.lines.truncate(self.asked.limit);
-        let enough = self.lines.len() == self.asked.limit;
-        if let Some(last) = self.lines.last().filter(|_| enough).map(|(_, line)| line.nanos) {
-            self.narrow(last);
-        }
-    }
-
-    /// What all of them answered.
-    pub fn found(self) -> EnvironmentLogFound {
-        let enough = self.lines.len() >= self.asked.limit;
-        EnvironmentLogFound { lines: self.lines, searched_to: self.stopped.filter(|_| !enough) }
-    }
-
-    /// Nothing beyond this moment, which is itself within, is in the answer any more.
-    fn narrow(&mut self, at: i64) {
-        if self.asked.ascending {
-            let before = at.saturating_add(1);
-            self.asked.before_nanos = Some(self.asked.before_nanos.map_or(before, |known| known.min(before)));
-            self.lines.retain(|(_, line)| line.nanos <= at);
-        } else {
-            let after = at.saturating_sub(1);
-            self.asked.after_nanos = Some(self.asked.after_nanos.map_or(after, |known| known.max(after)));
-            self.lines.retain(|(_, line)| line.nanos >= at);
-        }
     }
 }
 
@@ -331,23 +292,6 @@ mod tests {
         assert_eq!(found(&[8], 1), [8]);
     }
 
-    /// Answers as a log does that looks at `room` lines at once.
-    fn search(log: &[i64], query: &LogQuery, room: usize) -> LogFound {
-        let mut lines: Vec<i64> = log
-            .iter()
-            .copied()
-            .filter(|nanos| query.after_nanos.is_none_or(|after| *nanos > after))
-            .filter(|nanos| query.before_nanos.is_none_or(|before| *nanos < before))
-            .collect();
-        if !query.ascending {
-            lines.reverse();
-        }
-        let stops = lines.len() > room && room < query.limit;
-        lines.truncate(room.min(query.limit));
-        let searched_to = lines.last().copied().filter(|_| stops);
-        LogFound { lines: lines.into_iter().map(line).collect(), searched_to }
-    }
-
     fn line(nanos: i64) -> LogLine {
         LogLine {
             nanos,
@@ -356,46 +300,6 @@ mod tests {
             source: LogSource::Replica,
             replica: None,
             request_id: None,
-        }
-    }
-
-    #[test]
-    fn lines_of_several_logs_are_one_log_in_either_direction() {
-        let logs: [(&str, Vec<i64>); 3] = [
-            ("a", (0..40).map(|n| n * 10).collect()),
-            ("b", (0..90).map(|n| 200 + n).collect()),
-            ("c", vec![5, 210, 600]),
-        ];
-        let mut whole: Vec<(i64, DeploymentId)> = logs
-            .iter()
-            .flat_map(|(id, log)| log.iter().map(move |nanos| (*nanos, DeploymentId::new(*id))))
-            .collect();
-        whole.sort();
-        for (ascending, room, limit) in [false, true].into_iter().flat_map(|ascending| {
-            [(ascending, 1000, 1000), (ascending, 7, 1000), (ascending, 7, 20), (ascending, 1000, 20)]
-        }) {
-            let mut wanted = whole.clone();
-            if !ascending {
-                wanted.reverse();
-            }
-            wanted.truncate(limit);
-            let mut query = LogQuery { ascending, limit, ..LogQuery::default() };
-            let mut seen = Vec::new();
-            loop {
-                let mut merge = LogMerge::new(&query);
-                for (id, log) in &logs {
-                    let found = search(log, merge.query(), room);
-                    merge.add(&DeploymentId::new(*id), found);
-                }
-                let found = merge.found();
-                let next = found.searched_to.map(|to| query.beyond(to, found.lines.len()));
-                seen.extend(found.lines.into_iter().map(|(id, line)| (line.nanos, id)));
-                match next {
-                    Some(next) => query = next,
-                    None => break,
-                }
-            }
-            assert_eq!(seen, wanted, "{ascending} {room} {limit}");
         }
     }
 }

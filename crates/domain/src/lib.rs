@@ -23,12 +23,14 @@ mod id;
 mod invariant;
 mod live;
 mod log;
+mod log_merge;
 mod log_places;
 mod log_search;
 mod metrics;
 mod model;
 mod name;
 mod person;
+mod phase_times;
 mod place;
 mod plan;
 mod preview;
@@ -67,7 +69,7 @@ pub use environment::{
     CleanupStrategy, Environment, EnvironmentPatch, PromotionPatch, PromotionSettings, may_delete_environment,
 };
 pub use environment_log::{
-    EnvironmentLogFound, EnvironmentLogNews, LogMerge, attached_within, in_reading_order, served_first_until,
+    EnvironmentLogFound, EnvironmentLogNews, attached_within, in_reading_order, served_first_until,
 };
 pub use error::Invalid;
 pub use event::{Change, ChangeKind, Event, EventKind};
@@ -83,6 +85,7 @@ pub use live::{
     FORMER_CHANGES, FailedChange, LiveReload, PatchPoint, Revision, Staged, SyncState, may_patch,
 };
 pub use log::{LogFound, LogLevel, LogLine, LogNews, LogQuery, LogSource};
+pub use log_merge::LogMerge;
 pub use log_places::LogPlaces;
 pub use metrics::{Answers, Counted, Counters, KEPT, KEPT_FINE, Measured, Outcome, Outcomes, Period};
 pub use model::Model;
@@ -90,9 +93,10 @@ pub use name::{DeploymentName, EnvironmentName, ModelName, PRODUCTION, SecretNam
 pub use person::{
     Email, PASSWORD_LEAST, PASSWORD_MOST, Person, check_password, may_change, person_name, person_role,
 };
+pub use phase_times::{PhaseTimes, START_PHASES, phase_times};
 pub use place::{Holding, PlaceRequest, Placement, Refusal, could_hold, free, place};
 pub use plan::{
-    Memory, Moment, Plan, PlannedEvent, Reload, SAMPLE_EVERY, Snapshot, Start, Stop, Tell, plan,
+    Memory, Moment, Peak, Plan, PlannedEvent, Reload, SAMPLE_EVERY, Snapshot, Start, Stop, Tell, plan,
     routes_as_stored,
 };
 pub use preview::{Preview, preview};

@@ -163,6 +163,11 @@ impl Promotion {
         }
     }
 
+    /// What went wrong, for whoever asks: why it failed, or why its traffic is still going back.
+    pub fn problem(&self) -> Option<&str> {
+        self.reason.as_deref().filter(|_| matches!(self.phase, Phase::RampingDown | Phase::Failed))
+    }
+
     /// Replicas that have moved in a rolling promotion, and of how many.
     pub fn moved(&self) -> Option<(u32, u32)> {
         let Strategy::Rolling { .. } = self.strategy else { return None };

@@ -80,7 +80,8 @@ impl ScaleChange {
     }
 }
 
-/// What an event of kind [`crate::EventKind::ScalingDecision`] carries beside its sentence.
+/// What an event of kind [`crate::EventKind::ScalingDecision`] carries beside its sentence; and a step of a rolling promotion that
+/// changes the total of both sides, which is computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Decided {

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Deployment, DeploymentId, Environment, EnvironmentName, Memory, Model, ModelId, ModelName, Moment,
-    ObservedReplica, Phase, Position, Promotion, PromotionId, ReplicaId, ReplicaState, RollingConfig, Seen,
-    Snapshot, Strategy, Timestamp, Weight, plan, routes_as_stored,
+    Demand, Deployment, DeploymentId, Environment, EnvironmentName, Memory, Model, ModelId, ModelName,
+    Moment, ObservedReplica, Phase, Position, Promotion, PromotionId, ReplicaId, ReplicaState, RollingConfig,
+    Seen, Snapshot, Strategy, Timestamp, Weight, plan, routes_as_stored,
 };
 use serde_json::json;
 
@@ -211,6 +211,22 @@ fn after_a_reboot_a_step_has_the_time_of_a_start() {
     }
     assert_eq!(life.look(limit, one_each()), Phase::Failed);
     assert!(life.reason().contains("a step took longer than 30 minutes"), "{}", life.reason());
+}
+
+#[test]
+fn one_that_fails_while_it_is_needed_says_why_while_traffic_goes_back() {
+    let mut life = Life::rolling();
+    assert_eq!(life.seen.promotions[0].problem(), None);
+    life.seen.promotions[0].previous_floor = 2;
+    // More than one replica of the current deployment carries.
+    life.seen.demand.insert(DeploymentId::new("old"), Demand { in_flight: 2, held: 0 });
+    assert_eq!(life.look(0, one_each()), Phase::RampingDown);
+    let problem = life.seen.promotions[0].problem().unwrap().to_owned();
+    assert!(problem.contains("a step took longer than 30 minutes"), "{problem}");
+    let another = ObservedReplica { id: ReplicaId::new("another"), ..replica("old", ReplicaState::Ready) };
+    assert_eq!(life.look(1_000, [one_each(), vec![another]].concat()), Phase::Failed);
+    let problem = life.seen.promotions[0].problem().unwrap();
+    assert!(problem.contains("a step took longer than 30 minutes"), "{problem}");
 }
 
 #[test]

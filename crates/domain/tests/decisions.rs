@@ -31,14 +31,18 @@ fn settings(dice: &mut Dice) -> AutoscalingSettings {
 fn every_decision_follows_from_its_inputs() {
     let mut dice = Dice(7);
     let mut limits = std::collections::BTreeSet::new();
+    let mut stopped_together = 0;
     for _ in 0..400 {
         let mut settings = settings(&mut dice);
         let (mut scaler, mut current, mut at) = (Scaler::default(), dice.below(6) as u32, 0);
+        let (mut idle_since, mut lull) = (None, 0_u32);
         for _ in 0..200 {
             at += 100 + dice.below(20_000) as i64;
-            let load = if dice.below(3) == 0 { 0 } else { dice.below(300) as u32 };
-            let floor = if dice.below(8) == 0 { dice.below(25) as u32 } else { 0 };
-            let arrived = if dice.below(4) == 0 { dice.below(50) } else { 0 };
+            // For a while nothing comes.
+            lull = if dice.below(40) == 0 { 25 } else { lull.max(1) - 1 };
+            let load = if lull > 0 || dice.below(3) == 0 { 0 } else { dice.below(300) as u32 };
+            let floor = if lull == 0 && dice.below(8) == 0 { dice.below(25) as u32 } else { 0 };
+            let arrived = if lull == 0 && dice.below(4) == 0 { dice.below(50) } else { 0 };
             if dice.below(40) == 0 {
                 settings = self::settings(&mut dice);
             }
@@ -47,12 +51,18 @@ fn every_decision_follows_from_its_inputs() {
             let decision = decide(&mut scaler, &settings, current, floor, Timestamp::from_millis(at), at);
             let wrong = check_decision(&decision, floor, &settings);
             assert!(wrong.is_empty(), "{wrong:?}\n{decision:?}\nfloor {floor} {settings:?}");
+            let is_idle = current > 0 && decision.wanted == 0 && settings.min_replica == 0 && floor == 0;
+            idle_since = if is_idle { idle_since.or(Some(at)) } else { None };
+            assert_eq!(decision.idle_since, idle_since, "{decision:?}");
+            assert!(decision.look_again.is_none_or(|again| again > at), "{decision:?}");
             limits.insert(format!("{:?}", decision.limit));
+            stopped_together += u32::from(current > 1 && decision.applied == 0);
             current = decision.applied;
         }
     }
     let all = ["Delay", "Floor", "Maximum", "Minimum", "None", "Rate"];
     assert_eq!(limits.into_iter().collect::<Vec<_>>(), all, "each limit was met");
+    assert!(stopped_together > 0, "more than one stopped at once");
 }
 
 fn ten() -> AutoscalingSettings {
@@ -71,6 +81,7 @@ fn up() -> ScaleDecision {
         applied: 4,
         limit: Limit::None,
         low_since: None,
+        idle_since: None,
         young: false,
         look_again: None,
     }
@@ -85,8 +96,18 @@ fn down() -> ScaleDecision {
         applied: 4,
         limit: Limit::Rate,
         low_since: Some(100_000),
+        idle_since: Some(100_001),
         ..up()
     }
+}
+
+fn to_zero() -> ScaleDecision {
+    ScaleDecision { applied: 0, limit: Limit::None, idle_since: Some(100_000), ..down() }
+}
+
+/// A maximum of ten, and nine too many.
+fn over() -> ScaleDecision {
+    ScaleDecision { current: 19, applied: 10, limit: Limit::Maximum, ..down() }
 }
 
 type Plant = fn(&mut ScaleDecision);
@@ -95,7 +116,9 @@ type Plant = fn(&mut ScaleDecision);
 fn planted_mistakes_are_found() {
     assert_eq!(check_decision(&up(), 0, &ten()), Vec::<String>::new());
     assert_eq!(check_decision(&down(), 0, &ten()), Vec::<String>::new());
-    let planted: [(&str, ScaleDecision, u32, Plant); 15] = [
+    assert_eq!(check_decision(&to_zero(), 0, &ten()), Vec::<String>::new());
+    assert_eq!(check_decision(&over(), 0, &ten()), Vec::<String>::new());
+    let planted: [(&str, ScaleDecision, u32, Plant); 23] = [
         ("too few by the formula", up(), 0, |d| (d.wanted, d.applied) = (3, 3)),
         ("too many by the formula", up(), 0, |d| (d.wanted, d.applied) = (5, 5)),
         ("not what was wanted", up(), 0, |d| d.applied = 3),
@@ -110,9 +133,19 @@ fn planted_mistakes_are_found() {
         ("faster than the rate", down(), 0, |d| d.applied = 3),
         ("slower than the rate", down(), 0, |d| d.applied = 5),
         ("below the floor on the way down", down(), 5, |_| {}),
-        ("a young one put to sleep", down(), 0, |d| {
-            (d.current, d.applied, d.limit, d.young) = (1, 0, Limit::None, true);
+        ("since when nothing comes is lost", down(), 0, |d| d.idle_since = None),
+        ("idle though one is needed", down(), 1, |_| {}),
+        ("all at once before nothing came for the delay", to_zero(), 0, |d| d.idle_since = Some(100_001)),
+        ("by the rate though nothing came for the delay", to_zero(), 0, |d| {
+            (d.applied, d.limit) = (4, Limit::Rate);
         }),
+        ("kept though nothing came for the delay", to_zero(), 0, |d| {
+            (d.applied, d.limit) = (8, Limit::Delay);
+        }),
+        ("the last one for low load alone", to_zero(), 0, |d| (d.current, d.idle_since) = (1, Some(100_001))),
+        ("a young one put to sleep", to_zero(), 0, |d| (d.current, d.young) = (1, true)),
+        ("below the maximum at once", over(), 0, |d| d.applied = 9),
+        ("a lower maximum not named", over(), 0, |d| d.limit = Limit::None),
     ];
     for (what, mut decision, floor, plant) in planted {
         plant(&mut decision);

@@ -4,7 +4,7 @@
 //! - **enough**: where load needs more replicas than are ready, that lasts no longer than the window, which load is
 //!   averaged over, and a start together;
 //! - **calm**: the number of replicas changes its direction no more often than the need itself does, and replicas are
-//!   removed no sooner than the delay after the last were added or removed;
+//!   removed no sooner than the delay after the last were added or removed, or, where all stop, after the last load;
 //! - **settled**: once traffic has been the same for long enough, nothing changes any more, and what is there is what the
 //!   formula wants, neither more nor less;
 //! - each decision follows from its inputs.
@@ -92,7 +92,7 @@ struct Run {
     needed: Vec<u32>,
     /// The longest time with fewer ready than needed, in seconds.
     short: i64,
-    /// The least time between the last change before and a removal, in seconds.
+    /// The least time between the last change before and a removal, or the last load and the stop of all, in seconds.
     soonest_removal: i64,
 }
 
@@ -105,11 +105,14 @@ fn play(shape: &Shape) -> Run {
     let mut scaler = Scaler::default();
     let mut current = 0;
     let mut starting: Vec<i64> = Vec::new();
-    let (mut short_since, mut changed_at) = (None, i64::MIN / 2);
+    let (mut short_since, mut changed_at, mut loaded_at) = (None, i64::MIN / 2, i64::MIN / 2);
     let mut run = Run { wanted: Vec::new(), needed: Vec::new(), short: 0, soonest_removal: i64::MAX };
     for at in (0..SHAPE + QUIET).step_by(SAMPLE as usize) {
         let load = load(shape, at);
         let ms = at * 1000;
+        if load > 0 {
+            loaded_at = at;
+        }
         scaler.sample(ms, load, settings.autoscaling_window);
         let decision = decide(&mut scaler, &settings, current, 0, Timestamp::from_millis(ms), ms);
         let wrong = check_decision(&decision, 0, &settings);
@@ -118,7 +121,8 @@ fn play(shape: &Shape) -> Run {
         if applied > current {
             starting.extend(std::iter::repeat_n(at + START, (applied - current) as usize));
         } else if applied < current {
-            run.soonest_removal = run.soonest_removal.min(at - changed_at);
+            let since = if applied == 0 { loaded_at } else { changed_at };
+            run.soonest_removal = run.soonest_removal.min(at - since);
             starting.clear();
         }
         if applied != current {

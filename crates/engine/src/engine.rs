@@ -11,7 +11,7 @@ use crate::room::WaitingRoom;
 use crate::schedule::{SWEEP_EVERY, Schedule, sampled_again};
 use crate::usage::Meter;
 use crate::wakes::Woken;
-use crate::{Builds, Wakes};
+use crate::{Builds, StartTimes, Wakes};
 
 /// Takes routing tables; the gateway does.
 pub trait Publisher: Send + Sync {
@@ -64,6 +64,7 @@ pub struct Engine {
     pub(crate) meter: Meter,
     pub(crate) room: WaitingRoom,
     pub(crate) waiting: Waiting,
+    pub(crate) start_times: Arc<StartTimes>,
     pub(crate) schedule: Schedule,
     /// When to see whether the gateway has counted something of a model that rests until its next look.
     pub(crate) samples: Schedule,
@@ -88,11 +89,17 @@ impl Engine {
             meter,
             room: WaitingRoom::default(),
             waiting: Waiting::default(),
+            start_times: Arc::default(),
             schedule: Schedule::default(),
             samples: Schedule::default(),
             sweep_at: i64::MIN,
             unseen: None,
         }
+    }
+
+    /// What it counts of starts, for whoever shows it.
+    pub fn start_times(&self) -> Arc<StartTimes> {
+        self.start_times.clone()
     }
 
     /// Looks at everything that is due or was woken, and says when to look next (monotonic milliseconds).

@@ -74,6 +74,7 @@ impl Engine {
         self.samples.remove(model);
         if let Some(known) = self.models.remove(model) {
             self.meter.forget(model, &known.metered);
+            self.start_times.forget(model);
             self.parts.publisher.forget(model);
             self.tell(model, 0);
         }

@@ -96,6 +96,7 @@ impl Engine {
         if counts.is_empty() && starts.is_empty() {
             return again;
         }
+        self.start_times.count(model, &snapshot.deployments, &starts);
         self.waiting.counts.extend(counts);
         self.waiting.starts.extend(starts);
         self.waiting.models.insert(model.clone(), snapshot.model.generation);

@@ -16,12 +16,14 @@ mod schedule;
 mod secrets;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod start_times;
 mod turns;
 mod usage;
 mod wakes;
 
 pub use builds::Builds;
 pub use engine::{Engine, Parts, Publisher};
+pub use start_times::StartTimes;
 pub use wakes::Wakes;
 
 /// Why a look at a model did not come to its end. The next look starts over from what is stored.

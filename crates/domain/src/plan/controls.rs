@@ -49,13 +49,15 @@ impl Work<'_> {
         self.count(promotion, promotion.position, promotion.gate_passed_at.is_some());
     }
 
-    /// While it is paused the candidate is watched like at any other time.
+    /// While it is paused both sides are scaled, and the candidate is watched, like at any other time.
     pub(super) fn stay_paused(&mut self, promotion: &mut Promotion) {
         if promotion.gate_passed_at.is_none() {
+            self.rescale_sides(promotion);
             promotion.hold = Some(Hold::Paused);
             return;
         }
         let Some(evidence) = self.judged(promotion) else { return };
+        self.rescale_sides(promotion);
         let down = self.ready(&promotion.candidate) == 0;
         let hold = if down { Hold::CandidateDown } else { Hold::Paused };
         self.hold(promotion, promotion.position, hold);

@@ -9,6 +9,7 @@ mod ends;
 mod errors;
 mod lifecycle;
 mod live;
+mod peak;
 mod promote;
 mod replicas;
 mod rolling;
@@ -17,6 +18,7 @@ mod scale;
 #[cfg(test)]
 mod tests;
 
+pub use peak::Peak;
 pub use scale::SAMPLE_EVERY;
 
 use std::collections::BTreeMap;
@@ -69,6 +71,8 @@ pub struct Memory {
     pub counting: BTreeMap<PromotionId, Counting>,
     /// Where the gateway's counters stood when their evidence was that of the promotion as stored.
     pub counted_from: BTreeMap<PromotionId, (Evidence, Evidence)>,
+    /// The greatest demand of late that the sides of a rolling promotion have replicas for.
+    pub peaks: BTreeMap<PromotionId, Peak>,
     /// Replicas whose code is being swapped in place.
     pub reloading: BTreeMap<ReplicaId, ArtifactId>,
     /// When the candidate of a promotion was ready, or a process of it failed, for the first time in this server's life.

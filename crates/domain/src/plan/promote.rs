@@ -24,6 +24,7 @@ impl Work<'_> {
             if promotion.phase.is_over() {
                 self.memory.counting.remove(&promotion.id);
                 self.memory.counted_from.remove(&promotion.id);
+                self.memory.peaks.remove(&promotion.id);
                 self.memory.tried.remove(&promotion.id);
             }
             self.promotions[index] = promotion;
@@ -31,6 +32,7 @@ impl Work<'_> {
         let running: Vec<_> = self.promotions.iter().map(|promotion| promotion.id.clone()).collect();
         self.memory.counting.retain(|id, _| running.contains(id));
         self.memory.counted_from.retain(|id, _| running.contains(id));
+        self.memory.peaks.retain(|id, _| running.contains(id));
         self.memory.tried.retain(|id, _| running.contains(id));
     }
 

@@ -56,9 +56,7 @@ impl Work<'_> {
     /// Takes the next step as soon as replicas of the candidate are ready for it.
     pub(super) fn roll(&mut self, promotion: &mut Promotion, config: &RollingConfig) {
         let Some(evidence) = self.judged(promotion) else { return };
-        if let Some(previous) = promotion.previous.clone() {
-            self.rescale(promotion, &previous);
-        }
+        self.rescale_sides(promotion);
         let (live, passed) = self.live(promotion);
         let demand = self.environment_demand(promotion);
         let ready = self.ready(&promotion.candidate);
@@ -160,6 +158,7 @@ impl Work<'_> {
         }
         let (share, total) = (promotion.position.share.unwrap_or(Weight::ZERO), promotion.total);
         let demand = self.environment_demand(promotion);
+        let kept = self.kept_demand(promotion, demand);
         let extra = config.extra(total);
         let (back, step_by_step) = (promotion.goes_back(), promotion.signal == Some(Signal::Cancel));
         let mut sides = match back && step_by_step {
@@ -167,10 +166,10 @@ impl Work<'_> {
             false => targets(config, share, total),
         };
         if promotion.rolls_forward() {
-            sides.candidate = total.max(self.replicas_for_share(&promotion.candidate, Weight::WHOLE, demand));
+            sides.candidate = total.max(self.replicas_for_share(&promotion.candidate, Weight::WHOLE, kept));
         }
         if (back && !step_by_step) || promotion.hold == Some(Hold::CandidateDown) {
-            sides.previous = total.max(self.replicas_for_share(previous, Weight::WHOLE, demand)) + extra;
+            sides.previous = total.max(self.replicas_for_share(previous, Weight::WHOLE, kept)) + extra;
         }
         if matches!(promotion.hold, Some(Hold::Overhead { .. })) {
             // The extra replicas come first.
@@ -178,9 +177,30 @@ impl Work<'_> {
         }
         // Capacity leaves after traffic does.
         sides.previous = sides.previous.max(self.replicas_for_share(previous, share.rest(), demand));
-        sides.candidate = sides.candidate.max(self.replicas_for_share(&promotion.candidate, share, demand));
+        sides.candidate = sides.candidate.max(self.replicas_for_share(&promotion.candidate, share, kept));
+        // What a burst added to its part stays as long as the burst counts; of the part itself a step may take some.
+        let raised = self.replicas_for_share(previous, share.rest(), kept);
+        if raised > sides_of(share, total).previous + extra {
+            sides.previous = sides.previous.max(raised);
+        }
         self.pinned.insert(previous.clone(), sides.previous);
         self.pinned.insert(promotion.candidate.clone(), sides.candidate);
+    }
+
+    /// The most that the environment had within the scale-down delay: what a burst needed is not stopped at the next look, while it
+    /// still starts. Where a side waits for room, nothing is kept for what is over.
+    fn kept_demand(&mut self, promotion: &Promotion, demand: u32) -> u32 {
+        let environment = self.environments.iter().find(|one| one.name == promotion.environment);
+        let delay = environment.map_or(0, |one| i64::from(one.autoscaling.scale_down_delay) * 1000);
+        let sides = [Some(&promotion.candidate), promotion.previous.as_ref()];
+        let waits = |id: &DeploymentId| self.deployment(id).is_some_and(|side| side.waiting.is_some());
+        let kept_ms = if sides.into_iter().flatten().any(waits) { 0 } else { delay };
+        let peak = self.memory.peaks.entry(promotion.id.clone()).or_default();
+        let kept = peak.note(self.at.monotonic, demand, kept_ms);
+        if let Some(ends) = peak.ends_at(kept_ms) {
+            self.look_by(ends);
+        }
+        kept
     }
 
     /// What serves now, if it does; one that sleeps is not woken to be replaced.
@@ -189,6 +209,18 @@ impl Work<'_> {
         let deployment = self.deployment(previous)?;
         let serves = deployment.may_run() && deployment.target > 0;
         serves.then(|| previous.clone())
+    }
+
+    /// Both sides are scaled by the load, paused or not; before the gate only if there is one that serves.
+    pub(super) fn rescale_sides(&mut self, promotion: &mut Promotion) {
+        let Strategy::Rolling { .. } = promotion.strategy else { return };
+        let previous = match promotion.gate_passed_at {
+            Some(_) => promotion.previous.clone(),
+            None => self.awake(promotion),
+        };
+        if let Some(previous) = previous {
+            self.rescale(promotion, &previous);
+        }
     }
 
     /// Both sides are scaled as one, by the load of the environment; the share stays.
@@ -203,7 +235,8 @@ impl Work<'_> {
         let at = self.at;
         let scaler = self.memory.scalers.entry(previous.clone()).or_default();
         scaler.sample(at.monotonic, demand, settings.autoscaling_window);
-        let decision = decide(scaler, &settings, promotion.total, 1, at.now, at.monotonic);
+        let floor = 1;
+        let decision = decide(scaler, &settings, promotion.total, floor, at.now, at.monotonic);
         self.look_by(decision.look_again.unwrap_or(i64::MAX).min(at.monotonic + SAMPLE_EVERY));
         if decision.applied == promotion.total {
             return;
@@ -217,8 +250,15 @@ impl Work<'_> {
         );
         promotion.total = decision.applied;
         let sides = sides_of(promotion.position.share.unwrap_or(Weight::ZERO), promotion.total);
-        let data =
-            json!({ "total": promotion.total, "candidate": sides.candidate, "previous": sides.previous });
+        // All that it was decided by, so that it can be recomputed like that of a single deployment.
+        let data = json!({
+            "total": promotion.total,
+            "candidate": sides.candidate,
+            "previous": sides.previous,
+            "decision": decision,
+            "floor": floor,
+            "settings": settings,
+        });
         let (candidate, environment) = (promotion.candidate.clone(), promotion.environment.clone());
         self.record(EventKind::ModelPromotionStep, Some(&candidate), Some(&environment), sentence, data);
     }

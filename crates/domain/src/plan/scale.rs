@@ -58,6 +58,9 @@ impl Work<'_> {
             return;
         }
         if let Some(pinned) = self.pinned.get(&id).copied() {
+            if let Some(scaler) = self.memory.scalers.get_mut(&id) {
+                scaler.was_not_looked_at();
+            }
             return self.retarget(&id, pinned, ScaleCause::Rolling);
         }
         let Some(active_since) = deployment.active_since else {

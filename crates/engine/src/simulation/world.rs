@@ -559,11 +559,13 @@ impl World {
     pub async fn check_decisions(&mut self) -> Result<(), store::Error> {
         // How often each number was come to, less how often it was left.
         let mut visits: BTreeMap<DeploymentId, BTreeMap<u32, i64>> = BTreeMap::new();
-        for event in self.decisions().await? {
+        for event in self.events().await?.into_iter().filter(decides) {
             let at = event.at.since(self.started);
             let broken = |error: serde_json::Error| store::Error::Io(error.to_string());
             let decided = serde_json::from_value::<Decided>(event.data).map_err(broken)?;
-            if let Some(deployment) = event.deployment {
+            // That of both sides of a rolling promotion is no deployment's.
+            let of_one = event.kind == EventKind::ScalingDecision;
+            if let Some(deployment) = event.deployment.filter(|_| of_one) {
                 let (from, to) = decided.numbers();
                 let visits = visits.entry(deployment).or_default();
                 *visits.entry(from).or_default() -= 1;
@@ -598,6 +600,15 @@ impl World {
     /// The last promotion, running or not.
     pub async fn last_promotion(&self) -> Result<Option<Promotion>, store::Error> {
         self.store.last_promotion(&self.model, &EnvironmentName::production()).await
+    }
+}
+
+/// Whether an event says how many replicas there should be: of a deployment, or of both sides of a rolling promotion.
+fn decides(event: &Event) -> bool {
+    match event.kind {
+        EventKind::ScalingDecision => true,
+        EventKind::ModelPromotionStep => event.data.get("decision").is_some(),
+        _ => false,
     }
 }
 
