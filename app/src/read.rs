@@ -65,7 +65,8 @@ reads! {
     /// What was measured of its requests: `scope` is deployments or environments.
     metrics = read_metrics(model_id: String, scope: String, id: String, period: String);
     replicas = read_replicas(model_id: String, deployment_id: String);
-    usage = read_usage(days: u32);
+    /// What was used in this many days, as the address says them: whether they can be had is the server's to say.
+    usage = read_usage(days: String);
     reference = read_reference();
     people = read_people();
     keys = read_keys();
@@ -77,6 +78,7 @@ reads! {
         model_id: String,
         group: String,
         who: String,
+        deployment: String,
         environment: String,
         source: String,
         from: String,

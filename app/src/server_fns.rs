@@ -4,6 +4,8 @@
 //! reads are GET with a query, actions are POST with a form.
 
 mod actions;
+#[cfg(all(test, feature = "ssr"))]
+mod bad_input;
 mod controls;
 mod environments;
 mod keys;

@@ -24,9 +24,10 @@ pub fn told(said: &str) -> AppError {
     AppError::invalid(WHOLE, problem)
 }
 
-/// The name in what is said.
+/// The name in what is said. Also a text without a letter is one in a form.
 fn between(said: &str, begin: &str, end: char) -> Option<String> {
     let (name, _) = said.strip_prefix(begin)?.rsplit_once(end)?;
+    let name = if name.is_empty() { WHOLE } else { name };
     Some(name.chars().take(LONGEST_NAME).collect())
 }
 
@@ -40,6 +41,7 @@ mod tests {
             ("missing field `name`", "name: is missing; it has to be given"),
             ("duplicate field `name`", "name: is given more than once; give it once"),
             ("Multiple values for one key: \"name\"", "name: is given more than once; give it once"),
+            ("Multiple values for one key: \"\"", "form: is given more than once; give it once"),
             ("unexpected end of input", "form: unexpected end of input"),
         ] {
             assert_eq!(told(said).to_string(), says);

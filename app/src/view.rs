@@ -38,6 +38,6 @@ pub use people::{
 pub use reference::{
     ReferenceField, ReferenceGroup, ReferenceKind, ReferencePage, ReferenceRoute, ReferenceShape,
 };
-pub use scaling::{ColdStartRow, CountsAt, ScalingDecision, ScalingPage};
+pub use scaling::{ColdStartRow, CountsAt, ScalingDecision, ScalingPage, StartPhase};
 pub use session::{Command, Done, FirstRun, SessionInfo, SignIn};
 pub use usage::{UsageDay, UsagePage, UsageRow};

@@ -309,6 +309,7 @@ class Tests:
         until("usage is written", lambda: self.first in rows() and rows()[self.first].inference_requests >= 20, usage)
         row = rows()[self.first]
         assert row.minutes >= 1 and row.billable_resource.kind == "MODEL_DEPLOYMENT"
+        assert (row.billable_resource.team_id, row.billable_resource.team_name) == ("default", "default")
 
     def test_the_workspace(self):
         teams = self.api.get_teams().teams
@@ -326,6 +327,32 @@ class Tests:
         assert [region.slug for region in self.api.get_regions().regions] == ["local"]
         error = refusal(lambda: self.api.post_token(request=m.CreateTokenRequest(scopes=["sandboxes"])))
         assert error.status_code == 404 and "sandboxes" in str(error)
+
+    def test_the_audit_log_says_what_became_of_people(self):
+        key = {"authorization": f"Bearer {self.slipway.key}"}
+
+        def act(function, headers=key, **fields):
+            answer = httpx.post(f"{self.slipway.url}/api/ui/{function}", data=fields, headers=headers)
+            assert answer.status_code == 200, answer.text
+            return answer
+
+        email = "ben@example.org"
+        token = act("invite", email=email, role="viewer").json()["text"].split("token=")[1]
+        act("join", headers={}, token=token, password="a good password")
+        ben = self.api.get_users(params=m.GetUsersParams.model_validate({"email": email})).items[0].user_id
+        act("change_role", person=ben, role="deployer")
+        act("remove_person", person=ben, confirm=email)
+        params = m.GetAuditLogsParams.model_validate({"event_type_groups": ["USER_MANAGEMENT"]})
+        told = {item.event_type: item.event_data for item in self.api.get_audit_logs(params=params).items}
+        invited, joined = told["USER_INVITED"], told["USER_JOINED_ORGANIZATION"]
+        updated, removed = told["USER_ROLE_UPDATED"], told["USER_REMOVED"]
+        assert isinstance(invited, m.AuditLogEventUserInvited), invited
+        assert (invited.invited_user_email, invited.role_name) == (email, "viewer")
+        assert isinstance(joined, m.AuditLogEventUserJoinedOrganization), joined
+        assert (joined.new_user_email, joined.user_id) == (email, ben)
+        assert isinstance(updated, m.AuditLogEventUserRoleUpdated), updated
+        assert (updated.user_id, updated.user_email, updated.new_role_name) == (ben, email, "deployer")
+        assert isinstance(removed, m.AuditLogEventUserRemoved) and removed.removed_user_email == email, removed
 
     def test_a_replica_is_terminated_and_another_takes_its_place(self):
         window = {"start_epoch_millis": now() - 3_600_000, "end_epoch_millis": now() + 1000}

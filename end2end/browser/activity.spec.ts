@@ -31,6 +31,21 @@ test.describe('the activity', () => {
     await expect(page).toHaveURL(new RegExp(`/models/${model}/environments/production$`));
   });
 
+  test('a model tells what was done to one deployment', async ({ page, slipway }) => {
+    const { body } = await slipway.rest('GET', `/v1/models/${model}/deployments/${deployment}`);
+    await signIn(page, slipway);
+    await open(page, `/models/${model}/activity`);
+    const form = page.getByRole('search');
+    await form.getByLabel('Deployment').fill(body.name);
+    await form.getByRole('button', { name: 'Filter' }).click();
+    await expect(page).toHaveURL(new RegExp(`deployment=${body.name}`));
+    await expect(form.getByLabel('Deployment')).toHaveValue(body.name);
+    await expect(page.getByRole('row').filter({ hasText: 'was pushed' })).toBeVisible();
+    await expect(page.getByText('settings of production were changed')).toHaveCount(0);
+    await page.getByRole('link', { name: 'Show everything' }).click();
+    await expect(page.getByText('settings of production were changed').first()).toBeVisible();
+  });
+
   test('a new row comes by itself', async ({ page, slipway }) => {
     await signIn(page, slipway);
     await open(page, `/models/${model}/activity`);

@@ -20,7 +20,7 @@ test.describe('environments and replicas', () => {
 
   test('an environment is made with its name and settings', async ({ page, slipway }) => {
     await open(page, `/models/${model}`);
-    await page.getByRole('button', { name: 'New environment' }).click();
+    await page.getByRole('button', { name: 'Add environment' }).click();
     const dialog = page.getByRole('dialog');
     await dialog.getByLabel('Name').fill('staging');
     await dialog.getByLabel('Max replicas').fill('3');
@@ -138,6 +138,8 @@ test.describe('environments and replicas', () => {
     const starts = page.getByRole('table', { name: 'Last starts by phase' });
     await expect(starts).toContainText('Spawn');
     await expect(starts.getByRole('row').nth(1)).toContainText(/\d m?s/);
+    const phases = page.getByRole('table', { name: 'Median and 90th percentile by phase' });
+    await expect(phases.getByRole('row', { name: 'Load' })).toContainText(/\d m?s/);
     settings.min_replica = 0;
     await slipway.rest('PATCH', `/v1/models/${model}/environments/production`, { autoscaling_settings: settings });
   });

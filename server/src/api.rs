@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use control::{ControlPlane, Error};
 use domain::{Actor, Clock, DeploymentId, Door, Host, ModelId, ModelName, Runtime, Seen, Timestamp};
+use engine::StartTimes;
 use http::HeaderMap;
 use store::{ModelPart, Newest, Part};
 
@@ -25,6 +26,8 @@ pub struct Api {
     pub host: Arc<Host>,
     /// What replicas used when somebody looked last.
     pub uses: Uses,
+    /// How long starts took since this server began.
+    pub start_times: Arc<StartTimes>,
     /// Where this server is called, without a slash at the end.
     pub public_url: Arc<str>,
     /// When this server was first started.
@@ -112,6 +115,12 @@ impl Api {
     ) -> Result<Vec<Overview>, Error> {
         let all = self.control.model_overviews(actor, after, limit).await?;
         Ok(all.into_iter().map(|overview| self.draw_overview(actor, overview)).collect())
+    }
+
+    /// The same of the model of this name, if there is one.
+    pub async fn overview_by_name(&self, actor: &Actor, name: &str) -> Result<Option<Overview>, Error> {
+        let found = self.control.model_overview_by_name(actor, name).await?;
+        Ok(found.map(|overview| self.draw_overview(actor, overview)))
     }
 
     pub fn draw_overview(&self, actor: &Actor, overview: store::ModelOverview) -> Overview {

@@ -36,6 +36,7 @@ impl Patch {
 
 /// A state in the REST API's form.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = PatchPoint)]
 pub struct Point {
     /// The hash of each file by its path; null for a folder.

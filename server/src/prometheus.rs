@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use domain::{Actor, Answers, Counters, DeploymentId, Histogram, Outcome, Seen};
+use domain::{Actor, Answers, Counters, DeploymentId, Histogram, Outcome, START_PHASES, Seen};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -21,8 +21,9 @@ use crate::rest::failure;
 const LIMIT: usize = 6;
 const MINUTE: i64 = 60_000;
 /// The limits of histograms, as powers of two: of microseconds, from a millisecond to eighteen minutes, and of bytes, from
-/// 256 to a gibibyte.
+/// 256 to a gibibyte. Starts have every second of those of times: five phases would be very many lines.
 const TIMES: [u32; 21] = [10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30];
+const STARTS: [u32; 11] = [10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
 const BODIES: [u32; 12] = [8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
 
 struct Door {
@@ -88,6 +89,9 @@ async fn write(api: &Api, actor: &Actor) -> Result<String, control::Error> {
             let labels = labels(&picture, deployment);
             if let Some(counters) = counted.get(&deployment.id) {
                 page.requests(&labels, counters);
+            }
+            if let Some(phases) = api.start_times.of(&picture.model.id, &deployment.id) {
+                page.starts(&labels, &phases);
             }
             page.add(
                 "baseten_container_restarts_total",
@@ -176,6 +180,8 @@ fn escaped(text: &str) -> String {
 enum Scale {
     /// Counted in microseconds.
     Seconds,
+    /// Counted in microseconds, too.
+    Starts,
     Bytes,
 }
 
@@ -184,6 +190,7 @@ impl Scale {
     fn limits(self) -> (&'static [u32], f64) {
         match self {
             Self::Seconds => (&TIMES, 1e6),
+            Self::Starts => (&STARTS, 1e6),
             Self::Bytes => (&BODIES, 1.0),
         }
     }
@@ -271,6 +278,19 @@ impl Page {
             Scale::Bytes,
             &counted.response_sizes,
         );
+    }
+
+    /// How long starts took by phase, in the order of [`START_PHASES`]. Phases that never came are left out.
+    fn starts(&mut self, labels: &str, phases: &[Histogram; 5]) {
+        for (phase, counted) in START_PHASES.iter().zip(phases).filter(|(_, counted)| !counted.is_empty()) {
+            self.histogram(
+                "slipway_cold_start_seconds",
+                "Starts of replicas that got ready, by phase.",
+                &format!("{labels},phase=\"{phase}\""),
+                Scale::Starts,
+                counted,
+            );
+        }
     }
 
     fn histogram(
@@ -365,6 +385,24 @@ mod tests {
         let name = "baseten_end_to_end_response_time_seconds_count";
         assert!(text.contains(&line(name, "2xx", 5)) && text.contains(&line(name, "5xx", 4)), "{text}");
         assert!(!text.contains("status_code=\"4xx\""), "there were none: {text}");
+    }
+
+    #[test]
+    fn starts_are_told_by_phase() {
+        let mut page = Page::default();
+        let took = |micros| [(size_of(micros) as u16, 1)].into_iter().collect::<Histogram>();
+        let phases = [took(0), took(200_000), took(3_000_000), took(9_000), Histogram::default()];
+        page.starts("model_id=\"m\"", &phases);
+        let text = page.text();
+        let name = "slipway_cold_start_seconds";
+        assert!(text.contains(&format!("# TYPE {name} histogram\n")), "{text}");
+        let load = "model_id=\"m\",phase=\"load\"";
+        assert!(text.contains(&format!("{name}_bucket{{{load},le=\"1.048576\"}} 0\n")), "{text}");
+        assert!(text.contains(&format!("{name}_bucket{{{load},le=\"4.194304\"}} 1\n")), "{text}");
+        assert!(text.contains(&format!("{name}_count{{{load}}} 1\n")), "{text}");
+        let queue = "model_id=\"m\",phase=\"queue\"";
+        assert!(text.contains(&format!("{name}_bucket{{{queue},le=\"0.001024\"}} 1\n")), "{text}");
+        assert!(!text.contains("first_byte"), "nobody waited: {text}");
     }
 
     #[test]

@@ -112,6 +112,7 @@ pub async fn wire(
         clock: clock.clone(),
         host: machinery.host,
         uses: Uses::default(),
+        start_times: engine.start_times(),
         public_url: place.public_url.clone(),
         since: first_start(&store, clock.now()).await?,
         artifacts: folder.path().join("artifacts"),

@@ -25,11 +25,12 @@ const ALLOWED: [(&str, &[&str]); 10] = [
 ];
 
 /// What only tests, examples and simulations import besides.
-const ALLOWED_IN_TESTS: [(&str, &[&str]); 5] = [
+const ALLOWED_IN_TESTS: [(&str, &[&str]); 6] = [
     ("domain", &["mangle"]),
     ("truss", &["mangle"]),
     ("runtime", &["mangle"]),
     ("gateway", &["mangle"]),
+    ("app", &["mangle"]),
     ("engine", &["gateway", "runtime", "truss"]),
 ];
 

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: a million mangled inputs for each parser, ten thousand for each door.
+//! `cargo xtask fuzz`: a million mangled inputs for each parser; and over HTTP, for all doors together, fifty thousand.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use crate::{build, shell};
 /// Where files cost no disk, on machines that have such a folder: some parsers write what they read.
 const IN_MEMORY: &str = "/dev/shm";
 /// The crates whose parsers have tests named `bad_input`.
-const CRATES: [&str; 5] = ["domain", "truss", "runtime", "gateway", "server"];
-/// Doors are asked over HTTP, which costs a hundred times as much; the cases are shared by seven tests.
+const CRATES: [&str; 6] = ["domain", "truss", "runtime", "gateway", "app", "server"];
+/// One of so many cases is for the doors, all of them together: HTTP costs a hundred times as much.
 const DOORS: u32 = 20;
 
 #[derive(clap::Args)]
@@ -18,7 +18,7 @@ pub struct Fuzz {
     /// Inputs for each parser.
     #[arg(long, default_value_t = 1_000_000)]
     pub cases: u32,
-    /// Only the parsers of these crates, separated by commas: domain, truss, runtime, gateway, server.
+    /// Only the parsers of these crates, separated by commas: domain, truss, runtime, gateway, app, server.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// Leave out the doors.
@@ -33,12 +33,16 @@ impl Fuzz {
         // One crate after the other, so that one that fails is the last one on the screen.
         for name in asked {
             shell::say(format!("{name}: {} inputs for each parser", self.cases));
-            let target: &[&str] =
-                if name == "domain" { &["--test", "bad_input"] } else { &["--lib", "bad_input"] };
+            let target: &[&str] = match name {
+                "domain" => &["--test", "bad_input"],
+                // Only the server reads what the dashboard sends.
+                "app" => &["--features", "ssr", "--lib", "bad_input"],
+                _ => &["--lib", "bad_input"],
+            };
             test(name, target, self.cases)?;
         }
         if !self.no_doors && is_asked(&"server") {
-            shell::say(format!("doors: {} requests", self.cases / DOORS));
+            shell::say(format!("doors: {} cases", self.cases / DOORS));
             test("server", &["--test", "api", "hostile"], self.cases / DOORS)?;
         }
         Ok(())

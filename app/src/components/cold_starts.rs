@@ -5,9 +5,9 @@ use leptos::prelude::*;
 use super::TimeAgo;
 use crate::view::{ColdStartRow, ScalingPage};
 
-const WIDTH: f64 = 200.0;
+pub(super) const WIDTH: f64 = 200.0;
 /// The phases and what each is; the order of the columns and of the parts of a bar.
-const PHASES: [(&str, &str); 5] = [
+pub(super) const PHASES: [(&str, &str); 5] = [
     ("Queue", "until its process was started"),
     ("Spawn", "until the process answered"),
     ("Load", "the model's own load()"),
@@ -118,6 +118,6 @@ fn Bar(start: ColdStartRow, longest: i64) -> impl IntoView {
 }
 
 /// A length that may be short: `3 ms`, `480 ms`, `2.31 s`.
-fn took(millis: i64) -> String {
+pub(super) fn took(millis: i64) -> String {
     if millis < 1000 { format!("{millis} ms") } else { format!("{:.2} s", millis as f64 / 1000.0) }
 }

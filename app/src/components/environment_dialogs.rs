@@ -19,7 +19,7 @@ pub fn NewEnvironmentDialog(
     let create = Post::to::<CreateEnvironment>();
     view! {
         <Modal
-            title="New environment".into()
+            title="Add environment".into()
             children=Box::new(move |handle| {
                 when_done(create, move || handle.close());
                 view! {

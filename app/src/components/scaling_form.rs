@@ -39,8 +39,7 @@ impl Typed {
     /// The settings that the fields say, judged as the server will judge them.
     fn settings(self) -> Result<AutoscalingSettings, Invalid> {
         let number = |name: &str, text: RwSignal<String>| {
-            let text = text.get();
-            text.trim().parse::<i64>().map(Some).map_err(|_| Invalid::new(name, "is not a whole number"))
+            text.get().trim().parse::<i64>().map(Some).map_err(|_| not_whole(name))
         };
         AutoscalingSettings::default().patched(&AutoscalingPatch {
             min_replica: number("min_replica", self.min_replica)?,
@@ -86,11 +85,24 @@ const FIELDS: [Field; 7] = [
     field("scale_down_delay", "Scale down delay, s", "Low load lasts this long first", 0, 3600),
     Field {
         published_only: true,
-        ..field("max_scale_down_rate", "Max scale down rate, %", "Removed in one step, at most", 1, 50)
+        ..field(
+            "max_scale_down_rate",
+            "Max scale down rate, %",
+            "Removed in one step, at most, unless nothing comes",
+            1,
+            50,
+        )
     },
     field("concurrency_target", "Concurrency target", "Requests one replica carries", 1, 1_000_000),
     field("target_utilization_percentage", "Target utilization, %", "Of that, what is aimed at", 1, 100),
 ];
+
+/// What is said of a text that is no number.
+fn not_whole(name: &str) -> Invalid {
+    let (low, high) =
+        FIELDS.iter().find(|field| field.name == name).map_or((0, 0), |field| (field.low, field.high));
+    Invalid::new(name, format!("is not a whole number from {low} to {high}"))
+}
 
 /// The form; its hidden fields say whose settings they are.
 #[component]
@@ -242,5 +254,21 @@ fn sentence(load: u32, settings: &AutoscalingSettings) -> impl IntoView + use<> 
     view! {
         <strong>{count}</strong>
         <span class="hint">" (" {why} ")"</span>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::WholeNumber;
+
+    #[test]
+    fn a_field_has_the_range_that_the_server_has_and_says_it() {
+        for field in FIELDS {
+            let setting = WholeNumber::setting(field.name).unwrap();
+            let range = (i64::from(field.low), i64::from(field.high));
+            assert_eq!((setting.least, setting.most), range, "{}", field.name);
+            assert_eq!(not_whole(field.name).to_string(), format!("{}: is not {setting}", field.name));
+        }
     }
 }

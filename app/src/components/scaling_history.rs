@@ -1,8 +1,8 @@
-//! Scaling explained: the chart, the decisions as sentences with what they were computed from, the last starts.
+//! Scaling explained: the chart, the decisions as sentences with what they were computed from, the starts.
 
 use leptos::prelude::*;
 
-use super::{ColdStarts, ScalingChart};
+use super::{ColdStarts, ScalingChart, StartPhases};
 use crate::clock::{absolute, machine, time_of_day};
 use crate::erase::Erase;
 use crate::fresh::keep_fresh;
@@ -72,6 +72,7 @@ fn Body(initial: ScalingPage) -> impl IntoView {
     view! {
         <ScalingChart page=page />
         <Decisions page=page />
+        <StartPhases page=page />
         <ColdStarts page=page />
     }
 }

@@ -48,7 +48,7 @@ pub fn ActivityPage() -> impl IntoView {
 /// The page of a model's id, the parts of its filter, and the place in the list.
 fn read_page(which: &[String]) -> Reading {
     let part = |index: usize| which.get(index).cloned().unwrap_or_default();
-    read::activity(part(0), part(1), part(2), part(3), part(4), part(5), part(6), part(7))
+    read::activity(part(0), part(1), part(2), part(3), part(4), part(5), part(6), part(7), part(8))
 }
 
 /// The address of a page with this filter.
@@ -171,7 +171,7 @@ fn Body(initial: view::ActivityPage) -> impl IntoView {
 /// Works as it is without JavaScript, and what it says stays in the address.
 #[component]
 fn FilterForm(page: view::ActivityPage, path: String) -> impl IntoView {
-    let view::ActivityPage { filter, people, environments, is_filtered, .. } = page;
+    let view::ActivityPage { model, filter, people, environments, deployments, is_filtered, .. } = page;
     let option = |value: String, label: String, chosen: &str| {
         let selected = value == chosen;
         view! {
@@ -187,8 +187,27 @@ fn FilterForm(page: view::ActivityPage, path: String) -> impl IntoView {
     let sources = SOURCES
         .map(|(source, title)| option(source.to_owned(), title.to_owned(), &filter.source))
         .collect_view();
-    let environments =
-        environments.into_iter().map(|name| view! { <option value=name></option> }).collect_view();
+    let suggested = |names: Vec<String>| {
+        names.into_iter().map(|name| view! { <option value=name></option> }).collect_view()
+    };
+    let environments = suggested(environments);
+    // Of the workspace there may be one of a name in each model.
+    let deployment = model.is_some().then(|| {
+        view! {
+            <label class="field">
+                <span>"Deployment"</span>
+                <input
+                    name="deployment"
+                    value=filter.deployment
+                    placeholder="name or id"
+                    list="known-deployments"
+                    maxlength="255"
+                    autocomplete="off"
+                />
+            </label>
+            <datalist id="known-deployments">{suggested(deployments)}</datalist>
+        }
+    });
     let all = path.clone();
     view! {
         <form class="filters" method="get" action=path role="search" aria-label="Filter the activity">
@@ -213,6 +232,7 @@ fn FilterForm(page: view::ActivityPage, path: String) -> impl IntoView {
                     {sources}
                 </select>
             </label>
+            {deployment}
             <label class="field">
                 <span>"Environment"</span>
                 <input name="environment" value=filter.environment list="known-environments" maxlength="40" autocomplete="off" />

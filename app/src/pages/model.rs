@@ -92,7 +92,7 @@ fn Body(initial: view::ModelPage) -> impl IntoView {
                 class="plain"
                 refused=refused(|page| &page.create_environment)
             >
-                "New environment"
+                "Add environment"
             </DialogButton>
             <DialogButton kind=DialogKind::DeleteModel class="plain danger" refused=refused(|page| &page.delete)>
                 "Delete model"

@@ -23,8 +23,8 @@ pub fn UsagePage() -> impl IntoView {
     let days = Memo::new(move |_| query.with(|query| days_of(query.get("days"))));
     view! {
         <Loaded
-            which=Signal::derive(move || vec![days.get().to_string()])
-            read=|mut which| read::usage(days_of(Some(which.remove(0))))
+            which=Signal::derive(move || vec![days.get()])
+            read=|mut which| read::usage(which.remove(0))
             body=|text| {
                 let initial = decode::<view::UsagePage>(text)?;
                 Ok(view! { <Body initial=initial /> }.erased())
@@ -33,15 +33,15 @@ pub fn UsagePage() -> impl IntoView {
     }
 }
 
-/// The period in an address: 1 to 31 days, a week unless it says otherwise.
-fn days_of(text: Option<String>) -> u32 {
-    text.and_then(|days| days.parse().ok()).unwrap_or(7).clamp(1, 31)
+/// The period in an address, in days: a week unless it says otherwise. What can't be had the server refuses.
+fn days_of(text: Option<String>) -> String {
+    text.filter(|days| !days.is_empty()).unwrap_or_else(|| "7".to_owned())
 }
 
 #[component]
 fn Body(initial: view::UsagePage) -> impl IntoView {
     let days = initial.days;
-    let fresh = keep_fresh(initial, Topic::Usage, |_| false, move || read::usage(days));
+    let fresh = keep_fresh(initial, Topic::Usage, |_| false, move || read::usage(days.to_string()));
     let page = fresh.value;
     let most =
         Memo::new(move |_| page.with(|page| page.rows.iter().map(|row| row.minutes).max().unwrap_or(0)));

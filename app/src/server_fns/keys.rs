@@ -50,7 +50,7 @@ pub async fn create_key(
 
 /// What is listed with commas or spaces between; nothing if the list is empty.
 #[cfg(feature = "ssr")]
-fn listed(text: &str) -> Option<Vec<String>> {
+pub(super) fn listed(text: &str) -> Option<Vec<String>> {
     let parts = text.split([',', ' ', '\n']).map(str::trim).filter(|part| !part.is_empty());
     let list: Vec<String> = parts.map(str::to_owned).collect();
     (!list.is_empty()).then_some(list)

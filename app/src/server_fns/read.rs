@@ -211,13 +211,14 @@ pub async fn read_usage(days: Digits) -> Result<UsagePage, AppError> {
 }
 
 /// A page of the activity, newest first: of a model, or of the workspace (for admins) without `model_id`. `group` is one of
-/// the groups of events, `who` the prefix of an API key, `source` a door, `from` and `to` are days in UTC, such as
-/// `2026-01-31`, and `cursor` is the `next` of the page before.
+/// the groups of events, `who` the prefix of an API key, `deployment` an id, or of a model also a name, `source` a door,
+/// `from` and `to` are days in UTC, such as `2026-01-31`, and `cursor` is the `next` of the page before.
 #[server(prefix = "/api/ui", endpoint = "activity", input = GetUrl)]
 pub async fn read_activity(
     #[server(default)] model_id: String,
     #[server(default)] group: String,
     #[server(default)] who: String,
+    #[server(default)] deployment: String,
     #[server(default)] environment: String,
     #[server(default)] source: String,
     #[server(default)] from: String,
@@ -229,7 +230,7 @@ pub async fn read_activity(
             let door = door().await?;
             let model = Some(model_id.as_str()).filter(|id| !id.is_empty());
             let model = model.map(|id| parse_id("model_id", id)).transpose()?.map(ModelId::new);
-            let filter = ActivityFilter { group, who, environment, source, from, to, cursor };
+            let filter = ActivityFilter { group, who, deployment, environment, source, from, to, cursor };
             door.backend.activity(&door.session, model.as_ref(), filter).await
         }
         .await,

@@ -18,6 +18,8 @@ pub struct ActivityPage {
     pub people: Vec<Person>,
     /// Environments to suggest.
     pub environments: Vec<String>,
+    /// Deployments to suggest, by name: the model's newest; none for the workspace.
+    pub deployments: Vec<String>,
     /// Newest first.
     pub rows: Vec<ActivityRow>,
     /// Where the next, older page begins.
@@ -32,6 +34,8 @@ pub struct ActivityFilter {
     pub group: String,
     /// A person's id, the prefix of an API key, or the name of who has neither.
     pub who: String,
+    /// A deployment's id; of a model also the name that it has now.
+    pub deployment: String,
     pub environment: String,
     /// `UI`, `API`, `SYSTEM` or `OTHER`.
     pub source: String,
@@ -45,10 +49,11 @@ pub struct ActivityFilter {
 
 impl ActivityFilter {
     /// Every part by the name it has in the address, the place in the list aside.
-    pub fn parts(&self) -> [(&'static str, &String); 6] {
+    pub fn parts(&self) -> [(&'static str, &String); 7] {
         [
             ("group", &self.group),
             ("who", &self.who),
+            ("deployment", &self.deployment),
             ("environment", &self.environment),
             ("source", &self.source),
             ("from", &self.from),

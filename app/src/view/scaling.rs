@@ -16,6 +16,9 @@ pub struct ScalingPage {
     pub counts: Vec<CountsAt>,
     /// Oldest first.
     pub decisions: Vec<ScalingDecision>,
+    /// How long starts that got ready took: queue, spawn, load, ready and, if somebody waited for one, first byte; nothing without
+    /// any.
+    pub start_phases: Vec<StartPhase>,
     /// The last starts, newest first.
     pub cold_starts: Vec<ColdStartRow>,
 }
@@ -38,6 +41,16 @@ pub struct ScalingDecision {
     pub applied: u32,
     /// What it was computed from, as name and value; nothing if it followed from something else than load.
     pub inputs: Vec<(String, String)>,
+}
+
+/// One phase over several starts, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartPhase {
+    /// How many starts had it.
+    pub starts: u32,
+    pub median_ms: i64,
+    /// Ninety of a hundred took no longer.
+    pub p90_ms: i64,
 }
 
 /// One start by its phases, in milliseconds.

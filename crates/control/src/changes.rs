@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use truss::patch::{Op, PatchError, Patched};
 use truss::{Config, Signature};
 
-use crate::parts::persist;
+use crate::parts::{MOVED_WITHIN, persist};
 use crate::{ControlPlane, Error};
 
 /// A change as a client sends it.
@@ -32,7 +32,9 @@ pub enum Received {
     Staged,
     /// Nothing but a push can do it; says why.
     NeedsPush(String),
-    /// It can't be taken as it is; says why. Nothing was changed.
+    /// It is wrong in itself, whatever it was made against; says why. Nothing was changed.
+    Wrong(String),
+    /// It can't be taken as things are; says why. Nothing was changed.
     Refused(String),
 }
 
@@ -101,7 +103,7 @@ impl ControlPlane {
                 discard(&folder).await;
                 return match error {
                     PatchError::NeedsPush(reason) => Ok(Received::NeedsPush(reason)),
-                    PatchError::Refused(reason) => Ok(Received::Refused(reason)),
+                    PatchError::Refused(reason) => Ok(Received::Wrong(reason)),
                     PatchError::File { ref source, .. } => {
                         // Its base may have been removed, with newer changes accepted meanwhile.
                         if let Err(reason) = self.base(model, &change).await? {
@@ -199,7 +201,7 @@ impl ControlPlane {
         }
     }
 
-    /// Puts the newest change into service and waits for what comes of it, at most `within`.
+    /// Puts the newest change into service and waits, at most `within`, for what comes of it and until requests meet it.
     pub async fn sync_changes(
         &self,
         actor: &Actor,
@@ -207,17 +209,17 @@ impl ControlPlane {
         within: Duration,
     ) -> Result<Synced, Error> {
         self.may(actor, Action::Deploy)?;
+        let end = Instant::now() + within;
         let mut news = self.parts.changes.subscribe();
         let hash = match persist!(self.try_sync(model).await)? {
             Asked::InSync => return Ok(Synced::Runs),
             Asked::Refused(reason) => return Ok(Synced::Failed(reason)),
             Asked::For(hash) => hash,
         };
-        let end = Instant::now() + within;
         loop {
             if let Some(outcome) = self.outcome(model, &hash).await? {
                 if outcome == Synced::Runs {
-                    self.wait_published(model).await;
+                    self.wait_published(model, end).await;
                 }
                 return Ok(outcome);
             }
@@ -230,9 +232,9 @@ impl ControlPlane {
         }
     }
 
-    /// Waits, within bounds, until requests meet what runs: it is saved before it is published. It runs all the same where the
-    /// wait can't be written down, as on a full disk.
-    async fn wait_published(&self, model: &ModelId) {
+    /// Waits, within bounds and until `end` at most, until requests meet what runs: it is saved before it is published. It runs
+    /// all the same where the wait can't be written down, as on a full disk.
+    async fn wait_published(&self, model: &ModelId, end: Instant) {
         let held = self.hold(model).await;
         let done = match held {
             Ok(held) => self.finish(held).await,
@@ -240,7 +242,8 @@ impl ControlPlane {
         };
         match done {
             Ok(done) => {
-                self.moved(&done).await;
+                let left = end.saturating_duration_since(Instant::now()).min(MOVED_WITHIN);
+                self.parts.applied.wait_applied(&done.model, done.generation, left).await;
             }
             Err(error) => {
                 tracing::warn!(%model, %error, "a change runs; whether requests meet it is not waited for");

@@ -37,6 +37,12 @@ impl ControlPlane {
         loop {
             let mut merge = LogMerge::new(&asked);
             for one in &attached {
+                if self.parts.clock.monotonic() >= until
+                    && let Some(at) = one.answered_before(&asked)
+                {
+                    merge.stop(at);
+                    break;
+                }
                 let question = one.within(merge.query());
                 let part = self.parts.runtime.logs(&one.deployment, &question).await.map_err(failed)?;
                 merge.add(&one.deployment, part);

@@ -62,6 +62,19 @@ impl ControlPlane {
         Ok(self.parts.store.model_overviews(after, limit).await?)
     }
 
+    /// The model of this name and what its production serves, if there is one. What can't be a name is no model's.
+    pub async fn model_overview_by_name(
+        &self,
+        actor: &Actor,
+        name: &str,
+    ) -> Result<Option<ModelOverview>, Error> {
+        self.may(actor, Action::View)?;
+        match ModelName::new(name) {
+            Ok(name) => Ok(self.parts.store.model_overview_by_name(&name).await?),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// A page of the models that changed last.
     ///
     /// # Errors

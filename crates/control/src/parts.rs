@@ -50,7 +50,7 @@ pub struct ControlPlane {
 }
 
 /// How long an answer waits for traffic to have moved.
-const MOVED_WITHIN: Duration = Duration::from_secs(2);
+pub(crate) const MOVED_WITHIN: Duration = Duration::from_secs(2);
 /// How often a use case is tried again when somebody wrote first.
 pub(crate) const TRIES: usize = 8;
 

@@ -1,11 +1,11 @@
 //! How replicas started, or failed to (semantics: The record of scaling), as lists and in percentiles.
 
+use std::collections::BTreeMap;
+
 use domain::{Action, Actor, ColdStart, DeploymentName, Invalid, KEPT, ModelId, StartOutcome, Timestamp};
 
 use crate::{ControlPlane, Error, MetricScope};
 
-/// Starts of one deployment that are read at most: as many as it keeps.
-const MOST: u32 = 20_000;
 const LONGEST_TEXT: usize = 256;
 
 /// The parts of a start. The record's first answer comes after them: a replica that is routed has started.
@@ -186,19 +186,19 @@ impl ControlPlane {
             return Ok(Vec::new());
         }
         let since = query.start.max(self.now().plus(-KEPT));
-        let mut found = Vec::new();
-        for deployment in &deployments {
-            let starts = self.parts.store.cold_starts(&deployment.id, since, MOST).await?;
-            found.extend(
-                starts
-                    .into_iter()
-                    .filter(|start| start.at <= query.end)
-                    .filter(|start| environment.is_none() || start.environment.as_ref() == environment)
-                    .map(|start| Startup { start, deployment_name: deployment.name.clone() })
-                    .filter(|startup| wanted(startup, query)),
-            );
-        }
-        Ok(found)
+        let ids: Vec<_> = deployments.iter().map(|deployment| deployment.id.clone()).collect();
+        let starts = self.parts.store.cold_starts_within(&ids, since, query.end).await?;
+        let names: BTreeMap<_, _> =
+            deployments.into_iter().map(|deployment| (deployment.id, deployment.name)).collect();
+        Ok(starts
+            .into_iter()
+            .filter(|start| environment.is_none() || start.environment.as_ref() == environment)
+            .filter_map(|start| {
+                let deployment_name = names.get(&start.deployment)?.clone();
+                Some(Startup { start, deployment_name })
+            })
+            .filter(|startup| wanted(startup, query))
+            .collect())
     }
 }
 

@@ -142,6 +142,35 @@ impl Store {
         rows.iter().map(|(document,)| read("cold start", document)).collect()
     }
 
+    /// The starts of these deployments that ended from `from` to `to`, both included; in no order.
+    pub async fn cold_starts_within(
+        &self,
+        deployments: &[DeploymentId],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<ColdStart>, Error> {
+        let mut tx = self.read().await?;
+        let mut all = Vec::new();
+        for some in deployments.chunks(AT_ONCE) {
+            let (first, last) = (some.len() + 1, some.len() + 2);
+            let text = format!(
+                "SELECT document FROM cold_start WHERE deployment IN ({}) AND at >= ${first} AND at <= ${last}",
+                marks(some.len())
+            );
+            let rows = on!(&mut tx, connection => {
+                let mut query = sqlx::query_as::<_, (String,)>(AssertSqlSafe(text.clone()));
+                for id in some {
+                    query = query.bind(id.as_str());
+                }
+                query.bind(from.millis()).bind(to.millis()).fetch_all(connection).await
+            })?;
+            for (document,) in rows {
+                all.push(read("cold start", &document)?);
+            }
+        }
+        Ok(all)
+    }
+
     /// The newest `limit` scaling decisions of a deployment since a moment, oldest first.
     pub async fn scaling_decisions(
         &self,

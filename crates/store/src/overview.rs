@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::{Deployment, DeploymentId, Environment, Model, ModelId, Promotion, Timestamp};
+use domain::{Deployment, DeploymentId, Environment, Model, ModelId, ModelName, Promotion, Timestamp};
 use sqlx::AssertSqlSafe;
 
 use crate::error::read;
@@ -64,6 +64,17 @@ impl Store {
             .fetch_all(connection).await)?;
         let ids: Vec<ModelId> = ids.into_iter().map(|(id,)| ModelId::new(id)).collect();
         tx.overviews(&ids).await
+    }
+
+    /// The live model of this name.
+    pub async fn model_overview_by_name(&self, name: &ModelName) -> Result<Option<ModelOverview>, Error> {
+        let mut tx = self.read().await?;
+        let id: Option<(String,)> = on!(&mut tx, connection => sqlx::query_as(
+                "SELECT id FROM model WHERE deleted_at IS NULL AND name = $1")
+            .bind(name.as_str())
+            .fetch_optional(connection).await)?;
+        let ids: Vec<ModelId> = id.into_iter().map(|(id,)| ModelId::new(id)).collect();
+        Ok(tx.overviews(&ids).await?.pop())
     }
 
     /// A page of the live models that changed last.

@@ -61,9 +61,11 @@ proptest! {
 
     #[test]
     fn any_pushed_configuration_is_read_or_refused(value in mangle::mangled_json(vec![full()])) {
-        if let Ok(config) = Config::from_json(&value) {
-            looked_at(&config);
-        }
+        mangle::bounded(value.to_string().len(), 1_000, || {
+            if let Ok(config) = Config::from_json(&value) {
+                looked_at(&config);
+            }
+        });
     }
 
     #[test]
@@ -136,10 +138,14 @@ proptest! {
         fs::create_dir_all(base.join("model")).unwrap();
         fs::write(base.join("config.yaml"), YAMLS[0]).unwrap();
         fs::write(base.join("model/model.py"), "old").unwrap();
-        let mut ops: Vec<Op> = values.iter().filter_map(|value| Op::read(value).ok()).collect();
-        ops.extend(Op::read(&json!({"type": "model_code", "action": "ADD", "path": path, "content": "x"})));
         let config = Config::from_yaml(YAMLS[0]).unwrap();
-        let _ = patch::apply(&base, &folder.path().join("next"), &config, &ops, &Signature::default());
+        let size = path.len() + values.iter().map(|value| value.to_string().len()).sum::<usize>();
+        let added = json!({"type": "model_code", "action": "ADD", "path": path, "content": "x"});
+        mangle::bounded(size, 1_000, || {
+            let steps = values.iter().chain([&added]);
+            let ops: Vec<Op> = steps.filter_map(|value| Op::read(value).ok()).collect();
+            let _ = patch::apply(&base, &folder.path().join("next"), &config, &ops, &Signature::default());
+        });
         prop_assert_eq!(fs::read_to_string(base.join("model/model.py")).unwrap(), "old");
         prop_assert_eq!(fs::read_to_string(base.join("config.yaml")).unwrap(), YAMLS[0]);
         let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|item| item.unwrap().file_name()).collect();

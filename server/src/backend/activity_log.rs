@@ -7,7 +7,7 @@ use app::view::{
     ActivityFilter, ActivityModel, ActivityPage, ActivityRow, DeploymentRef, Person, SettingChange,
 };
 use control::ActivityQuery;
-use domain::{Action, Actor, Door, Event, EventGroup, Invalid, ModelId};
+use domain::{Action, Actor, Deployment, Door, Event, EventGroup, Invalid, ModelId};
 use serde_json::Value;
 use store::{KeyRow, ModelState};
 
@@ -19,6 +19,11 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 /// Rows of the file at most, and of one reading for it.
 const MOST_ROWS: usize = 10_000;
 const AT_ONCE: i64 = 200;
+/// Deployments of one name that a filter finds, and that are suggested, at most: the newest.
+const MOST_DEPLOYMENTS: usize = 50;
+
+/// What the choice between waiting and refusing is called among the settings.
+const BACKPRESSURE: &str = "request_backpressure_policy";
 
 /// What the file's columns are called.
 const COLUMNS: [&str; 13] = [
@@ -45,7 +50,7 @@ impl Dashboard {
         model: Option<&ModelId>,
         filter: ActivityFilter,
     ) -> Result<ActivityPage, AppError> {
-        let page = self.rows(actor, model, query(&filter)?).await?;
+        let page = self.rows(actor, model, self.asked(actor, model, &filter).await?).await?;
         let states = self.states(actor, &page.events).await?;
         let about = model.and_then(|id| states.get(id).cloned());
         let about = match (about, model) {
@@ -66,6 +71,7 @@ impl Dashboard {
             is_filtered: filter.parts().iter().any(|(_, value)| !value.is_empty()),
             people: self.people(actor, &page.events, &filter).await?,
             environments: environments(about.as_ref(), &states),
+            deployments: deployments(about.as_ref()),
             model: about.map(|state| ActivityModel {
                 id: state.model.id.to_string(),
                 name: state.model.name.to_string(),
@@ -85,7 +91,8 @@ impl Dashboard {
         filter: &ActivityFilter,
     ) -> Result<(String, String), AppError> {
         let mut text = csv::line(COLUMNS);
-        let mut query = ActivityQuery { limit: AT_ONCE, cursor: None, ..query(filter)? };
+        let asked = self.asked(actor, model, filter).await?;
+        let mut query = ActivityQuery { limit: AT_ONCE, cursor: None, ..asked };
         let mut written = 0;
         loop {
             let page = self.rows(actor, model, query.clone()).await?;
@@ -98,6 +105,22 @@ impl Dashboard {
         }
         let day: String = self.api.clock.now().rfc3339().chars().take(10).collect();
         Ok((format!("slipway-activity-{day}.csv"), text))
+    }
+
+    /// The filter in the use case's words, with the ids of the deployments that a model has by the name in it.
+    async fn asked(
+        &self,
+        actor: &Actor,
+        model: Option<&ModelId>,
+        filter: &ActivityFilter,
+    ) -> Result<ActivityQuery, AppError> {
+        let mut query = query(filter)?;
+        if let (Some(id), Some(texts)) = (model, &mut query.deployment_ids) {
+            let state = self.api.control.model(actor, id).await.map_err(told)?;
+            let found = called(&state.deployments, texts);
+            texts.extend(found);
+        }
+        Ok(query)
     }
 
     async fn rows(
@@ -198,6 +221,7 @@ fn query(filter: &ActivityFilter) -> Result<ActivityQuery, Invalid> {
     Ok(ActivityQuery {
         groups: group.transpose()?.map(|group| vec![group]),
         user_ids: one(&filter.who),
+        deployment_ids: one(&filter.deployment),
         environment_names: one(&filter.environment),
         sources: source.transpose()?.map(|door| vec![door]),
         start: first.map(|day| day * DAY),
@@ -205,6 +229,20 @@ fn query(filter: &ActivityFilter) -> Result<ActivityQuery, Invalid> {
         cursor: given(&filter.cursor),
         ..ActivityQuery::default()
     })
+}
+
+/// The ids of the deployments with one of these names, deleted ones included until they are purged.
+fn called(deployments: &[Deployment], names: &[String]) -> Vec<String> {
+    let newest_first = deployments.iter().rev();
+    let found = newest_first.filter(|one| names.iter().any(|name| name == one.name.as_str()));
+    found.take(MOST_DEPLOYMENTS).map(|one| one.id.to_string()).collect()
+}
+
+/// The names of a model's deployments, newest first.
+fn deployments(about: Option<&ModelState>) -> Vec<String> {
+    let all = about.into_iter().flat_map(|state| state.deployments.iter().rev());
+    let living = all.filter(|one| one.deleted_at.is_none());
+    living.take(MOST_DEPLOYMENTS).map(|one| one.name.to_string()).collect()
 }
 
 fn environments(about: Option<&ModelState>, states: &BTreeMap<ModelId, ModelState>) -> Vec<String> {
@@ -257,12 +295,14 @@ fn row(event: &Event, states: &BTreeMap<ModelId, ModelState>) -> ActivityRow {
 /// Which settings became others, by the names they have in the API.
 fn changes(data: &Value) -> Vec<SettingChange> {
     let previous = &data["previous_settings"];
-    if !previous.is_object() {
-        return Vec::new();
-    }
     let mut before = BTreeMap::new();
     let mut after = BTreeMap::new();
-    if data["settings"].is_object() {
+    if let Some(policy) = data.get("previous_policy") {
+        leaves(BACKPRESSURE, policy, &mut before);
+        leaves(BACKPRESSURE, &data["policy"], &mut after);
+    } else if !previous.is_object() {
+        return Vec::new();
+    } else if data["settings"].is_object() {
         leaves("", previous, &mut before);
         leaves("", &data["settings"], &mut after);
     } else {
@@ -270,8 +310,8 @@ fn changes(data: &Value) -> Vec<SettingChange> {
             leaves("", &previous[part], &mut before);
             leaves("", &data[part], &mut after);
         }
-        leaves("request_backpressure_policy", &previous["backpressure"], &mut before);
-        leaves("request_backpressure_policy", &data["backpressure"], &mut after);
+        leaves(BACKPRESSURE, &previous["backpressure"], &mut before);
+        leaves(BACKPRESSURE, &data["backpressure"], &mut after);
     }
     let none = || "–".to_owned();
     let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
@@ -357,6 +397,15 @@ mod tests {
                 "rolling_deploy_config.max_surge_percent – 25",
             ]
         );
+        let told = changes(&json!({ "policy": null, "previous_policy": "REJECT_ON_FULL" }));
+        let change = |before: &str, after: &str| SettingChange {
+            setting: BACKPRESSURE.into(),
+            before: before.into(),
+            after: after.into(),
+        };
+        assert_eq!(told, [change("REJECT_ON_FULL", "–")]);
+        let told = changes(&json!({ "policy": "QUEUE_ON_FULL", "previous_policy": null }));
+        assert_eq!(told, [change("–", "QUEUE_ON_FULL")]);
         assert!(
             changes(&json!({ "autoscaling": { "min_replica": 1 } })).is_empty(),
             "a new one replaced none"

@@ -174,17 +174,15 @@ impl Mutation {
     ) -> Result<PatchPayload> {
         let (api, actor) = door(context)?;
         let model = ModelId::new(parse_id("id", &model_id)?);
-        let bytes =
-            STANDARD.decode(patch.trim()).map_err(|error| format!("patch: this is no base64: {error}"))?;
-        let patch: Patch =
-            serde_json::from_slice(&bytes).map_err(|error| format!("patch: this can't be read: {error}"))?;
-        let change = ChangeSet { base: patch.prev_hash.clone(), next: patch.next(), ops: patch.patch_ops };
+        let change = change(&patch)?;
         let received =
             api.control.stage_change(actor, &model, change).await.map_err(|error| refused(&error))?;
         match received {
             Received::Staged => payload(context, &model, None, false).await,
             Received::NeedsPush(reason) => payload(context, &model, Some(reason), true).await,
-            Received::Refused(reason) => payload(context, &model, Some(reason), false).await,
+            Received::Wrong(reason) | Received::Refused(reason) => {
+                payload(context, &model, Some(reason), false).await
+            }
         }
     }
 
@@ -204,6 +202,15 @@ impl Mutation {
         };
         payload(context, &model, error, false).await
     }
+}
+
+/// The change that the argument `patch` holds: base64 of JSON.
+pub(super) fn change(patch: &str) -> Result<ChangeSet, String> {
+    let bytes =
+        STANDARD.decode(patch.trim()).map_err(|error| format!("patch: this is no base64: {error}"))?;
+    let patch: Patch =
+        serde_json::from_slice(&bytes).map_err(|error| format!("patch: this can't be read: {error}"))?;
+    Ok(ChangeSet { base: patch.prev_hash.clone(), next: patch.next(), ops: patch.patch_ops })
 }
 
 /// What became of a change, as the client tells it to the person.

@@ -93,7 +93,7 @@ const GROUPS_ELSEWHERE: [&str; 5] =
 const SOURCES_ELSEWHERE: [&str; 1] = ["MCP"];
 
 /// A filter as a query says it; lists are said by saying the parameter several times.
-fn read(pairs: Vec<(String, String)>) -> Result<ActivityQuery, Invalid> {
+pub(super) fn read(pairs: Vec<(String, String)>) -> Result<ActivityQuery, Invalid> {
     let mut query = ActivityQuery::default();
     let mut chains = false;
     for (name, value) in pairs {

@@ -9,7 +9,7 @@ mod settings;
 mod startups;
 pub mod words;
 
-use domain::{DeploymentKind, Host, MIB, Phase, Standing, Strategy, Timestamp};
+use domain::{DeploymentKind, Host, MIB, Standing, Strategy, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -235,6 +235,7 @@ pub struct InProgressPromotion {
     pub status: &'static str,
     #[schema(maximum = 100)]
     pub percent_traffic_to_new_version: u32,
+    /// While its traffic goes back: what went wrong.
     #[schema(required)]
     pub error_message: Option<String>,
     #[schema(required)]
@@ -246,7 +247,7 @@ impl From<&domain::Promotion> for InProgressPromotion {
         Self {
             status: promotion.phase.as_str(),
             percent_traffic_to_new_version: promotion.percent(),
-            error_message: promotion.reason.clone().filter(|_| promotion.phase == Phase::Failed),
+            error_message: promotion.problem().map(str::to_owned),
             rolling_deploy: Some(matches!(promotion.strategy, Strategy::Rolling { .. })),
         }
     }

@@ -51,7 +51,7 @@ fn of_path(rejection: &PathRejection) -> Invalid {
 }
 
 /// The parameter of a query that could not be read, and what it has to be.
-fn of_query(rejection: &QueryRejection) -> Invalid {
+pub(super) fn of_query(rejection: &QueryRejection) -> Invalid {
     type Failed = serde_path_to_error::Error<serde::de::value::Error>;
     let mut cause = rejection.source();
     let mut failed = None;

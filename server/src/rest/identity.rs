@@ -119,6 +119,14 @@ pub async fn team(State(api): State<Arc<Api>>, Path(team): Path<String>) -> Answ
     Ok(answer::ok(&Team::only(api.since)))
 }
 
+/// Refuses another team than the one there is; who says none means that one.
+pub fn team_is_ours(team: Option<&str>) -> Result<(), Response> {
+    match team {
+        Some(team) if team != TEAM => Err(no_team(team)),
+        _ => Ok(()),
+    }
+}
+
 pub fn no_team(team: &str) -> Response {
     let message = format!("there is no team `{team}`; the only one is `{TEAM}`");
     answer::error(StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND", &message)

@@ -144,12 +144,11 @@ pub struct Create {
     /// Ours: what a WORKSPACE_MANAGE_ALL key may do: viewer, deployer (if it is left out) or admin.
     #[schema(value_type = Option<contract::words::PersonRole>)]
     role: Option<String>,
-    #[serde(rename = "team_id")]
-    _team_id: Option<String>,
+    team_id: Option<String>,
 }
 
 /// What a category of keys is here.
-fn key_kind(category: &str, role: Option<&str>) -> Result<KeyKind, Invalid> {
+pub(super) fn key_kind(category: &str, role: Option<&str>) -> Result<KeyKind, Invalid> {
     let kind = match category {
         "PERSONAL" => KeyKind::Personal,
         "WORKSPACE_INVOKE" | "ROUTES" => KeyKind::Workspace(Role::Invoker),
@@ -181,6 +180,7 @@ pub async fn create(
     Extension(actor): Caller,
     Json(body): Json<Create>,
 ) -> Answer {
+    identity::team_is_ours(body.team_id.as_deref())?;
     let kind = key_kind(&body.kind, body.role.as_deref()).map_err(|invalid| error::invalid(&invalid))?;
     let name = body.name.unwrap_or_else(|| "unnamed".into());
     let limits = KeyLimits { models: body.model_ids, environments: body.environment_names };

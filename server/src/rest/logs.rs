@@ -151,7 +151,7 @@ pub async fn file(
 }
 
 /// What a file is to have: `format` beside the parameters of a question, without `limit` and `direction`.
-fn file_query(pairs: Vec<(String, String)>) -> Result<(LogFormat, LogQuery), domain::Invalid> {
+pub(super) fn file_query(pairs: Vec<(String, String)>) -> Result<(LogFormat, LogQuery), domain::Invalid> {
     let (formats, pairs): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name == "format");
     let format = formats.last().map_or(Ok(LogFormat::Text), |(_, name)| LogFormat::parse(name))?;
     if let Some((name, _)) = pairs.iter().find(|(name, _)| name == "limit" || name == "direction") {

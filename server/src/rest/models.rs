@@ -8,6 +8,7 @@ use store::Newest;
 use utoipa::ToSchema;
 
 use super::body::Json;
+use crate::picture::Overview;
 
 pub fn routes() -> Vec<Route> {
     let team = "/teams/{team_id}/models";
@@ -70,20 +71,30 @@ pub async fn list(
     Query(by): Query<Listing>,
 ) -> Answer {
     let page = by.page().map_err(|invalid| error::invalid(&invalid))?;
-    // One more than the page has tells whether there is another one.
-    let limit = page.map_or(u32::MAX, |rows| rows + 1);
-    let found = api.overviews(&actor, by.cursor.as_deref(), limit).await;
-    let mut found = found.map_err(|error| failure(&error))?;
+    let mut found = listed(&api, &actor, &by, page).await.map_err(|error| failure(&error))?;
     let more = page.is_some_and(|rows| found.len() > rows as usize);
     found.truncate(page.map_or(usize::MAX, |rows| rows as usize));
     let last = found.last().map(|overview| overview.picture.model.name.to_string());
     let pagination = page.map(|_| Pagination { has_more: more, cursor: last.filter(|_| more) });
-    let models = found
-        .iter()
-        .filter(|overview| by.name.as_ref().is_none_or(|name| overview.picture.model.name.as_str() == name))
-        .map(|overview| Model::new(&overview.picture, overview.development.as_ref(), &api.host))
-        .collect();
+    let drawn = |one: &Overview| Model::new(&one.picture, one.development.as_ref(), &api.host);
+    let models = found.iter().map(drawn).collect();
     Ok(answer::ok(&Models { models, pagination }))
+}
+
+/// The models after the cursor, of the name if one is said: one more than the page has, which tells whether there is
+/// another page.
+async fn listed(
+    api: &Api,
+    actor: &Actor,
+    by: &Listing,
+    page: Option<u32>,
+) -> Result<Vec<Overview>, control::Error> {
+    let Some(name) = &by.name else {
+        return api.overviews(actor, by.cursor.as_deref(), page.map_or(u32::MAX, |rows| rows + 1)).await;
+    };
+    let found = api.overview_by_name(actor, name).await?;
+    let follows = by.cursor.as_ref().is_none_or(|last| name > last);
+    Ok(found.into_iter().filter(|_| follows).collect())
 }
 
 pub async fn list_of_team(

@@ -3,6 +3,7 @@
 use super::body::FilesJson;
 use super::*;
 use control::{ChangeSet, Received, Synced};
+use domain::Invalid;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -38,10 +39,11 @@ struct States {
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewPatch {
     /// The hash of the state that the change was made against.
     prev_patch_hash: String,
-    next_patch_point: Point,
+    pub(super) next_patch_point: Point,
     /// Changes of files, requirements, settings, environment variables or external data, each with its `type`.
     #[schema(value_type = Vec<Object>)]
     patch_ops: Vec<Value>,
@@ -100,6 +102,7 @@ pub async fn stage(
     match received.map_err(|error| failure(&error))? {
         Received::Staged => Ok(answer::ok(&Staged { patch_point: Point::of(&next) })),
         Received::NeedsPush(reason) => Err(refused(&format!("{reason}; push it with `truss push --watch`"))),
+        Received::Wrong(reason) => Err(error::invalid(&Invalid::new("patch_ops", reason))),
         Received::Refused(reason) => Err(answer::error(StatusCode::CONFLICT, "CONFLICT", &reason)),
     }
 }

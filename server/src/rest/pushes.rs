@@ -54,7 +54,7 @@ async fn prepare(
     Extension(actor): Caller,
     Json(body): Json<PrepareUpload>,
 ) -> Answer {
-    team_is_ours(body.team_id.as_deref())?;
+    identity::team_is_ours(body.team_id.as_deref())?;
     let target = match (body.name, body.model_id) {
         (Some(name), None) => new_model(&body.deployment, name),
         (None, Some(model)) => version(&body.deployment, &picture(&api, &actor, &model).await?),
@@ -150,13 +150,6 @@ fn is_archive(kind: Option<&str>) -> Result<(), Response> {
     match kind {
         None | Some("model_archive") => Ok(()),
         Some(other) => Err(refused("source.kind", &format!("`{other}` is not served; push a model_archive"))),
-    }
-}
-
-fn team_is_ours(team: Option<&str>) -> Result<(), Response> {
-    match team {
-        Some(team) if team != TEAM => Err(identity::no_team(team)),
-        _ => Ok(()),
     }
 }
 

@@ -79,10 +79,10 @@ struct SecretTombstone {
 #[schema(as = UpsertSecret)]
 pub struct Upsert {
     #[schema(min_length = 1, max_length = 253, pattern = "^[A-Za-z0-9._-]+$")]
-    name: String,
+    pub(super) name: String,
     #[schema(min_length = 1, max_length = 65536, write_only)]
     #[serde(deserialize_with = "text")]
-    value: String,
+    pub(super) value: String,
 }
 
 /// A text; refused without repeating what was sent instead, as the usual refusal would.

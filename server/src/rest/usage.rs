@@ -1,7 +1,9 @@
 //! What was used, also by what is gone.
 
+use std::collections::BTreeMap;
+
 use super::*;
-use domain::Invalid;
+use domain::{DeploymentId, Invalid};
 use serde::{Deserialize, Serialize};
 use time::Date;
 use utoipa::ToSchema;
@@ -68,6 +70,8 @@ struct Resource {
     instance_type: String,
     #[schema(required)]
     environment_name: Option<String>,
+    team_id: &'static str,
+    team_name: &'static str,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -112,8 +116,8 @@ pub async fn summary(
         .map_err(|invalid| error::invalid(&invalid))?;
     let rows = api.control.usage(&actor, first, last).await.map_err(|error| failure(&error))?;
     let mut breakdown: Vec<Row> = Vec::new();
+    let mut places: BTreeMap<DeploymentId, usize> = BTreeMap::new();
     for row in rows {
-        let id = row.deployment.to_string();
         let minutes = u64::try_from(row.minutes).unwrap_or(0);
         let daily = Daily {
             date: date(row.day),
@@ -121,30 +125,29 @@ pub async fn summary(
             minutes,
             inference_requests: u64::try_from(row.requests).unwrap_or(0),
         };
-        let index = match breakdown.iter().position(|known| known.billable_resource.id == id) {
-            Some(index) => index,
-            None => {
-                breakdown.push(Row {
-                    billable_resource: Resource {
-                        id,
-                        kind: "MODEL_DEPLOYMENT",
-                        name: row.deployment_name,
-                        model_name: row.model_name,
-                        is_deleted: row.is_deleted,
-                        instance_type: row
-                            .instance_type
-                            .unwrap_or_else(|| api.host.type_name(&domain::Compute::default())),
-                        environment_name: row.environment,
-                    },
-                    cost: Cost::default(),
-                    minutes: 0,
-                    inference_requests: 0,
-                    daily: Vec::new(),
-                });
-                breakdown.len() - 1
-            }
-        };
-        let known = &mut breakdown[index];
+        let place = *places.entry(row.deployment).or_insert_with_key(|id| {
+            breakdown.push(Row {
+                billable_resource: Resource {
+                    id: id.to_string(),
+                    kind: "MODEL_DEPLOYMENT",
+                    name: row.deployment_name,
+                    model_name: row.model_name,
+                    is_deleted: row.is_deleted,
+                    instance_type: row
+                        .instance_type
+                        .unwrap_or_else(|| api.host.type_name(&domain::Compute::default())),
+                    environment_name: row.environment,
+                    team_id: contract::TEAM,
+                    team_name: contract::TEAM,
+                },
+                cost: Cost::default(),
+                minutes: 0,
+                inference_requests: 0,
+                daily: Vec::new(),
+            });
+            breakdown.len() - 1
+        });
+        let known = &mut breakdown[place];
         known.minutes += daily.minutes;
         known.inference_requests += daily.inference_requests;
         known.daily.push(daily);
@@ -166,7 +169,7 @@ pub async fn summary(
 }
 
 /// The period in days since 1970; the last 31 of them if nothing was said.
-fn days(period: &Period, today: i64) -> Result<(i64, i64), Invalid> {
+pub(super) fn days(period: &Period, today: i64) -> Result<(i64, i64), Invalid> {
     let last = period.end_date.as_deref().map(|text| day("end_date", text)).transpose()?.unwrap_or(today);
     let first = period
         .start_date

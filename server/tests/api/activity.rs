@@ -506,7 +506,7 @@ const LEAVE_NONE: [(&str, &str); 14] = [
     ("trim_scaling_history", "upkeep"),
 ];
 
-const READ: [&str; 49] = [
+const READ: [&str; 50] = [
     "look_again",
     "activity",
     "workspace_activity",
@@ -529,6 +529,7 @@ const READ: [&str; 49] = [
     "model_by_name",
     "last_changed",
     "model_overviews",
+    "model_overview_by_name",
     "models",
     "promotions",
     "environment_groups",

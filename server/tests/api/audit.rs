@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Call, World, with_key};
+use crate::support::{Call, PASSWORD, World, with_key};
 
 async fn listed(world: &World, path: &str) -> (Vec<Value>, Option<String>) {
     let answer = world.get(path).await.ok();
@@ -152,6 +152,37 @@ async fn what_was_done_with_a_personal_key_is_found_by_the_key() {
 }
 
 #[tokio::test]
+async fn what_becomes_of_people_has_the_fields_that_clients_expect() {
+    let world = World::start().await;
+    let ada = world.first_admin().await;
+    let invite = [("email", "ben@example.org"), ("role", "viewer")];
+    let invited = world.act_as(&ada, "invite", &invite).await.ok();
+    let token = invited["text"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
+    world.act_as("", "join", &[("token", &token), ("password", PASSWORD)]).await.cookie();
+    let users = world.get("/v1/users?email=ben%40example.org").await.ok();
+    let ben = users["items"][0]["user_id"].as_str().unwrap();
+    world.act_as(&ada, "change_role", &[("person", ben), ("role", "deployer")]).await.ok();
+    world.act_as(&ada, "remove_person", &[("person", ben), ("confirm", "ben@example.org")]).await.ok();
+
+    let (items, _) = listed(&world, "/v1/audit_logs?event_type_groups=USER_MANAGEMENT").await;
+    for expected in [
+        json!({ "event_type": "USER_REMOVED", "removed_user_email": "ben@example.org" }),
+        json!({
+            "event_type": "USER_ROLE_UPDATED", "user_id": ben, "user_email": "ben@example.org",
+            "new_role_name": "deployer", "previous_role_name": "viewer",
+        }),
+        json!({ "event_type": "USER_JOINED_ORGANIZATION", "new_user_email": "ben@example.org", "user_id": ben }),
+        json!({ "event_type": "USER_INVITED", "invited_user_email": "ben@example.org", "role_name": "viewer" }),
+    ] {
+        let item = items.iter().find(|item| item["event_type"] == expected["event_type"]).unwrap();
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(&item["event_data"][field], value, "{field} of {item}");
+        }
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn the_workspaces_activity_is_for_admins_and_a_models_for_viewers() {
     let world = World::start().await;
     let (model, deployment) = world.push(Ok("Seen"), "").await;
@@ -236,5 +267,49 @@ async fn the_page_shows_what_was_there_before_and_is_a_file_too() {
     }
     assert_eq!(world.send(with_key(Call::new("GET", "/activity"))).await.status, 200);
     assert_eq!(world.send(with_key(Call::new("GET", "/models/nowhere/activity"))).await.status, 404);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_models_activity_is_filtered_by_deployment_on_the_page_and_in_the_file() {
+    let world = World::start().await;
+    let (model, first) = world.push(Ok("Two"), "").await;
+    world.reaches(&model, &first, "ACTIVE").await;
+    let (_, second) = world.push(Err(&model), "").await;
+    world.reaches(&model, &second, "ACTIVE").await;
+    let path = format!("/v1/models/{model}/deployments/{second}");
+    world.rest("PATCH", &path, json!({ "name": "second" })).await.ok();
+    let choice = format!("{path}/request_backpressure_settings");
+    for policy in ["REJECT_ON_FULL", "QUEUE_ON_FULL"] {
+        world.rest("PATCH", &choice, json!({ "policy": policy })).await.ok();
+    }
+
+    // By its id and by its name, with what was there before.
+    for deployment in [second.as_str(), "second"] {
+        let asked = format!("model_id={model}&deployment={deployment}");
+        let page = world.get(&format!("/api/ui/activity?{asked}")).await.ok();
+        let rows = page["rows"].as_array().unwrap();
+        assert!(rows.len() >= 4, "the push, the name and two choices: {page}");
+        assert!(rows.iter().all(|row| row["deployment"]["id"] == second.as_str()), "{page}");
+        assert_eq!(page["is_filtered"], true);
+        assert_eq!(page["deployments"], json!(["second", "deployment-1"]), "what can be chosen");
+        let setting = "request_backpressure_policy";
+        let change = json!({ "setting": setting, "before": "REJECT_ON_FULL", "after": "QUEUE_ON_FULL" });
+        let newest = rows.iter().find(|row| row["changes"] != json!([])).unwrap();
+        assert_eq!(newest["changes"], json!([change]));
+        let file = world.get(&format!("/api/ui/activity.csv?{asked}")).await.text();
+        assert!(file.lines().skip(1).all(|line| line.contains(&second)), "{file}");
+        let told = format!("{setting}=QUEUE_ON_FULL,{setting}=REJECT_ON_FULL");
+        assert!(file.lines().any(|line| line.ends_with(&told)), "{file}");
+    }
+    // Of the workspace by its id; a name that no deployment has finds nothing.
+    let page = world.get(&format!("/api/ui/activity?deployment={first}")).await.ok();
+    let rows = page["rows"].as_array().unwrap();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["deployment"]["id"] == first.as_str()), "{page}");
+    let page = world.get(&format!("/api/ui/activity?model_id={model}&deployment=third")).await.ok();
+    assert_eq!(page["rows"], json!([]));
+
+    let html = world.get(&format!("/models/{model}/activity?deployment=second")).await.text();
+    assert!(html.contains("name=\"deployment\"") && html.contains("value=\"second\""), "{html}");
     world.stop().await;
 }

@@ -284,6 +284,15 @@ async fn what_a_query_has_wrong_is_refused_by_its_field() {
     let file = world.get("/api/ui/usage.csv?days=week").await;
     assert_eq!(file.status, 400, "{}", file.text());
     assert!(file.text().contains("days: `week` is not a whole number from 1 to 31"), "{}", file.text());
+    for (days, says) in [
+        ("week", "days: `week` is not a whole number from 1 to 31"),
+        ("400", "days: 400 is not within 1 to 31"),
+    ] {
+        let page = world.get(&format!("/usage?days={days}")).await;
+        assert_eq!(page.status, 400, "{days}: {}", page.text());
+        assert!(page.text().contains(says), "{}", page.text());
+    }
+    assert_eq!(world.get("/usage?days=").await.status, 200, "what is left empty is a week");
     let page = world.get(&format!("/api/ui/scaling?{of}&hours=168")).await.ok();
     assert_eq!(page["hours"], 168);
     world.stop().await;

@@ -52,6 +52,21 @@ async fn a_list_of_models_comes_in_pages_where_asked() {
     assert_eq!(second["models"][0]["name"], "C");
     assert_eq!(second["pagination"], serde_json::json!({ "has_more": false, "cursor": null }));
     assert_eq!(world.get("/v1/models?limit=many").await.status, 400);
+
+    // A name is looked for in all of them, not in the page.
+    for path in [
+        "/v1/models?name=C&limit=1",
+        "/v1/models?name=C&limit=1&cursor=B",
+        "/v1/teams/default/models?name=C&limit=1",
+    ] {
+        let found = world.get(path).await.ok();
+        assert_eq!(found["models"].as_array().unwrap().len(), 1, "{path}");
+        assert_eq!(found["models"][0]["id"], second["models"][0]["id"], "{path}");
+        assert_eq!(found["pagination"], second["pagination"], "{path}");
+    }
+    for path in ["/v1/models?name=D&limit=1", "/v1/models?name=C&limit=1&cursor=C", "/v1/models?name=%00"] {
+        assert_eq!(world.get(path).await.ok()["models"], serde_json::json!([]), "{path}");
+    }
     world.stop().await;
 }
 

@@ -260,16 +260,17 @@ async fn a_value_of_the_wrong_kind_is_refused_with_what_it_has_to_be() {
 #[tokio::test]
 async fn what_is_not_served_says_so_in_json() {
     let world = World::start().await;
-    for (method, path) in [
-        ("GET", "/v1/chains"),
-        ("GET", "/v1/models/none"),
-        ("GET", "/v1/models/none/deployments/none"),
-        ("PUT", "/v1/models"),
-        ("GET", "/v1/models/..%2F..%2Fetc"),
+    for (method, path, status, code) in [
+        ("GET", "/v1/chains", 404, "NOT_SERVED"),
+        ("PUT", "/v1/models", 404, "NOT_SERVED"),
+        ("GET", "/v1/models/none", 404, "RESOURCE_NOT_FOUND"),
+        ("GET", "/v1/models/none/deployments/none", 404, "RESOURCE_NOT_FOUND"),
+        ("GET", "/v1/models/..%2F..%2Fetc", 400, "VALIDATION_ERROR"),
     ] {
         let answer = world.send(with_key(Call::new(method, path))).await;
-        assert!(matches!(answer.status.as_u16(), 400 | 404), "{method} {path}: {}", answer.status);
-        assert!(answer.json()["message"].is_string(), "{method} {path}");
+        let told = answer.json();
+        assert_eq!((answer.status.as_u16(), &told["code"]), (status, &json!(code)), "{method} {path}");
+        assert!(told["message"].is_string(), "{method} {path}");
     }
     world.stop().await;
 }

@@ -202,6 +202,10 @@ async fn keys_of_each_kind_do_their_work_and_no_other() {
     world.reaches(&two, &deployment, "ACTIVE").await;
     let make = async |body: serde_json::Value| world.rest("POST", "/v1/api_keys", body).await;
     let key = async |body| make(body).await.ok()["api_key"].as_str().unwrap().to_owned();
+    let elsewhere = make(json!({ "name": "app", "type": "WORKSPACE_INVOKE", "team_id": "other" })).await;
+    assert_eq!(elsewhere.status, 404, "{}", elsewhere.text());
+    assert!(elsewhere.text().contains("there is no team `other`"), "{}", elsewhere.text());
+    key(json!({ "name": "here", "type": "WORKSPACE_INVOKE", "team_id": "default" })).await;
     let exporter =
         key(json!({ "name": "scraper", "type": "WORKSPACE_EXPORT_METRICS", "model_ids": [two] })).await;
     let keeper = key(json!({ "name": "keeper", "type": "WORKSPACE_MANAGE_API_KEYS" })).await;

@@ -114,6 +114,10 @@ async fn deleting_a_model_stops_and_removes_all_its_parts_and_keeps_its_usage() 
         (&row["billable_resource"]["id"], &row["billable_resource"]["is_deleted"]),
         (&json!(first), &json!(true))
     );
+    assert_eq!(
+        (&row["billable_resource"]["team_id"], &row["billable_resource"]["team_name"]),
+        (&json!("default"), &json!("default"))
+    );
     assert!(row["minutes"].as_u64().unwrap() >= 1, "{usage}");
     assert_eq!(row["subtotal"], 0.0, "nothing has a price here: {usage}");
     world.stop().await;

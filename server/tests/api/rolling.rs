@@ -164,7 +164,9 @@ async fn what_goes_back_can_be_rolled_forward_but_not_paused() {
             "{message}"
         );
     }
-    assert_eq!(rolling.promotion().await["status"], "RAMPING_DOWN");
+    let returning = rolling.promotion().await;
+    assert_eq!(returning["status"], "RAMPING_DOWN");
+    assert_eq!(returning["error_message"], Value::Null, "nothing went wrong: {returning}");
     assert_eq!(rolling.send("force_roll_forward").await.ok(), json!({ "success": true }));
     rolling.ends_with(&rolling.second).await;
     assert!(rolling.answering(4).await.iter().all(|side| *side == rolling.second));

@@ -21,6 +21,18 @@ async fn a_start_is_listed_with_its_phases_and_counted() {
     let summary = world.get(&format!("{of_deployment}/summary?{window}")).await.ok();
     assert_eq!(summary["total_duration_ms"]["p50_ms"], attempt["duration_ms"]);
     assert_eq!(summary["total_duration_ms"]["sample_count"], 1);
+    let page =
+        world.get(&format!("/api/ui/scaling?model_id={model}&deployment_id={deployment}&hours=24")).await;
+    let (page, container) = (page.ok(), &summary["phase_duration_ms"][1]["duration_ms"]);
+    assert_eq!(page["start_phases"][1]["starts"], 1);
+    assert_eq!(page["start_phases"][1]["median_ms"], container["p50_ms"]);
+    let metrics = world.get("/metrics").await.text();
+    let named =
+        |line: &&str| line.starts_with("slipway_cold_start_seconds_count{") && line.contains(&deployment);
+    for phase in ["queue", "spawn", "load", "ready"] {
+        let line = metrics.lines().filter(named).find(|line| line.contains(&format!("phase=\"{phase}\"}}")));
+        assert!(line.is_some_and(|line| line.ends_with(" 1")), "{phase}: {metrics}");
+    }
     let none = world.get(&format!("{of_deployment}?{window}&outcomes=FAILED")).await.ok();
     assert_eq!(none["total_count"], 0);
 
@@ -73,6 +85,7 @@ async fn a_start_that_fails_is_listed_with_the_phase_and_counts_in_no_percentile
     let page = format!("/api/ui/scaling?model_id={model}&deployment_id={deployment}&hours=24");
     let page = world.get(&page).await.ok();
     assert_eq!(page["cold_starts"][0]["failed"], "failed: it fell over");
+    assert_eq!(page["start_phases"], json!([]), "what never got ready says nothing of how long it takes");
     world.stop().await;
 }
 

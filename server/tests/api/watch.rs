@@ -120,6 +120,24 @@ async fn the_library_reads_sends_and_syncs_by_rest() {
     next["content_hashes"]["model/model.py"] = Value::Null;
     next.as_object_mut().unwrap().remove("hash");
     let body = json!({"prev_patch_hash": running["hash"], "next_patch_point": next, "patch_ops": [op]});
+    let mut more = next.clone();
+    more["surprise"] = json!(1);
+    let without_path = json!({"type": "model_code", "action": "UPDATE", "content": MODEL});
+    let outside = json!({"type": "model_code", "action": "ADD", "path": "../x.py", "content": "x"});
+    for (change, says) in [
+        (json!({"surprise": 1}), "surprise: is no field of this"),
+        (json!({"next_patch_point": more}), "next_patch_point.surprise: is no field of this"),
+        (json!({"patch_ops": []}), "patch_ops: the change has no steps"),
+        (json!({"patch_ops": [without_path]}), "patch_ops: a step of the change lacks `path`"),
+        (json!({"patch_ops": [outside]}), "patch_ops: `path: ../x.py` must be a path inside the Truss"),
+    ] {
+        let mut wrong = body.clone();
+        wrong.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let refused = world.rest("POST", &format!("{path}/patches"), wrong).await;
+        assert_eq!(refused.status, 400, "{says}: {}", refused.text());
+        let message = refused.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with(says), "{message}");
+    }
     let staged = world.rest("POST", &format!("{path}/patches"), body.clone()).await.ok();
     let hash = staged["patch_point"]["hash"].clone();
     assert_ne!(hash, running["hash"]);

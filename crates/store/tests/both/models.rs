@@ -205,6 +205,10 @@ pub async fn a_list_of_models_names_only_what_production_serves(scratch: Scratch
     assert!(all[1].promotion.is_none() && all[1].named.is_empty());
     let page = store.model_overviews(Some("iris"), 10).await.unwrap();
     assert_eq!(page.len(), 1, "the page after iris begins with zebra");
+    let found = store.model_overview_by_name(&iris.name).await.unwrap().unwrap();
+    assert_eq!((found.model.id, found.deployments), (iris.id, 4));
+    let missing = store.model_overview_by_name(&ModelName::new("Iris").unwrap()).await.unwrap();
+    assert!(missing.is_none(), "its case counts");
 }
 
 pub async fn the_list_of_models_begins_with_what_changed_last(scratch: Scratch) {

@@ -129,7 +129,14 @@ pub async fn the_record_of_scaling_is_bounded(scratch: Scratch) {
         first_byte_ms: Some(5),
     };
     let rows: Vec<_> = (0..6).map(|n| (one.id.clone(), count(n * 10, n as u32))).collect();
-    store.add_history(&rows, &[start(0), start(30), start(50)]).await.unwrap();
+    let of_two = ColdStart { deployment: two.id.clone(), ..start(40) };
+    store.add_history(&rows, &[start(0), start(30), start(50), of_two.clone()]).await.unwrap();
+    let both = [one.id.clone(), two.id.clone()];
+    let mut within = store.cold_starts_within(&both, NOW.plus(30), NOW.plus(40)).await.unwrap();
+    within.sort_by_key(|start| start.at);
+    assert_eq!(within, [start(30), of_two.clone()]);
+    assert_eq!(store.cold_starts_within(&both[1..], NOW, NOW.plus(50)).await.unwrap(), [of_two]);
+    assert!(store.cold_starts_within(&[], NOW, NOW.plus(50)).await.unwrap().is_empty());
     // Two changes at one moment are one.
     let twice = [(two.id.clone(), count(0, 1)), (two.id.clone(), count(0, 2))];
     store.add_history(&twice, &[]).await.unwrap();

@@ -1,12 +1,12 @@
 //! How one deployment scaled, and why.
 
-use app::view::{ColdStartRow, CountsAt, ScalingDecision, ScalingPage};
+use app::view::{ColdStartRow, CountsAt, ScalingDecision, ScalingPage, StartPhase};
 use domain::{
-    AutoscalingSettings, ColdStart, Decided, DecisionRow, DeploymentId, Limit, ModelId, ScaleDecision,
-    ScalingHistory, StartOutcome, Timestamp,
+    AutoscalingSettings, ColdStart, Decided, DecisionRow, DeploymentId, Limit, ModelId, PhaseTimes,
+    ScaleDecision, ScalingHistory, StartOutcome, Timestamp, phase_times,
 };
 
-/// Starts that the page shows: the last ones.
+/// Starts that the page shows one by one: the last ones.
 const STARTS: usize = 8;
 
 pub fn scaling_page(
@@ -35,8 +35,14 @@ pub fn scaling_page(
             })
             .collect(),
         decisions: decisions.into_iter().map(decision).collect(),
+        start_phases: phase_times(&cold_starts).into_iter().flatten().map(phase).collect(),
         cold_starts: cold_starts.into_iter().rev().take(STARTS).map(start).collect(),
     }
+}
+
+fn phase(times: PhaseTimes) -> StartPhase {
+    let PhaseTimes { starts, median_ms, p90_ms } = times;
+    StartPhase { starts: starts as u32, median_ms, p90_ms }
 }
 
 fn start(start: ColdStart) -> ColdStartRow {

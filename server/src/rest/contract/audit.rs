@@ -184,6 +184,9 @@ fn data(event: &Event) -> Map<String, Value> {
             "secret_id": was["secret_id"],
             "secret_name": was["secret_name"],
         }),
+        K::UserInvited | K::UserJoinedOrganization | K::UserRoleUpdated | K::UserRemoved => {
+            person(event.kind, was)
+        }
         K::ModelDeploymentActivated
         | K::ModelDeploymentDeactivated
         | K::ModelDeploymentDeleted
@@ -195,6 +198,37 @@ fn data(event: &Event) -> Map<String, Value> {
         fields.extend(more);
     }
     fields
+}
+
+/// How somebody came, what they may from then on, and how they went.
+fn person(kind: EventKind, was: &Value) -> Value {
+    match kind {
+        EventKind::UserInvited => json!({
+            "invited_user_email": was["email"],
+            "role_name": was["role"],
+            // Ours: which invitation it was.
+            "invitation_id": was["invitation_id"],
+        }),
+        EventKind::UserJoinedOrganization => json!({
+            "new_user_email": was["email"],
+            "user_id": was["user_id"],
+            // Ours: what they may.
+            "role_name": was["role"],
+        }),
+        EventKind::UserRoleUpdated => json!({
+            "user_id": was["user_id"],
+            "user_email": was["email"],
+            "new_role_name": was["role"],
+            // Ours: what they might before.
+            "previous_role_name": was["previous_role"],
+        }),
+        _ => json!({
+            "removed_user_email": was["email"],
+            // Ours: who that was, and the environments whose lists they were on.
+            "user_id": was["user_id"],
+            "restricted_environments": was["restricted_environments"],
+        }),
+    }
 }
 
 /// What a key may do, in the words of its clients.
