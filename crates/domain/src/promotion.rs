@@ -163,9 +163,14 @@ impl Promotion {
         }
     }
 
-    /// What went wrong, for whoever asks: why it failed, or why its traffic is still going back.
+    /// What went wrong, for whoever asks: why it failed, or is failing while its traffic goes back. A cancel is none.
     pub fn problem(&self) -> Option<&str> {
-        self.reason.as_deref().filter(|_| matches!(self.phase, Phase::RampingDown | Phase::Failed))
+        let has_failed = match self.phase {
+            Phase::Failed => true,
+            Phase::RampingDown => self.failing.is_some(),
+            _ => false,
+        };
+        self.reason.as_deref().filter(|_| has_failed)
     }
 
     /// Replicas that have moved in a rolling promotion, and of how many.

@@ -14,7 +14,8 @@ pub fn routes() -> Vec<Route> {
         Route::post("/api_keys", create, "Create an API key")
             .says("Its text is in this answer and nowhere else.")
             .body::<Create>()
-            .answers::<Created>(),
+            .answers::<Created>()
+            .fails(404),
         Route::post("/teams/{team_id}/api_keys", create_in_team, "Create an API key of a team")
             .says("Its text is in this answer and nowhere else.")
             .body::<Create>()
@@ -144,6 +145,7 @@ pub struct Create {
     /// Ours: what a WORKSPACE_MANAGE_ALL key may do: viewer, deployer (if it is left out) or admin.
     #[schema(value_type = Option<contract::words::PersonRole>)]
     role: Option<String>,
+    /// The only one is default.
     team_id: Option<String>,
 }
 

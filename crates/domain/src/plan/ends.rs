@@ -123,6 +123,9 @@ impl Work<'_> {
         if let (Some(previous), Some(settings)) = (promotion.previous.clone(), settings)
             && previous != promotion.candidate
         {
+            if let Strategy::Rolling { .. } = promotion.strategy {
+                self.pass_load(&previous, &promotion.candidate);
+            }
             self.retire(&previous, promotion, settings);
         }
         let mut sentence = format!("{} serves {}", self.name_of(&promotion.candidate), promotion.environment);
@@ -131,6 +134,14 @@ impl Work<'_> {
             sentence = format!("{sentence}; its settings stay as they are, because {refusal}");
         }
         self.record_end(EventKind::ModelPromotionSucceeded, promotion, sentence, 100);
+    }
+
+    /// One scaler decided for both sides: the load that it has seen is the environment's, so it goes on with what serves that now.
+    fn pass_load(&mut self, previous: &DeploymentId, candidate: &DeploymentId) {
+        self.memory.scalers.remove(candidate);
+        if let Some(scaler) = self.memory.scalers.remove(previous) {
+            self.memory.scalers.insert(candidate.clone(), scaler);
+        }
     }
 
     /// Changes the environment's settings as was asked when the promotion began; `Err` says why that is not possible any
